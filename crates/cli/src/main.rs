@@ -1,0 +1,2 @@
+//! The program `shamisen`.
+fn main() {}

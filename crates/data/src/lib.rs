@@ -1,0 +1,1 @@
+//! Tables in and out: CSV and IDX files, scaling, share files and model files.

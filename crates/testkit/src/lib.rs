@@ -1,0 +1,1 @@
+//! Three parties inside one test process.
