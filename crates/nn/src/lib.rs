@@ -1,3 +1,15 @@
 //! Learning on secret shares: layers, losses, optimisers, metrics, training, and the float twin that checks them.
 
+mod error;
+pub mod evaluate;
+pub mod examples;
+pub mod formats;
+pub mod init;
+mod optimizer;
+pub mod order;
+pub mod perceptron;
 pub mod plan;
+pub mod train;
+pub mod twin;
+
+pub use error::{NnError, Result};

@@ -1,0 +1,121 @@
+//! The leading bit of a positive number and the bits behind it: the address of a value in a logarithmic table.
+
+use crate::error::Result;
+use crate::protocol::add_bits::to_bits;
+use crate::protocol::and::{and, inner_products};
+use crate::session::Session;
+use crate::share::{Bits, Rep};
+
+/// A window of bits in which the leading one is sought, and how many bits behind it count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The lowest place where the leading one may stand.
+    pub low: u32,
+    /// Number of places, at most 32.
+    pub width: u32,
+    /// Bits taken from behind the leading one.
+    pub mantissa: u32,
+    /// Further bits that the adder sees, so that what it drops cannot change the index much.
+    pub guard: u32,
+}
+
+impl Window {
+    /// Bits of the index: the place of the leading one, then the mantissa above it.
+    pub fn index_bits(self) -> u32 {
+        (self.width.next_power_of_two().trailing_zeros()).max(1) + self.mantissa
+    }
+
+    /// A table over this window: `value` of a representative of each interval, by its number as an integer.
+    ///
+    /// Entry `place + 2^e mantissa` stands for the integers with the leading one at `low + place` and these bits behind
+    /// it. Dropping low bits before the adder counts an integer up to `2^-guard` of an interval too high, so the
+    /// representative lies half of that below the interval's middle; with no guard bits, at its lower end. A number
+    /// without a one in the window is taken as one with the lowest place and mantissa 0.
+    pub fn table(self, value: impl Fn(f64) -> u64) -> Vec<u64> {
+        let place_bits = self.index_bits() - self.mantissa;
+        (0..1_u32 << self.index_bits())
+            .map(|index| {
+                let place = (index & ((1 << place_bits) - 1)).min(self.width - 1);
+                let mantissa = index >> place_bits;
+                let steps = f64::from(1_u32 << self.mantissa);
+                let dropped = if self.below() < self.low { 0.5_f64.powi(self.guard as i32 + 1) } else { 0.0 };
+                let inside = 1.0 + (f64::from(mantissa) + 0.5 - dropped) / steps;
+                value(inside * 2.0_f64.powi((self.low + place) as i32))
+            })
+            .collect()
+    }
+
+    /// Bits below `low` that the adder sees.
+    fn below(self) -> u32 {
+        (self.mantissa + self.guard).min(self.low)
+    }
+}
+
+/// The index of each element in a [`Window`]'s tables; elements must be non-negative and below `2^(low + width)`.
+///
+/// The bits of the window come from the adder; a prefix OR from the top makes a thermometer `h`, whose steps
+/// `h_i XOR h_{i+1}` mark the leading one. The place is a XOR of steps, which is free; each mantissa bit is an inner
+/// product of the steps with the bits, which costs one bit. Where the window begins above bit 0, the bits below are
+/// dropped before the adder, so the element may be counted up to one unit of the lowest bit used too high.
+///
+/// 3 + 2 ceil(log2(width)) rounds or so.
+///
+/// # Errors
+///
+/// When a peer fails.
+pub fn leading_index(shared: &Rep, window: Window, session: &mut Session) -> Result<Bits> {
+    assert!(window.width >= 2 && window.width <= 32, "a window of 2 to 32 places");
+    let below = window.below() as usize;
+    let width = window.width as usize;
+    let value = to_bits(shared, window.low - window.below(), window.width + window.below(), session)?;
+    let thermometer = prefix_or(value.planes(below..below + width), session)?;
+    // step_i = h_i ^ h_{i+1}
+    let mut steps = thermometer.clone();
+    steps.xor_planes(0, &thermometer.planes(1..width));
+
+    let place_bits = (window.index_bits() - window.mantissa) as usize;
+    let mut index = Bits::zeros(place_bits, shared.len());
+    for place in 0..width {
+        for bit in (0..place_bits).filter(|bit| place >> bit & 1 == 1) {
+            index.xor_planes(bit, &steps.plane(place));
+        }
+    }
+    if window.mantissa > 0 {
+        // Index bit m of the mantissa lies mantissa - m places behind the leading one.
+        let terms: Vec<Vec<(usize, usize)>> = (0..window.mantissa as usize)
+            .map(|bit| {
+                let behind = window.mantissa as usize - bit;
+                (0..width)
+                    .filter(|place| place + below >= behind)
+                    .map(|place| (place, place + below - behind))
+                    .collect()
+            })
+            .collect();
+        index.push(&inner_products(&steps, &value, &terms, session)?);
+    }
+    Ok(index)
+}
+
+/// For each position, the OR of it and all above it (Sklansky's prefix tree, from the top).
+///
+/// ceil(log2(width)) rounds, `width / 2` ANDs in each.
+fn prefix_or(bits: Bits, session: &mut Session) -> Result<Bits> {
+    let width = bits.width();
+    let mut h = bits;
+    // Counted from the top, as the carries are from the bottom.
+    let from_top = |i: usize| width - 1 - i;
+    let mut span = 1;
+    while span < width {
+        let uppers: Vec<usize> = (0..width).filter(|i| i & span != 0).collect();
+        let source = |i: usize| (i & !(span - 1)) - 1;
+        let left = h.select(uppers.iter().map(|&i| from_top(i)));
+        let right = h.select(uppers.iter().map(|&i| from_top(source(i))));
+        let mut or = and(&left, &right, session)?;
+        or.xor_assign(&right);
+        for (at, &i) in uppers.iter().enumerate() {
+            h.xor_planes(from_top(i), &or.plane(at));
+        }
+        span *= 2;
+    }
+    Ok(h)
+}

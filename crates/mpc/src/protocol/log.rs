@@ -1,0 +1,48 @@
+//! The natural logarithm.
+
+use shamisen_ring::fixed;
+
+use crate::error::Result;
+use crate::protocol::leading_bit::{Window, leading_index};
+use crate::protocol::lookup::look_up;
+use crate::protocol::multiply::product;
+use crate::protocol::reciprocal::rounded;
+use crate::protocol::truncate::truncate;
+use crate::session::Session;
+use crate::share::Rep;
+
+/// Fractional bits of the result.
+pub const LOG_FRAC: u32 = 20;
+
+const MANTISSA: u32 = 5;
+
+/// `ln x` for `1 <= x < 2^integer_bits`, at most `2^20`, with [`LOG_FRAC`] fractional bits and an error below `2^-17`.
+///
+/// `x` has `frac` fractional bits, at least 8. One look-up gives `ln x'` and `1 / x'` of a nearby `x'`; with
+/// `r = x / x' - 1`, `|r| < 2^-5.9`, it is `ln x' + r - r^2 / 2` up to `r^3 / 3`.
+///
+/// # Errors
+///
+/// When a peer fails.
+pub fn ln(shared: &Rep, frac: u32, integer_bits: u32, session: &mut Session) -> Result<Rep> {
+    const WORK_FRAC: u32 = 26;
+    assert!(integer_bits <= 20, "a logarithm of up to 2^20, not 2^{integer_bits}");
+    let window = Window { low: frac, width: integer_bits.max(2), mantissa: MANTISSA, guard: 3 };
+    let unit = 2.0_f64.powi(frac as i32);
+    let inverse = |x: f64| rounded(unit / x, WORK_FRAC);
+    // The logarithm of what the rounded entry is the inverse of.
+    let logs = window.table(|x| rounded(-fixed::decode(inverse(x), WORK_FRAC).ln(), LOG_FRAC));
+    let inverses = window.table(inverse);
+    let index = leading_index(shared, window, session)?;
+    let mut columns = look_up(&index, &[&logs, &inverses], session)?;
+    let (Some(inverse), Some(mut log)) = (columns.pop(), columns.pop()) else { unreachable!("two tables") };
+
+    let mut rest = truncate(product(shared, &inverse), frac, session)?;
+    rest.add_constant((1_u64 << WORK_FRAC).wrapping_neg(), session.party());
+    // r - r^2 / 2 = r (2 - r) / 2
+    let mut factor = rest.clone().negated();
+    factor.add_constant(2 << WORK_FRAC, session.party());
+    let correction = truncate(product(&rest, &factor), 2 * WORK_FRAC + 1 - LOG_FRAC, session)?;
+    log.add_assign(&correction);
+    Ok(log)
+}

@@ -1,0 +1,22 @@
+//! The protocols, one file per family.
+//!
+//! Costs are given over all three parties together, per element. Every protocol is secure against one semi-honest
+//! party when each message that the party receives is uniformly random given what it already has; the argument of
+//! each function names the key that the receiver lacks.
+
+pub mod add_bits;
+pub mod and;
+pub mod arg_max;
+pub mod compare;
+pub mod convert;
+pub mod exp;
+pub mod leading_bit;
+pub mod log;
+pub mod lookup;
+pub mod multiply;
+pub mod open;
+pub mod range;
+pub mod reciprocal;
+pub mod soft_max;
+pub mod square_root;
+pub mod truncate;

@@ -1,0 +1,132 @@
+//! Protocols in which the three parties do different things: every vector is cut in three parts, and in each part
+//! another party has the first role, so that work and traffic are the same for all.
+
+use std::ops::Range;
+
+use shamisen_net::{Party, Peers};
+
+use crate::error::Result;
+use crate::session::Session;
+
+/// A party's place in an asymmetric protocol.
+///
+/// With components and keys counted from the first role on, `First` holds components 0 and 1, `Second` holds 1 and 2,
+/// `Third` holds 2 and 0; likewise for the keys. The peer after `First` is `Second`, the one before it is `Third`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Holds components 0 (mine) and 1 (next).
+    First,
+    /// Holds components 1 (mine) and 2 (next).
+    Second,
+    /// Holds components 2 (mine) and 0 (next).
+    Third,
+}
+
+impl Role {
+    fn next(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::Third,
+            Self::Third => Self::First,
+        }
+    }
+
+    fn prev(self) -> Self {
+        self.next().next()
+    }
+}
+
+/// One of the three parts of a vector, with this party's role in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) role: Role,
+    /// The elements of the part; it begins at a multiple of 64, so that bit planes can be cut alike.
+    pub(crate) elements: Range<usize>,
+}
+
+impl Part {
+    /// The words of a bit plane that hold the part's elements.
+    pub(crate) fn words(&self) -> Range<usize> {
+        self.elements.start / 64..self.elements.end.div_ceil(64)
+    }
+
+    /// Number of elements.
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+}
+
+/// Cuts a vector of `len` elements into three parts with rotating roles.
+pub(crate) fn parts(len: usize, party: Party) -> [Part; 3] {
+    let words = len.div_ceil(64);
+    let cut = |third: usize| (words * third / 3 * 64).min(len);
+    std::array::from_fn(|third| Part {
+        role: match (party.index() + 3 - third) % 3 {
+            0 => Role::First,
+            1 => Role::Second,
+            _ => Role::Third,
+        },
+        elements: cut(third)..cut(third + 1),
+    })
+}
+
+/// A round of an asymmetric protocol: the messages of all three parts, joined into one per peer.
+pub(crate) struct Round {
+    outgoing: Peers<Vec<u64>>,
+}
+
+/// What came in during a [`Round`], read in the order of the parts.
+pub(crate) struct Incoming {
+    words: Peers<Vec<u64>>,
+    read: Peers<usize>,
+}
+
+impl Round {
+    /// An empty round.
+    pub(crate) fn new() -> Self {
+        Self { outgoing: Peers { next: Vec::new(), prev: Vec::new() } }
+    }
+
+    /// Appends to the message for the next party.
+    pub(crate) fn to_next(&mut self, words: &[u64]) {
+        self.outgoing.next.extend_from_slice(words);
+    }
+
+    /// Appends to the message for the previous party.
+    pub(crate) fn to_prev(&mut self, words: &[u64]) {
+        self.outgoing.prev.extend_from_slice(words);
+    }
+
+    /// Sends and receives. `sends(role, part)` says how many words a role sends to its next and previous party;
+    /// what this party must receive follows from it.
+    pub(crate) fn exchange(
+        self,
+        parts: &[Part; 3],
+        sends: impl Fn(Role, &Part) -> Peers<usize>,
+        session: &mut Session,
+    ) -> Result<Incoming> {
+        let total = |of: &dyn Fn(&Part) -> usize| parts.iter().map(of).sum::<usize>();
+        debug_assert_eq!(self.outgoing.next.len(), total(&|part| sends(part.role, part).next));
+        debug_assert_eq!(self.outgoing.prev.len(), total(&|part| sends(part.role, part).prev));
+        let expect = Peers {
+            next: total(&|part| sends(part.role.next(), part).prev),
+            prev: total(&|part| sends(part.role.prev(), part).next),
+        };
+        let words = session.exchange(&self.outgoing, expect)?;
+        Ok(Incoming { words, read: Peers { next: 0, prev: 0 } })
+    }
+}
+
+impl Incoming {
+    /// The next `len` words that the next party sent.
+    pub(crate) fn from_next(&mut self, len: usize) -> &[u64] {
+        self.read.next += len;
+        &self.words.next[self.read.next - len..self.read.next]
+    }
+
+    /// The next `len` words that the previous party sent.
+    pub(crate) fn from_prev(&mut self, len: usize) -> &[u64] {
+        self.read.prev += len;
+        &self.words.prev[self.read.prev - len..self.read.prev]
+    }
+}

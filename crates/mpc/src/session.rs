@@ -1,0 +1,165 @@
+//! A session: one party's end of a computation among three, with its keys and its place in the protocol.
+
+use shamisen_net::{Counters, Network, Party, Peers, Transport};
+use shamisen_ring::prg::Prg;
+
+use crate::error::{MpcError, Result};
+
+/// The secret keys of one party: 16 bytes each, never shown.
+pub struct SessionKeys {
+    /// Known to this party and the one before it; masks component `i` of party `i`.
+    pub own: [u8; 16],
+    /// Known to this party and the one after it; masks component `i + 1` of party `i`.
+    pub next: [u8; 16],
+    /// Known to this party alone.
+    pub private: [u8; 16],
+}
+
+/// One party's end of a computation: its connection to the two peers, its keys, and the number of the current step.
+///
+/// Component `j` of a sharing is known to parties `j - 1` and `j`, and so is key `s_j`. Party `i` therefore holds
+/// `s_i` ([`Key::Own`], in common with the party before) and `s_{i+1}` ([`Key::Next`], in common with the party
+/// after). Each draw of randomness has a step number of its own, which all three count alike because all three run
+/// the same protocols in the same order.
+pub struct Session {
+    network: Network,
+    own: Prg,
+    next: Prg,
+    private: Prg,
+    step: u64,
+    #[cfg(debug_assertions)]
+    drawn: std::collections::HashSet<(Key, Step)>,
+}
+
+/// Which of a party's three keys a random stream comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// Common to this party and the one before.
+    Own,
+    /// Common to this party and the one after.
+    Next,
+    /// This party's alone.
+    Private,
+}
+
+/// The number of a random stream; each is drawn at most once under each key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Step(u64);
+
+impl Session {
+    /// Opens a session over connected peers: draws keys from the operating system and agrees on the common ones.
+    ///
+    /// One round, 16 bytes a party. Party `i` chooses `s_i` and sends it to party `i - 1`.
+    ///
+    /// # Errors
+    ///
+    /// [`MpcError::Randomness`] when the operating system gives none; [`MpcError::Network`] when a peer fails.
+    pub fn open(transport: Box<dyn Transport>) -> Result<Self> {
+        let mut keys = [0_u8; 32];
+        getrandom::fill(&mut keys).map_err(MpcError::Randomness)?;
+        let (mut own, mut private) = ([0; 16], [0; 16]);
+        own.copy_from_slice(&keys[..16]);
+        private.copy_from_slice(&keys[16..]);
+
+        let mut network = Network::new(transport);
+        let outgoing = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|byte| own[at + byte])));
+        let mut incoming = [0_u64; 2];
+        network
+            .exchange(Peers { next: &[], prev: &outgoing }, Peers { next: &mut incoming, prev: &mut [] })?;
+        let mut next = [0; 16];
+        next[..8].copy_from_slice(&incoming[0].to_le_bytes());
+        next[8..].copy_from_slice(&incoming[1].to_le_bytes());
+        Ok(Self::over(network, &SessionKeys { own, next, private }))
+    }
+
+    /// Opens a session with given keys. Only tests may know a party's keys: who knows two of them knows all data.
+    pub fn danger_with_keys(transport: Box<dyn Transport>, keys: &SessionKeys) -> Self {
+        Self::over(Network::new(transport), keys)
+    }
+
+    fn over(network: Network, keys: &SessionKeys) -> Self {
+        Self {
+            network,
+            own: Prg::new(&keys.own),
+            next: Prg::new(&keys.next),
+            private: Prg::new(&keys.private),
+            step: 0,
+            #[cfg(debug_assertions)]
+            drawn: std::collections::HashSet::new(),
+        }
+    }
+
+    /// Books what follows under `phase` and returns the phase before.
+    pub fn enter(&mut self, phase: &'static str) -> &'static str {
+        self.network.enter(phase)
+    }
+
+    /// Which party this is.
+    pub fn party(&self) -> Party {
+        self.network.party()
+    }
+
+    /// Rounds, bytes and seconds so far.
+    pub fn counters(&self) -> &Counters {
+        self.network.counters()
+    }
+
+    /// The next `N` step numbers, the same at all three parties.
+    pub(crate) fn steps<const N: usize>(&mut self) -> [Step; N] {
+        std::array::from_fn(|_| {
+            self.step += 1;
+            Step(self.step)
+        })
+    }
+
+    /// `len` random words of a stream.
+    pub(crate) fn random(&mut self, key: Key, step: Step, len: usize) -> Vec<u64> {
+        let mut out = vec![0; len];
+        self.stream(key, step).fill(step.0, 0, &mut out);
+        out
+    }
+
+    /// Adds a zero sharing, `F(s_i) - F(s_{i+1})`, to this party's summand: it becomes uniformly random.
+    pub(crate) fn mask_sum(&mut self, out: &mut [u64]) {
+        let [step] = self.steps();
+        self.stream(Key::Own, step).add_into(step.0, 0, out);
+        self.stream(Key::Next, step).sub_into(step.0, 0, out);
+    }
+
+    /// Adds a zero sharing under XOR, `F(s_i) ^ F(s_{i+1})`, to this party's summand.
+    pub(crate) fn mask_xor(&mut self, out: &mut [u64]) {
+        let [step] = self.steps();
+        self.stream(Key::Own, step).xor_into(step.0, 0, out);
+        self.stream(Key::Next, step).xor_into(step.0, 0, out);
+    }
+
+    /// One round: sends the two messages and returns those of the given lengths, in words, from the two peers.
+    pub(crate) fn exchange(&mut self, send: &Peers<Vec<u64>>, expect: Peers<usize>) -> Result<Peers<Vec<u64>>> {
+        let mut received = Peers { next: vec![0; expect.next], prev: vec![0; expect.prev] };
+        self.network.exchange(
+            Peers { next: &send.next, prev: &send.prev },
+            Peers { next: &mut received.next, prev: &mut received.prev },
+        )?;
+        Ok(received)
+    }
+
+    /// One round in which every party sends `words` to the party before it.
+    pub(crate) fn pass_back(&mut self, words: &[u64]) -> Result<Vec<u64>> {
+        let mut received = vec![0; words.len()];
+        self.network
+            .exchange(Peers { next: &[], prev: words }, Peers { next: &mut received, prev: &mut [] })?;
+        Ok(received)
+    }
+
+    fn stream(&mut self, key: Key, step: Step) -> &Prg {
+        #[cfg(debug_assertions)]
+        assert!(self.drawn.insert((key, step)), "randomness of {step:?} under {key:?} was drawn twice");
+        #[cfg(not(debug_assertions))]
+        let _ = step;
+        match key {
+            Key::Own => &self.own,
+            Key::Next => &self.next,
+            Key::Private => &self.private,
+        }
+    }
+}

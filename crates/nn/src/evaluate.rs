@@ -1,0 +1,175 @@
+//! Evaluation and prediction under sharing.
+
+use serde::{Deserialize, Serialize};
+use shamisen_mpc::protocol::convert::to_ring;
+use shamisen_mpc::protocol::multiply::{product, reshare};
+use shamisen_mpc::protocol::open::open;
+use shamisen_mpc::protocol::range::RangeChecks;
+use shamisen_mpc::protocol::log::LOG_FRAC;
+use shamisen_mpc::protocol::soft_max::{PROBABILITY_FRAC, cross_entropy, soft_max};
+use shamisen_mpc::protocol::square_root::square;
+use shamisen_mpc::protocol::truncate::truncate_shared;
+use shamisen_mpc::{Additive, Rep, Session};
+use shamisen_ring::fixed;
+
+use crate::error::{NnError, Result};
+use crate::examples::SharedRows;
+use crate::formats::{ACTIVATION_BITS, activation_frac};
+use crate::perceptron::Perceptron;
+use crate::plan::{Plan, Task};
+
+/// Rows evaluated at a time.
+const CHUNK: usize = 1024;
+/// Fractional bits of a squared error.
+const SQUARE_FRAC: u32 = 20;
+
+/// How good a network is on some rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Classification: share of rows whose greatest output is the target's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Classification: mean of `-ln p_y`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_entropy: Option<f64>,
+    /// Regression: coefficient of determination, the mean over the target columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r2: Option<f64>,
+    /// Regression: mean squared error, the mean over the target columns, in the units of the shared targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse: Option<f64>,
+}
+
+/// Evaluates a network on shared rows.
+///
+/// Opened are: for classification the number of right rows and the sum of the cross-entropy; for regression, per target
+/// column, the sum of squared errors and the targets' sum of squares about their mean; and one bit, whether all values
+/// stayed in range.
+///
+/// # Errors
+///
+/// As for [`train`](crate::train::train).
+pub fn evaluate(
+    plan: &Plan,
+    network: &Perceptron,
+    rows: &mut dyn SharedRows,
+    session: &mut Session,
+) -> Result<Metrics> {
+    let count = rows.rows();
+    let chunks: Vec<Vec<u32>> = (0..count as u32).collect::<Vec<_>>().chunks(CHUNK).map(<[u32]>::to_vec).collect();
+    let columns = plan.outputs();
+    let frac = activation_frac(plan);
+    match plan.task {
+        Task::Classification => {
+            let (mut right, mut loss) = (Additive::zeros(1), Additive::zeros(1));
+            for places in &chunks {
+                let outputs = outputs(network, rows, places, session)?;
+                let targets = rows.targets(places)?;
+                let (losses, winner) =
+                    cross_entropy(&outputs, &targets, places.len(), columns, frac, ACTIVATION_BITS, session)?;
+                loss.add_assign(&losses.sum());
+                // The winners come class by class, the targets row by row.
+                let chosen = to_ring(&winner.one_hot, session)?;
+                let (height, width) = (places.len(), columns);
+                let targets = targets.gather((0..height * width).map(move |at| at % height * width + at / height));
+                right.add_assign(&product(&chosen, &targets).sum());
+            }
+            let mut sums = right;
+            sums.extend(loss);
+            let sums = open(&reshare(sums, session)?, session)?;
+            Ok(Metrics {
+                accuracy: Some(sums[0] as f64 / count as f64),
+                cross_entropy: Some(fixed::decode(sums[1], LOG_FRAC) / count as f64),
+                ..Metrics::default()
+            })
+        }
+        Task::Regression => {
+            let mut total = Additive::zeros(columns);
+            for places in &chunks {
+                total.add_assign(&Additive::sum_columns(&rows.targets(places)?, columns));
+            }
+            // The mean, by a reciprocal of the count as fine as the range allows.
+            let mut mean = reshare(total, session)?;
+            mean.scale((2.0_f64.powi(MEAN_BITS as i32) / count as f64).round() as u64);
+            let mean = truncate_shared(&mean, MEAN_BITS, session)?;
+
+            let (mut errors, mut spread) = (Additive::zeros(columns), Additive::zeros(columns));
+            for places in &chunks {
+                let mut error = outputs(network, rows, places, session)?;
+                let targets = rows.targets(places)?;
+                error.sub_assign(&targets);
+                let mut deviation = targets;
+                deviation.sub_assign(&mean.gather((0..deviation.len()).map(|at| at % columns)));
+                for (sum, values) in [(&mut errors, &error), (&mut spread, &deviation)] {
+                    let squares = square(values, session)?;
+                    let squares = truncate_shared(&squares, 2 * frac - SQUARE_FRAC, session)?;
+                    sum.add_assign(&Additive::sum_columns(&squares, columns));
+                }
+            }
+            errors.extend(spread);
+            let sums = open(&reshare(errors, session)?, session)?;
+            let (errors, spread) = sums.split_at(columns);
+            let decode = |sum: u64| fixed::decode(sum, SQUARE_FRAC);
+            let r2 = |(error, spread): (&u64, &u64)| 1.0 - decode(*error) / decode(*spread);
+            Ok(Metrics {
+                r2: Some(errors.iter().zip(spread).map(r2).sum::<f64>() / columns as f64),
+                mse: Some(errors.iter().map(|&error| decode(error)).sum::<f64>() / (columns * count) as f64),
+                ..Metrics::default()
+            })
+        }
+    }
+}
+
+/// Bits of `1 / rows` as a fixed-point number: sums of targets stay below `2^23` times the rows.
+const MEAN_BITS: u32 = 38;
+
+/// Predicts: the shared probabilities of the classes ([`PROBABILITY_FRAC`] fractional bits), or the shared outputs
+/// ([`activation_frac`] fractional bits), row by row. Nothing but the bit of the range check is opened.
+///
+/// # Errors
+///
+/// [`NnError::PredictionRange`] when a value left its range, [`NnError::Protocol`] when a peer fails.
+pub fn predict(
+    plan: &Plan,
+    network: &Perceptron,
+    rows: &mut dyn SharedRows,
+    session: &mut Session,
+) -> Result<Rep> {
+    let mut predictions = Rep::default();
+    for places in (0..rows.rows() as u32).collect::<Vec<_>>().chunks(CHUNK) {
+        let outputs = outputs(network, rows, places, session)?;
+        predictions.extend(&match plan.task {
+            Task::Classification => {
+                soft_max(&outputs, places.len(), plan.outputs(), activation_frac(plan), ACTIVATION_BITS, session)?
+            }
+            Task::Regression => outputs,
+        });
+    }
+    Ok(predictions)
+}
+
+/// Fractional bits of a prediction.
+pub fn prediction_frac(plan: &Plan) -> u32 {
+    match plan.task {
+        Task::Classification => PROBABILITY_FRAC,
+        Task::Regression => activation_frac(plan),
+    }
+}
+
+/// The network's outputs for some rows, all ranges verified.
+fn outputs(
+    network: &Perceptron,
+    rows: &mut dyn SharedRows,
+    places: &[u32],
+    session: &mut Session,
+) -> Result<Rep> {
+    let mut checks = RangeChecks::default();
+    let trace = network.forward(rows.features(places)?, places.len(), &mut checks, session)?;
+    session.enter("range checks");
+    if let Some(what) = checks.verify(session)? {
+        return Err(NnError::PredictionRange(what));
+    }
+    session.enter("evaluation");
+    Ok(trace.outputs)
+}

@@ -1,0 +1,119 @@
+//! Fixed-point formats and the ranges in which every value is kept.
+//!
+//! A range check ([`RangeChecks`](shamisen_mpc::protocol::range::RangeChecks)) lets `|x| < 2^(bound - 1)` pass and
+//! guarantees `|x| < 2^(bound + 1)`. The formats below are such that, with the guaranteed ranges of its factors, no sum
+//! of products reaches `2^62`, where truncation would fail:
+//!
+//! | value | fractional bits | passes below | guaranteed below |
+//! |---|---|---|---|
+//! | feature, activation, output | 14, less for wide layers | 512 | 2048 |
+//! | weight | 20 | 16 | 64 |
+//! | bias | 20 | 512 | 2048 |
+//! | back-propagated error of a row | 20 | 8 | 32 |
+//! | gradient, mean over the mini-batch | 18 | 32 | 128 |
+//!
+//! A layer's sum has at most `n 2^(25 + 26)` for `n` inputs and 14 fractional bits, so `n <= 2^11`; wider layers take a
+//! bit off the activations for every doubling.
+
+use crate::error::{NnError, Result};
+use crate::plan::{Optimizer, Plan, Task};
+
+/// Fractional bits of weights and biases.
+pub const WEIGHT_FRAC: u32 = 20;
+/// Fractional bits of the back-propagated error of one row.
+pub const DELTA_FRAC: u32 = 20;
+/// Fractional bits of a gradient.
+pub const GRADIENT_FRAC: u32 = 18;
+
+/// Features and regression targets must be below `2^FEATURE_BITS`.
+pub const FEATURE_BITS: u32 = 9;
+
+/// Integer bits of an activation after a passed check.
+pub(crate) const ACTIVATION_BITS: u32 = 11;
+
+/// Bounds for the range checks: `|x| < 2^(bound - 1)` passes.
+pub(crate) const WEIGHT_BOUND: u32 = WEIGHT_FRAC + 5;
+pub(crate) const BIAS_BOUND: u32 = WEIGHT_FRAC + FEATURE_BITS + 1;
+pub(crate) const DELTA_BOUND: u32 = DELTA_FRAC + 4;
+pub(crate) const GRADIENT_BOUND: u32 = GRADIENT_FRAC + 6;
+
+/// Largest mini-batch.
+pub const MAX_BATCH: usize = 2048;
+const MAX_WIDTH: usize = 1 << 15;
+const BASE_FRAC: u32 = 14;
+const BASE_WIDTH: usize = 1 << 11;
+
+/// Fractional bits of features and activations in this plan.
+pub fn activation_frac(plan: &Plan) -> u32 {
+    let widest = plan.layers.iter().copied().max().unwrap_or(1);
+    BASE_FRAC - widest.div_ceil(BASE_WIDTH).next_power_of_two().trailing_zeros()
+}
+
+/// The bound of the range check on activations.
+pub(crate) fn activation_bound(frac: u32) -> u32 {
+    frac + FEATURE_BITS + 1
+}
+
+/// Fractional bits in which targets are shared: 0 and 1 for classes, an activation's format for numbers.
+pub fn target_frac(plan: &Plan) -> u32 {
+    match plan.task {
+        Task::Classification => 0,
+        Task::Regression => activation_frac(plan),
+    }
+}
+
+/// Whether the plan can be carried out.
+///
+/// # Errors
+///
+/// [`NnError::Plan`] with a sentence that says what to change.
+pub fn check(plan: &Plan) -> Result<()> {
+    let refuse = |sentence: String| Err(NnError::Plan(sentence));
+    if plan.layers.len() < 2 || plan.layers.contains(&0) {
+        return refuse(format!("the layers {:?} are no network: every layer needs at least one unit", plan.layers));
+    }
+    if let Some(width) = plan.layers.iter().find(|&&width| width > MAX_WIDTH) {
+        return refuse(format!("a layer of {width} units is too wide: at most {MAX_WIDTH} keep sums in range"));
+    }
+    if plan.task == Task::Classification && plan.outputs() < 2 {
+        return refuse("classification needs at least two classes".into());
+    }
+    if plan.batch_size == 0 || plan.batch_size > MAX_BATCH {
+        return refuse(format!("the batch size is {}, it must be 1 to {MAX_BATCH}", plan.batch_size));
+    }
+    if plan.epochs == 0 {
+        return refuse("the number of epochs is 0, at least one is needed".into());
+    }
+    if !(plan.learning_rate > 1e-7 && plan.learning_rate <= 1.0) {
+        return refuse(format!("the learning rate is {}, it must be above 1e-7 and at most 1", plan.learning_rate));
+    }
+    if !(0.0..=1.0).contains(&plan.weight_decay) {
+        return refuse(format!("the weight decay is {}, it must be 0 to 1", plan.weight_decay));
+    }
+    if plan.target_bits > FEATURE_BITS {
+        return refuse(format!(
+            "targets of up to 2^{} leave the fixed-point range; standardise the target",
+            plan.target_bits
+        ));
+    }
+    let moment_decay = |decay: f64| decay == 0.0 || (0.5..=0.99).contains(&decay);
+    match plan.optimizer {
+        Optimizer::Adam { beta1, beta2, refresh } => {
+            if !moment_decay(beta1) || !(0.9..=0.9995).contains(&beta2) || beta1 * beta1 >= beta2 {
+                return refuse(format!(
+                    "Adam's decays are {beta1} and {beta2}; the first must be 0 or 0.5 to 0.99, the second 0.9 to \
+                     0.9995 and above the square of the first"
+                ));
+            }
+            if refresh == 0 {
+                return refuse("the preconditioner is refreshed every 0 steps; 1 is exact Adam".into());
+            }
+        }
+        Optimizer::Sgd { momentum } => {
+            if !moment_decay(momentum) {
+                return refuse(format!("the momentum is {momentum}, it must be 0 or 0.5 to 0.99"));
+            }
+        }
+    }
+    Ok(())
+}

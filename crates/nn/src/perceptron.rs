@@ -1,0 +1,188 @@
+//! The network under sharing: its parameters, the way forward and the way back.
+
+use std::ops::Range;
+
+use shamisen_mpc::protocol::compare::relu;
+use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, product, reshare};
+use shamisen_mpc::protocol::range::RangeChecks;
+use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate};
+use shamisen_mpc::{Additive, Rep, Session};
+use shamisen_ring::fixed;
+
+use crate::error::Result;
+use crate::formats::{
+    ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC, activation_bound, activation_frac,
+};
+use crate::init::initial_parameters;
+use crate::plan::Plan;
+
+/// A multi-layer perceptron whose parameters are shared.
+///
+/// All parameters are one vector, layer by layer: the weights, row-major `inputs x units`, then the biases.
+pub struct Perceptron {
+    layers: Vec<usize>,
+    activation_frac: u32,
+    pub(crate) parameters: Rep,
+}
+
+/// What the way forward leaves for the way back.
+pub(crate) struct Trace {
+    rows: usize,
+    /// Input of each layer.
+    inputs: Vec<Rep>,
+    /// Derivative of the rectifier after each hidden layer, 0 or 1.
+    derivatives: Vec<Rep>,
+    /// Output of the last layer, without soft-max.
+    pub(crate) outputs: Rep,
+}
+
+impl Perceptron {
+    /// A network with the initial parameters of the plan, which are public.
+    pub fn initial(plan: &Plan, session: &Session) -> Self {
+        let values: Vec<u64> = initial_parameters(plan)
+            .into_iter()
+            .map(|value| fixed::encode(value, WEIGHT_FRAC).expect("initial parameters lie within 3"))
+            .collect();
+        Self::from_parameters(plan, Rep::from_public(&values, session.party()))
+    }
+
+    /// A network with given parameters.
+    ///
+    /// # Panics
+    ///
+    /// When their number is not the plan's.
+    pub fn from_parameters(plan: &Plan, parameters: Rep) -> Self {
+        assert_eq!(parameters.len(), plan.parameters(), "the plan says how many parameters there are");
+        Self { layers: plan.layers.clone(), activation_frac: activation_frac(plan), parameters }
+    }
+
+    /// The shared parameters.
+    pub fn parameters(&self) -> &Rep {
+        &self.parameters
+    }
+
+    /// Fractional bits of activations and outputs.
+    pub(crate) fn activation_frac(&self) -> u32 {
+        self.activation_frac
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.layers[self.layers.len() - 1]
+    }
+
+    /// The way forward for `rows` rows of features. Every layer's output is claimed to be in range.
+    pub(crate) fn forward(
+        &self,
+        features: Rep,
+        rows: usize,
+        checks: &mut RangeChecks,
+        session: &mut Session,
+    ) -> Result<Trace> {
+        let frac = self.activation_frac;
+        let depth = self.layers.len() - 1;
+        let (mut inputs, mut derivatives) = (Vec::with_capacity(depth), Vec::with_capacity(depth - 1));
+        let mut input = features;
+        for layer in 0..depth {
+            let (fan_in, units) = (self.layers[layer], self.layers[layer + 1]);
+            session.enter("matrix products");
+            let mut sums = matrix_product(
+                RepMatrix::new(&input, rows, fan_in),
+                RepMatrix::of_range(&self.parameters, self.weights(layer), fan_in, units),
+            );
+            sums.add_row(&self.parameters.slice(self.biases(layer)), 1 << frac);
+            session.enter("truncation");
+            let output = truncate(sums, WEIGHT_FRAC, session)?;
+            checks.claim(
+                format!("the output of layer {}", layer + 1),
+                output.clone(),
+                activation_bound(frac),
+                RANGE_BITS - WEIGHT_FRAC,
+            );
+            inputs.push(input);
+            if layer + 1 == depth {
+                return Ok(Trace { rows, inputs, derivatives, outputs: output });
+            }
+            session.enter("relu");
+            let (activation, derivative) = relu(&output, frac + ACTIVATION_BITS + 1, session)?;
+            derivatives.push(derivative);
+            input = activation;
+        }
+        unreachable!("a network has at least one layer")
+    }
+
+    /// The way back: the gradient of all parameters, summed over the rows, with `frac + DELTA_FRAC` fractional bits,
+    /// from the derivative of the loss with respect to the outputs ([`DELTA_FRAC`] fractional bits).
+    pub(crate) fn backward(
+        &self,
+        trace: &Trace,
+        delta: Rep,
+        checks: &mut RangeChecks,
+        session: &mut Session,
+    ) -> Result<Additive> {
+        let rows = trace.rows;
+        let mut by_layer = Vec::with_capacity(self.layers.len() - 1);
+        let mut delta = delta;
+        for layer in (0..self.layers.len() - 1).rev() {
+            let (fan_in, units) = (self.layers[layer], self.layers[layer + 1]);
+            session.enter("matrix products");
+            let mut gradient = matrix_product(
+                RepMatrix::new(&trace.inputs[layer], rows, fan_in).transposed(),
+                RepMatrix::new(&delta, rows, units),
+            );
+            let mut biases = Additive::sum_columns(&delta, units);
+            biases.scale(1 << self.activation_frac);
+            gradient.extend(biases);
+            by_layer.push(gradient);
+            if layer == 0 {
+                break;
+            }
+            let back = matrix_product(
+                RepMatrix::new(&delta, rows, units),
+                RepMatrix::of_range(&self.parameters, self.weights(layer), fan_in, units).transposed(),
+            );
+            session.enter("truncation");
+            let back = truncate(back, WEIGHT_FRAC, session)?;
+            session.enter("relu");
+            delta = reshare(product(&back, &trace.derivatives[layer - 1]), session)?;
+            checks.claim(
+                format!("the back-propagated error of layer {layer}"),
+                delta.clone(),
+                DELTA_BOUND,
+                RANGE_BITS - WEIGHT_FRAC,
+            );
+        }
+        let mut all = Additive::zeros(0);
+        for gradient in by_layer.into_iter().rev() {
+            all.extend(gradient);
+        }
+        Ok(all)
+    }
+
+    /// Claims that the parameters are in range.
+    pub(crate) fn claim_parameters(&self, checks: &mut RangeChecks) {
+        for layer in 0..self.layers.len() - 1 {
+            let parts = [("weight", self.weights(layer), WEIGHT_BOUND), ("bias", self.biases(layer), BIAS_BOUND)];
+            for (name, range, bound) in parts {
+                let name = format!("a {name} of layer {}", layer + 1);
+                checks.claim(name, self.parameters.slice(range), bound, RANGE_BITS);
+            }
+        }
+    }
+
+    /// Places of the weights, for the weight decay.
+    pub(crate) fn all_weights(&self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.layers.len() - 1).map(|layer| self.weights(layer))
+    }
+
+    fn weights(&self, layer: usize) -> Range<usize> {
+        let start: usize = self.layers[..=layer].windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum();
+        start..start + self.layers[layer] * self.layers[layer + 1]
+    }
+
+    fn biases(&self, layer: usize) -> Range<usize> {
+        let start = self.weights(layer).end;
+        start..start + self.layers[layer + 1]
+    }
+}
+
+const _: () = assert!(DELTA_FRAC == WEIGHT_FRAC, "both are taken off by the same truncation");

@@ -1,0 +1,241 @@
+//! The training loop under sharing.
+
+use shamisen_mpc::protocol::multiply::reshare;
+use shamisen_mpc::protocol::open::open;
+use shamisen_mpc::protocol::range::RangeChecks;
+use shamisen_mpc::protocol::soft_max::{PROBABILITY_FRAC, cross_entropy, soft_max};
+use shamisen_mpc::protocol::square_root::square;
+use shamisen_mpc::protocol::truncate::truncate_shared;
+use shamisen_mpc::{Rep, Session};
+use shamisen_ring::fixed;
+
+use crate::error::{NnError, Result};
+use crate::examples::SharedRows;
+use crate::formats::{ACTIVATION_BITS, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, activation_frac, check, target_frac};
+use crate::optimizer::{Gradient, State};
+use crate::order::BatchOrder;
+use crate::perceptron::Perceptron;
+use crate::plan::{Plan, Task};
+
+/// Range checks and the loss are done together after this many mini-batches, more often in the first ones.
+const CHECK_EVERY: usize = 16;
+/// Fractional bits of a squared error.
+const SQUARE_FRAC: u32 = 20;
+
+/// How far training is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Current epoch, from 1.
+    pub epoch: usize,
+    /// Mini-batches of this epoch that are done.
+    pub batch: usize,
+    /// Mini-batches of an epoch.
+    pub batches: usize,
+    /// Mean loss of the rows since the last report, where it was opened in this mini-batch.
+    pub loss: Option<f64>,
+}
+
+/// What training gives.
+pub struct Trained {
+    /// The network, its parameters shared.
+    pub network: Perceptron,
+    /// Mean training loss of each epoch, as each mini-batch had it before its update.
+    pub loss: Vec<f64>,
+}
+
+/// Trains a network by the plan on shared rows.
+///
+/// Opened are: the mean loss after every 16 mini-batches (more often in the first 16) and at the end of an epoch, and
+/// with it one bit, whether all values stayed in range.
+///
+/// # Errors
+///
+/// [`NnError::Plan`] for a plan that cannot be carried out, [`NnError::Range`] when a value left its range,
+/// [`NnError::Rows`] when rows cannot be read, [`NnError::Protocol`] when a peer fails.
+pub fn train(
+    plan: &Plan,
+    rows: &mut dyn SharedRows,
+    observer: &mut dyn FnMut(Progress),
+    session: &mut Session,
+) -> Result<Trained> {
+    check(plan)?;
+    if rows.rows() < plan.batch_size {
+        return Err(NnError::Plan(format!(
+            "the batch size is {}, but there are only {} training rows",
+            plan.batch_size,
+            rows.rows()
+        )));
+    }
+    let mut trainer = Trainer {
+        plan,
+        network: Perceptron::initial(plan, session),
+        optimizer: State::new(plan.optimizer, plan.parameters()),
+        checks: RangeChecks::default(),
+        unreported: Unreported::default(),
+    };
+    let order = BatchOrder::new(plan.seed, rows.rows(), plan.batch_size);
+    let mut losses = Vec::with_capacity(plan.epochs);
+    let mut step = 0_usize;
+    for epoch in 1..=plan.epochs {
+        let mut sum = 0.0;
+        for (batch, places) in order.epoch(epoch - 1).enumerate() {
+            session.enter("data");
+            let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
+            trainer.mini_batch(features, targets, places.len(), session)?;
+            step += 1;
+            let due = step.is_multiple_of(CHECK_EVERY) || (step < CHECK_EVERY && step.is_power_of_two());
+            let mut loss = None;
+            if due || batch + 1 == order.batches() {
+                let reported = trainer.unreported.rows as f64;
+                let total = trainer.report(epoch, batch + 1, session)?;
+                sum += total;
+                loss = Some(total / reported);
+            }
+            observer(Progress { epoch, batch: batch + 1, batches: order.batches(), loss });
+        }
+        losses.push(sum / rows.rows() as f64);
+    }
+    Ok(Trained { network: trainer.network, loss: losses })
+}
+
+struct Trainer<'a> {
+    plan: &'a Plan,
+    network: Perceptron,
+    optimizer: State,
+    checks: RangeChecks,
+    unreported: Unreported,
+}
+
+/// Outputs and targets whose loss was not computed yet; for regression, the residuals alone.
+#[derive(Default)]
+struct Unreported {
+    outputs: Rep,
+    targets: Rep,
+    rows: usize,
+}
+
+impl Trainer<'_> {
+    fn mini_batch(&mut self, features: Rep, targets: Rep, rows: usize, session: &mut Session) -> Result<()> {
+        let trace = self.network.forward(features, rows, &mut self.checks, session)?;
+        let delta = self.output_delta(&trace.outputs, targets, rows, session)?;
+        let sum = self.network.backward(&trace, delta, &mut self.checks, session)?;
+        let gradient = self.scaled(sum, rows);
+        let update = self.optimizer.step(gradient, self.plan.learning_rate, &mut self.checks, session)?;
+        self.network.parameters.sub_assign(&update);
+        Ok(())
+    }
+
+    /// Derivative of the loss with respect to the outputs, times `2^-target_bits`.
+    fn output_delta(&mut self, outputs: &Rep, targets: Rep, rows: usize, session: &mut Session) -> Result<Rep> {
+        let classes = self.network.outputs();
+        let frac = self.network.activation_frac();
+        self.unreported.rows += rows;
+        match self.plan.task {
+            Task::Classification => {
+                session.enter("soft-max");
+                let mut delta = soft_max(outputs, rows, classes, frac, ACTIVATION_BITS, session)?;
+                const { assert!(PROBABILITY_FRAC == DELTA_FRAC) };
+                self.unreported.outputs.extend(outputs);
+                self.unreported.targets.extend(&targets);
+                let mut one_hot = targets;
+                one_hot.scale(1 << DELTA_FRAC);
+                delta.sub_assign(&one_hot);
+                Ok(delta)
+            }
+            Task::Regression => {
+                let mut delta = outputs.clone();
+                delta.sub_assign(&targets);
+                self.unreported.outputs.extend(&delta);
+                let up = DELTA_FRAC - frac;
+                if up >= self.plan.target_bits {
+                    delta.scale(1 << (up - self.plan.target_bits));
+                } else {
+                    session.enter("truncation");
+                    delta = truncate_shared(&delta, self.plan.target_bits - up, session)?;
+                }
+                let prior = DELTA_FRAC + ACTIVATION_BITS + 1;
+                self.checks.claim("the error of the output layer", delta.clone(), DELTA_BOUND, prior);
+                Ok(delta)
+            }
+        }
+    }
+
+    /// Adds the weight decay, and says how the sum over the rows becomes a mean.
+    fn scaled(&self, mut sum: shamisen_mpc::Additive, rows: usize) -> Gradient {
+        let frac = self.network.activation_frac();
+        let up = |rows: usize| rows.next_power_of_two().trailing_zeros();
+        let loss_scale = 2.0_f64.powi(-self.loss_bits());
+        // The mean is taken by a shift: what it gives is `rows / 2^up` times the mean.
+        let nominal = self.plan.batch_size as f64 / f64::from(1_u32 << up(self.plan.batch_size));
+        let actual = rows as f64 / f64::from(1_u32 << up(rows));
+        let mut shift = frac + DELTA_FRAC - GRADIENT_FRAC + up(rows);
+        if self.plan.weight_decay > 0.0 {
+            // The sum of 2^11 rows would still be in range: what is free makes the decay's factor finer.
+            let spare = 11_u32.saturating_sub(up(rows));
+            sum.scale(1 << spare);
+            shift += spare;
+            let factor = self.plan.weight_decay
+                * loss_scale
+                * rows as f64
+                * 2.0_f64.powi((frac + DELTA_FRAC + spare) as i32 - crate::formats::WEIGHT_FRAC as i32);
+            for weights in self.network.all_weights() {
+                let share = self.network.parameters.slice(weights.clone());
+                sum.add_scaled(weights.start, &share, factor.round() as u64);
+            }
+        }
+        Gradient {
+            sum,
+            shift,
+            factor: (nominal / actual * 65536.0).round() as u64,
+            scale: nominal * loss_scale,
+        }
+    }
+
+    /// Halvings of the loss, so that errors of targets up to `2^target_bits` stay in range.
+    fn loss_bits(&self) -> i32 {
+        match self.plan.task {
+            Task::Classification => 0,
+            Task::Regression => self.plan.target_bits as i32,
+        }
+    }
+
+    /// Verifies all ranges, then opens the loss of the rows since the last report: their sum.
+    fn report(&mut self, epoch: usize, batch: usize, session: &mut Session) -> Result<f64> {
+        session.enter("range checks");
+        self.network.claim_parameters(&mut self.checks);
+        self.optimizer.claim_moments(&mut self.checks);
+        if let Some(what) = self.checks.verify(session)? {
+            let hint = match self.plan.task {
+                Task::Classification => "lower --learning-rate, or scale the features (--scaling standard)",
+                Task::Regression => {
+                    "lower --learning-rate, or scale features and target (--scaling standard, --target-scaling standard)"
+                }
+            };
+            return Err(NnError::Range { what, epoch, batch, hint });
+        }
+        session.enter("loss");
+        let Unreported { outputs, targets, rows } = std::mem::take(&mut self.unreported);
+        loss_sum(self.plan, &outputs, &targets, rows, session)
+    }
+}
+
+/// Opens the sum of the losses of some rows.
+fn loss_sum(plan: &Plan, outputs: &Rep, targets: &Rep, rows: usize, session: &mut Session) -> Result<f64> {
+    let frac = activation_frac(plan);
+    match plan.task {
+        Task::Classification => {
+            let (loss, _) =
+                cross_entropy(outputs, targets, rows, plan.outputs(), frac, ACTIVATION_BITS, session)?;
+            let sum = open(&reshare(loss.sum(), session)?, session)?;
+            Ok(fixed::decode(sum[0], shamisen_mpc::protocol::log::LOG_FRAC))
+        }
+        Task::Regression => {
+            debug_assert_eq!(target_frac(plan), frac);
+            let squares = square(outputs, session)?;
+            let squares = truncate_shared(&squares, 2 * frac - SQUARE_FRAC, session)?;
+            let sum = open(&reshare(squares.to_additive().sum(), session)?, session)?;
+            Ok(fixed::decode(sum[0], SQUARE_FRAC) / 2.0)
+        }
+    }
+}

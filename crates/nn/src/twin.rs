@@ -1,0 +1,641 @@
+//! The float twin: the same training on plain data in double precision.
+//!
+//! It follows the plan, the initial weights and the mini-batch order of a secure run but shares no code with
+//! the protocols, so it is the reference their results are checked against.
+
+use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, Axis};
+
+use crate::init::initial_parameters;
+use crate::order::BatchOrder;
+use crate::plan::{Optimizer, Plan, Task};
+
+/// Adam's guard against division by zero, as published.
+const EPSILON: f64 = 1e-8;
+
+/// Adam computes its preconditioner anew in each of the first steps, whatever `refresh` says.
+const FRESH_STEPS: u64 = 10;
+
+/// Examples in the clear.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainExamples<'a> {
+    /// Features, row-major.
+    pub features: &'a [f64],
+    /// Targets, row-major: one-hot rows for classification, real columns for regression.
+    pub targets: &'a [f64],
+    /// Number of examples.
+    pub rows: usize,
+}
+
+/// A model trained in the clear.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TwinModel {
+    /// Widths of all layers, the input's first.
+    pub layers: Vec<usize>,
+    /// Weights and biases in the order of [`initial_parameters`].
+    pub parameters: Vec<f64>,
+    /// Mean loss over the examples of each epoch, every mini-batch measured before its update, without the L2
+    /// penalty.
+    pub loss: Vec<f64>,
+}
+
+impl TwinModel {
+    /// Outputs for row-major `features`, row-major: logits for classification, predictions for regression.
+    ///
+    /// # Panics
+    ///
+    /// When the number of features is not a multiple of the width of the input layer.
+    pub fn outputs(&self, features: &[f64]) -> Vec<f64> {
+        let width = self.layers[0];
+        assert_eq!(features.len() % width, 0, "outputs: features of whole rows");
+        let input = matrix(features, features.len() / width, width);
+        let layers = Layers::of(&self.layers, &self.parameters);
+        let hidden = layers.hidden(&input);
+        layers.output(hidden.last().map_or(&input, |a| a)).into_iter().collect()
+    }
+}
+
+/// How well outputs fit their targets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Metrics {
+    /// Of a classification.
+    Classification {
+        /// Share of the rows whose largest logit (the first of equals) is that of the target class, in
+        /// `[0, 1]`.
+        accuracy: f64,
+        /// Mean cross-entropy of the soft-max, in nats.
+        cross_entropy: f64,
+    },
+    /// Of a regression.
+    Regression {
+        /// Mean squared error over all rows and columns.
+        mse: f64,
+        /// Coefficient of determination, averaged over the target columns. A column without variance counts 1
+        /// when met exactly and 0 otherwise.
+        r2: f64,
+    },
+}
+
+/// Trains a network on plain data; `progress` receives epoch, batch (both from 0) and the loss of that batch.
+///
+/// The loss of a classification is the cross-entropy of the soft-max, that of a regression half the squared
+/// error summed over the target columns; both are means over the rows of the batch. Hidden layers apply
+/// `ReLU`.
+///
+/// # Panics
+///
+/// When the lengths of features and targets do not fit `rows` and the widths of the plan, when the plan has
+/// fewer than two layers or a batch size of 0, and when there are no rows or more than `u32::MAX`.
+pub fn train(
+    plan: &Plan,
+    examples: PlainExamples<'_>,
+    mut progress: impl FnMut(usize, usize, f64),
+) -> TwinModel {
+    assert!(plan.layers.len() >= 2, "train: a network has an input and an output layer");
+    assert!(examples.rows > 0, "train: at least one row");
+    let features = matrix(examples.features, examples.rows, plan.features());
+    let targets = matrix(examples.targets, examples.rows, plan.outputs());
+
+    let order = BatchOrder::new(plan.seed, examples.rows, plan.batch_size);
+    let mut parameters = initial_parameters(plan);
+    let mut optimizer = OptimizerState::new(plan);
+    let mut loss = Vec::with_capacity(plan.epochs);
+    for epoch in 0..plan.epochs {
+        let mut sum = 0.0;
+        for (batch, rows) in order.epoch(epoch).enumerate() {
+            let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
+            let (x, y) = (features.select(Axis(0), &rows), targets.select(Axis(0), &rows));
+            let (batch_loss, gradient) = loss_and_gradient(plan, &parameters, &x, &y);
+            optimizer.step(&mut parameters, &gradient);
+            sum += batch_loss * rows.len() as f64;
+            progress(epoch, batch, batch_loss);
+        }
+        loss.push(sum / examples.rows as f64);
+    }
+    TwinModel { layers: plan.layers.clone(), parameters, loss }
+}
+
+/// Compares row-major outputs with row-major targets of the same shape.
+///
+/// # Panics
+///
+/// When the two lengths differ, are 0, or are not a multiple of `columns`.
+pub fn evaluate(task: Task, columns: usize, outputs: &[f64], targets: &[f64]) -> Metrics {
+    assert!(!outputs.is_empty(), "evaluate: at least one row");
+    let rows = outputs.len() / columns;
+    let (outputs, targets) = (matrix(outputs, rows, columns), matrix(targets, rows, columns));
+    match task {
+        Task::Classification => {
+            let pairs = || outputs.rows().into_iter().zip(targets.rows());
+            let hits = pairs().filter(|(z, y)| arg_max(z) == arg_max(y)).count();
+            let cross_entropy = pairs().map(|(z, y)| cross_entropy(&z, &y)).sum::<f64>();
+            Metrics::Classification {
+                accuracy: hits as f64 / rows as f64,
+                cross_entropy: cross_entropy / rows as f64,
+            }
+        }
+        Task::Regression => {
+            let squares = (&outputs - &targets).mapv(|e| e * e);
+            let r2 = |column: usize| {
+                let y = targets.column(column);
+                let mean = y.sum() / rows as f64;
+                let total = y.mapv(|value| (value - mean).powi(2)).sum();
+                let rest = squares.column(column).sum();
+                match (total > 0.0, rest > 0.0) {
+                    (true, _) => 1.0 - rest / total,
+                    (false, true) => 0.0,
+                    (false, false) => 1.0,
+                }
+            };
+            Metrics::Regression {
+                mse: squares.sum() / squares.len() as f64,
+                r2: (0..columns).map(r2).sum::<f64>() / columns as f64,
+            }
+        }
+    }
+}
+
+/// The loss of a batch without the L2 penalty, and its gradient with it, in the order of the parameters.
+fn loss_and_gradient(
+    plan: &Plan,
+    parameters: &[f64],
+    features: &ArrayRef2<f64>,
+    targets: &ArrayRef2<f64>,
+) -> (f64, Vec<f64>) {
+    let rows = features.nrows() as f64;
+    let layers = Layers::of(&plan.layers, parameters);
+    let hidden = layers.hidden(features);
+    let outputs = layers.output(hidden.last().map_or(features, |a| a));
+
+    // Soft-max with cross-entropy, and the identity with half the squared error, have the same gradient at
+    // the output: prediction minus target.
+    let (loss, error) = match plan.task {
+        Task::Classification => {
+            let pairs = outputs.rows().into_iter().zip(targets.rows());
+            let loss = pairs.map(|(z, y)| cross_entropy(&z, &y)).sum::<f64>();
+            (loss, soft_max(outputs) - targets)
+        }
+        Task::Regression => {
+            let error = outputs - targets;
+            (0.5 * error.mapv(|e| e * e).sum(), error)
+        }
+    };
+    let (loss, mut delta) = (loss / rows, error / rows);
+
+    let mut gradient = vec![0.0; parameters.len()];
+    let mut rest = gradient.as_mut_slice();
+    for (layer, (weights, _)) in layers.0.iter().enumerate().rev() {
+        let input = layer.checked_sub(1).map_or(features, |below| &hidden[below]);
+        let mut of_weights = input.t().dot(&delta);
+        of_weights.scaled_add(plan.weight_decay, weights);
+        rest = put_back(rest, delta.sum_axis(Axis(0)));
+        rest = put_back(rest, of_weights);
+        if layer > 0 {
+            delta = delta.dot(&weights.t());
+            // The activation is positive exactly where the ReLU let its argument through.
+            delta.zip_mut_with(input, |d, &a| *d = if a > 0.0 { *d } else { 0.0 });
+        }
+    }
+    (loss, gradient)
+}
+
+/// Views of the weights and biases of every layer.
+struct Layers<'a>(Vec<(ArrayView2<'a, f64>, ArrayView1<'a, f64>)>);
+
+impl<'a> Layers<'a> {
+    fn of(widths: &[usize], mut parameters: &'a [f64]) -> Self {
+        let mut layers = Vec::with_capacity(widths.len() - 1);
+        for pair in widths.windows(2) {
+            let (weights, rest) = parameters.split_at(pair[0] * pair[1]);
+            let (biases, rest) = rest.split_at(pair[1]);
+            layers.push((matrix(weights, pair[0], pair[1]), ArrayView1::from(biases)));
+            parameters = rest;
+        }
+        assert!(parameters.is_empty(), "parameters: as many as the layers need");
+        Self(layers)
+    }
+
+    /// Activations of the hidden layers, the first one's first.
+    fn hidden(&self, features: &ArrayRef2<f64>) -> Vec<Array2<f64>> {
+        let mut activations: Vec<Array2<f64>> = Vec::with_capacity(self.0.len());
+        for (weights, biases) in &self.0[..self.0.len() - 1] {
+            let input = activations.last().map_or(features, |a| a);
+            activations.push((input.dot(weights) + biases).mapv_into(|z| z.max(0.0)));
+        }
+        activations
+    }
+
+    /// Outputs of the last layer for the activations of the one below it.
+    fn output(&self, input: &ArrayRef2<f64>) -> Array2<f64> {
+        let (weights, biases) = &self.0[self.0.len() - 1];
+        input.dot(weights) + biases
+    }
+}
+
+/// What an optimiser carries from one step to the next.
+enum OptimizerState {
+    Adam {
+        learning_rate: f64,
+        beta1: f64,
+        beta2: f64,
+        refresh: u64,
+        steps: u64,
+        mean: Vec<f64>,
+        square: Vec<f64>,
+        /// `1 / (sqrt(v) + epsilon)` with the corrected `v` of the last refresh.
+        preconditioner: Vec<f64>,
+    },
+    Sgd {
+        learning_rate: f64,
+        momentum: f64,
+        velocity: Vec<f64>,
+    },
+}
+
+impl OptimizerState {
+    fn new(plan: &Plan) -> Self {
+        let zeros = || vec![0.0; plan.parameters()];
+        match plan.optimizer {
+            Optimizer::Adam { beta1, beta2, refresh } => Self::Adam {
+                learning_rate: plan.learning_rate,
+                beta1,
+                beta2,
+                refresh: u64::from(refresh.max(1)),
+                steps: 0,
+                mean: zeros(),
+                square: zeros(),
+                preconditioner: zeros(),
+            },
+            Optimizer::Sgd { momentum } => {
+                Self::Sgd { learning_rate: plan.learning_rate, momentum, velocity: zeros() }
+            }
+        }
+    }
+
+    fn step(&mut self, parameters: &mut [f64], gradient: &[f64]) {
+        match self {
+            Self::Adam { learning_rate, beta1, beta2, refresh, steps, mean, square, preconditioner } => {
+                *steps += 1;
+                for (m, &g) in mean.iter_mut().zip(gradient) {
+                    *m = *beta1 * *m + (1.0 - *beta1) * g;
+                }
+                for (v, &g) in square.iter_mut().zip(gradient) {
+                    *v = *beta2 * *v + (1.0 - *beta2) * g * g;
+                }
+                if *steps <= FRESH_STEPS || steps.is_multiple_of(*refresh) {
+                    let correction = 1.0 - beta2.powf(*steps as f64);
+                    for (p, &v) in preconditioner.iter_mut().zip(&*square) {
+                        *p = 1.0 / ((v / correction).sqrt() + EPSILON);
+                    }
+                }
+                let rate = *learning_rate / (1.0 - beta1.powf(*steps as f64));
+                for ((w, &m), &p) in parameters.iter_mut().zip(&*mean).zip(&*preconditioner) {
+                    *w -= rate * m * p;
+                }
+            }
+            Self::Sgd { learning_rate, momentum, velocity } => {
+                for ((w, u), &g) in parameters.iter_mut().zip(velocity).zip(gradient) {
+                    *u = *momentum * *u + g;
+                    *w -= *learning_rate * *u;
+                }
+            }
+        }
+    }
+}
+
+/// Soft-max of every row.
+fn soft_max(mut logits: Array2<f64>) -> Array2<f64> {
+    for mut row in logits.rows_mut() {
+        let max = row.fold(f64::NEG_INFINITY, |max, &z| max.max(z));
+        row.mapv_inplace(|z| (z - max).exp());
+        row /= row.sum();
+    }
+    logits
+}
+
+/// Cross-entropy of the soft-max of one row of logits, in nats.
+fn cross_entropy(logits: &ArrayRef1<f64>, target: &ArrayRef1<f64>) -> f64 {
+    let max = logits.fold(f64::NEG_INFINITY, |max, &z| max.max(z));
+    let log_sum = max + logits.mapv(|z| (z - max).exp()).sum().ln();
+    logits.iter().zip(target).map(|(z, y)| y * (log_sum - z)).sum()
+}
+
+/// Index of the largest element, the first of equals.
+fn arg_max(row: &ArrayRef1<f64>) -> usize {
+    (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+}
+
+/// A row-major slice as a matrix.
+fn matrix(values: &[f64], rows: usize, columns: usize) -> ArrayView2<'_, f64> {
+    assert_eq!(values.len(), rows * columns, "matrix of {rows} rows and {columns} columns");
+    ArrayView2::from_shape((rows, columns), values).expect("the length was checked above")
+}
+
+/// Copies `values` to the end of `place` and returns what is before them.
+fn put_back(
+    place: &mut [f64],
+    values: impl IntoIterator<Item = f64, IntoIter: ExactSizeIterator>,
+) -> &mut [f64] {
+    let values = values.into_iter();
+    let (before, end) = place.split_at_mut(place.len() - values.len());
+    for (to, value) in end.iter_mut().zip(values) {
+        *to = value;
+    }
+    before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: usize = 13;
+
+    fn plan(task: Task, layers: &[usize], optimizer: Optimizer) -> Plan {
+        Plan {
+            task,
+            layers: layers.to_vec(),
+            optimizer,
+            learning_rate: 0.01,
+            weight_decay: 0.0,
+            batch_size: ROWS,
+            epochs: 3,
+            seed: 11,
+            target_bits: 0,
+        }
+    }
+
+    /// Features that are smooth but of no pattern, and targets that depend on them.
+    fn examples(plan: &Plan, rows: usize) -> (Vec<f64>, Vec<f64>) {
+        let (width, columns) = (plan.features(), plan.outputs());
+        let x: Vec<f64> =
+            (0..rows * width).map(|i| (i as f64 * 1.7).sin() + (i as f64 * 0.31).cos()).collect();
+        let y = x.chunks(width).flat_map(|row| match plan.task {
+            Task::Classification => {
+                let class = (row.iter().sum::<f64>().abs() * 3.0) as usize % columns;
+                (0..columns).map(|k| f64::from(u8::from(k == class))).collect::<Vec<_>>()
+            }
+            Task::Regression => (0..columns).map(|k| 0.5 + row[k % width] - row[0] * k as f64).collect(),
+        });
+        let y = y.collect();
+        (x, y)
+    }
+
+    fn run(plan: &Plan, rows: usize) -> TwinModel {
+        let (features, targets) = examples(plan, rows);
+        train(plan, PlainExamples { features: &features, targets: &targets, rows }, |_, _, _| ())
+    }
+
+    fn assert_close(got: &[f64], expected: &[f64], tolerance: f64) {
+        assert_eq!(got.len(), expected.len());
+        for (i, (a, b)) in got.iter().zip(expected).enumerate() {
+            assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{i}: {a} instead of {b}");
+        }
+    }
+
+    /// `c = a b` for row-major matrices, the slow way.
+    fn product(a: &[f64], b: &[f64], (n, k, m): (usize, usize, usize)) -> Vec<f64> {
+        let element = |i: usize, j: usize| (0..k).map(|t| a[i * k + t] * b[t * m + j]).sum::<f64>();
+        (0..n * m).map(|at| element(at / m, at % m)).collect()
+    }
+
+    #[test]
+    fn gradients_match_finite_differences() {
+        for task in [Task::Classification, Task::Regression] {
+            for layers in [&[4, 3][..], &[4, 5, 3], &[4, 6, 5, 7, 3], &[3, 4, 1]] {
+                if task == Task::Classification && layers.ends_with(&[1]) {
+                    continue;
+                }
+                let mut plan = plan(task, layers, Optimizer::adam(1));
+                plan.weight_decay = 0.1;
+                let (x, y) = examples(&plan, ROWS);
+                let x = matrix(&x, ROWS, plan.features());
+                let y = matrix(&y, ROWS, plan.outputs());
+
+                // Biases that are not 0 move the kinks of ReLU away from where rows of zeros would put them.
+                let start: Vec<f64> = initial_parameters(&plan)
+                    .iter()
+                    .enumerate()
+                    .map(|(i, w)| w + 0.1 * (i as f64).sin())
+                    .collect();
+                let penalised = |parameters: &[f64]| {
+                    let layers = Layers::of(&plan.layers, parameters);
+                    let squares: f64 = layers.0.iter().map(|(w, _)| w.mapv(|w| w * w).sum()).sum();
+                    loss_and_gradient(&plan, parameters, &x, &y).0 + 0.5 * plan.weight_decay * squares
+                };
+                let expected: Vec<f64> = (0..start.len())
+                    .map(|i| {
+                        let at = |shift: f64| {
+                            let mut moved = start.clone();
+                            moved[i] += shift;
+                            penalised(&moved)
+                        };
+                        (at(1e-6) - at(-1e-6)) / 2e-6
+                    })
+                    .collect();
+                assert_close(&loss_and_gradient(&plan, &start, &x, &y).1, &expected, 1e-7);
+            }
+        }
+    }
+
+    /// Adam on one parameter, written from algorithm 1 of the paper.
+    fn scalar_adam(mut w: f64, gradients: &[f64], alpha: f64, refresh: usize) -> f64 {
+        let (mut m, mut v, mut preconditioner) = (0.0, 0.0, f64::NAN);
+        for (i, g) in gradients.iter().enumerate() {
+            let t = i as i32 + 1;
+            m = 0.8 * m + 0.2 * g;
+            v = 0.95 * v + 0.05 * g * g;
+            let m_hat = m / (1.0 - 0.8_f64.powi(t));
+            let v_hat = v / (1.0 - 0.95_f64.powi(t));
+            if t <= 10 || (t as usize).is_multiple_of(refresh) {
+                preconditioner = 1.0 / (v_hat.sqrt() + 1e-8);
+            }
+            w -= alpha * m_hat * preconditioner;
+        }
+        w
+    }
+
+    #[test]
+    fn adam_matches_a_scalar_reference() {
+        for refresh in [1, 4, 16] {
+            let optimizer = Optimizer::Adam { beta1: 0.8, beta2: 0.95, refresh };
+            let plan = plan(Task::Regression, &[2, 1], optimizer);
+            let gradients: Vec<[f64; 3]> =
+                (0..41).map(f64::from).map(|t| [t.sin() + 0.3, 1e-9 * t.cos(), 0.0]).collect();
+
+            let start = [0.5, -0.25, 1.0];
+            let mut parameters = start.to_vec();
+            let mut state = OptimizerState::new(&plan);
+            for gradient in &gradients {
+                state.step(&mut parameters, gradient);
+            }
+            let expected: Vec<f64> = (0..3)
+                .map(|i| {
+                    let of_one: Vec<f64> = gradients.iter().map(|g| g[i]).collect();
+                    scalar_adam(start[i], &of_one, plan.learning_rate, refresh as usize)
+                })
+                .collect();
+            assert_close(&parameters, &expected, 1e-12);
+        }
+    }
+
+    #[test]
+    fn momentum_matches_a_scalar_reference() {
+        let plan = plan(Task::Regression, &[1, 1], Optimizer::Sgd { momentum: 0.9 });
+        let mut parameters = vec![1.0, 2.0];
+        let mut state = OptimizerState::new(&plan);
+        state.step(&mut parameters, &[1.0, 0.5]);
+        state.step(&mut parameters, &[-2.0, 0.5]);
+        // Velocities 1, -1.1 and 0.5, 0.95.
+        assert_close(&parameters, &[1.0 - 0.01 * (1.0 - 1.1), 2.0 - 0.01 * (0.5 + 0.95)], 1e-15);
+    }
+
+    #[test]
+    fn without_hidden_layers_it_is_linear_regression() {
+        let mut plan = plan(Task::Regression, &[3, 2], Optimizer::Sgd { momentum: 0.0 });
+        (plan.learning_rate, plan.weight_decay, plan.epochs) = (0.1, 0.05, 20);
+        let (x, y) = examples(&plan, ROWS);
+
+        let mut w = initial_parameters(&plan);
+        for _ in 0..plan.epochs {
+            let mut error = product(&x, &w[..6], (ROWS, 3, 2));
+            for (at, e) in error.iter_mut().enumerate() {
+                *e = (*e + w[6 + at % 2] - y[at]) / ROWS as f64;
+            }
+            let transposed: Vec<f64> = (0..3 * ROWS).map(|at| x[at % ROWS * 3 + at / ROWS]).collect();
+            let of_weights = product(&transposed, &error, (3, ROWS, 2));
+            let of_biases = product(&[1.0; ROWS], &error, (1, ROWS, 2));
+            for at in 0..6 {
+                w[at] -= 0.1 * (of_weights[at] + 0.05 * w[at]);
+            }
+            for at in 0..2 {
+                w[6 + at] -= 0.1 * of_biases[at];
+            }
+        }
+        assert_close(&run(&plan, ROWS).parameters, &w, 1e-12);
+
+        // Without the penalty it converges to the exact solution: these targets are linear in the features.
+        (plan.weight_decay, plan.epochs) = (0.0, 3000);
+        let model = run(&plan, ROWS);
+        assert_close(&model.parameters, &[1.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.5, 0.5], 1e-6);
+        assert_close(&model.outputs(&x), &y, 1e-6);
+    }
+
+    #[test]
+    fn without_hidden_layers_it_is_logistic_regression() {
+        let mut plan = plan(Task::Classification, &[2, 2], Optimizer::Sgd { momentum: 0.5 });
+        (plan.learning_rate, plan.epochs) = (0.2, 15);
+        let (x, y) = examples(&plan, ROWS);
+
+        // Two classes: p = sigmoid of the difference of the logits.
+        let mut w = initial_parameters(&plan);
+        let mut velocity = vec![0.0; w.len()];
+        for _ in 0..plan.epochs {
+            let mut gradient = vec![0.0; w.len()];
+            for (row, target) in x.chunks(2).zip(y.chunks(2)) {
+                let logit = |k: usize| row[0] * w[k] + row[1] * w[2 + k] + w[4 + k];
+                let p = 1.0 / (1.0 + (logit(1) - logit(0)).exp());
+                for (k, delta) in [p - target[0], 1.0 - p - target[1]].into_iter().enumerate() {
+                    for (at, input) in [(k, row[0]), (2 + k, row[1]), (4 + k, 1.0)] {
+                        gradient[at] += delta * input / ROWS as f64;
+                    }
+                }
+            }
+            for ((w, u), g) in w.iter_mut().zip(&mut velocity).zip(gradient) {
+                *u = 0.5 * *u + g;
+                *w -= 0.2 * *u;
+            }
+        }
+        assert_close(&run(&plan, ROWS).parameters, &w, 1e-12);
+    }
+
+    #[test]
+    fn the_last_batch_may_be_short() {
+        let mut plan = plan(Task::Regression, &[3, 4, 1], Optimizer::adam(1));
+        (plan.batch_size, plan.epochs) = (5, 2);
+        let (features, targets) = examples(&plan, ROWS);
+        let examples = PlainExamples { features: &features, targets: &targets, rows: ROWS };
+        let mut calls = Vec::new();
+        let model = train(&plan, examples, |epoch, batch, loss| calls.push((epoch, batch, loss)));
+
+        let at: Vec<_> = calls.iter().map(|call| (call.0, call.1)).collect();
+        assert_eq!(at, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]);
+        // The epoch's loss weighs examples alike, also the 3 of the last batch.
+        let mean = |c: &[(usize, usize, f64)]| (5.0 * c[0].2 + 5.0 * c[1].2 + 3.0 * c[2].2) / 13.0;
+        assert_close(&model.loss, &[mean(&calls[..3]), mean(&calls[3..])], 1e-15);
+
+        // One step on the short batch is one step on its rows alone.
+        (plan.optimizer, plan.epochs) = (Optimizer::Sgd { momentum: 0.0 }, 1);
+        let model = train(&plan, examples, |_, _, _| ());
+        let mut parameters = initial_parameters(&plan);
+        for rows in BatchOrder::new(plan.seed, ROWS, 5).epoch(0) {
+            let pick = |all: &[f64], width: usize| -> Vec<f64> {
+                rows.iter().flat_map(|&r| all[r as usize * width..][..width].to_vec()).collect()
+            };
+            let (x, y) = (pick(&features, 3), pick(&targets, 1));
+            let (x, y) = (matrix(&x, rows.len(), 3), matrix(&y, rows.len(), 1));
+            let gradient = loss_and_gradient(&plan, &parameters, &x, &y).1;
+            parameters.iter_mut().zip(gradient).for_each(|(w, g)| *w -= 0.01 * g);
+        }
+        assert_close(&model.parameters, &parameters, 1e-14);
+    }
+
+    #[test]
+    fn training_is_deterministic_and_follows_the_seed() {
+        let mut plan = plan(Task::Classification, &[4, 8, 8, 3], Optimizer::adam(4));
+        (plan.batch_size, plan.epochs) = (4, 10);
+        let model = run(&plan, 50);
+        assert_eq!(model, run(&plan, 50));
+        assert!(model.loss[9] < model.loss[0]);
+        plan.seed += 1;
+        assert_ne!(model.parameters, run(&plan, 50).parameters);
+    }
+
+    #[test]
+    fn hidden_layers_learn_what_a_linear_model_cannot() {
+        let mut plan = plan(Task::Classification, &[2, 16, 2], Optimizer::adam(1));
+        (plan.batch_size, plan.epochs) = (2, 200);
+        let features = [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+        let targets = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0];
+        let examples = PlainExamples { features: &features, targets: &targets, rows: 4 };
+        let accuracy = |plan: &Plan| {
+            let outputs = train(plan, examples, |_, _, _| ()).outputs(&features);
+            match evaluate(plan.task, 2, &outputs, &targets) {
+                Metrics::Classification { accuracy, .. } => accuracy,
+                Metrics::Regression { .. } => unreachable!("the task is a classification"),
+            }
+        };
+        assert!(accuracy(&plan) > 0.99);
+        plan.layers = vec![2, 2];
+        assert!(accuracy(&plan) < 0.99);
+    }
+
+    #[test]
+    fn metrics_of_a_classification() {
+        // Soft-max (1/2, 1/4, 1/4) with the first class right; (1/2, 1/2, 0) with the second, tied with the
+        // first.
+        let ln2 = 2.0_f64.ln();
+        let outputs = [ln2, 0.0, 0.0, 1000.0, 1000.0, -1000.0];
+        let targets = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+        let metrics = evaluate(Task::Classification, 3, &outputs, &targets);
+        let Metrics::Classification { accuracy, cross_entropy } = metrics else { panic!("{metrics:?}") };
+        assert_close(&[accuracy, cross_entropy], &[0.5, ln2], 1e-12);
+    }
+
+    #[test]
+    fn metrics_of_a_regression() {
+        // First column: residuals 1, 0, 1 of variation 2; second: met exactly without variation.
+        let metrics =
+            evaluate(Task::Regression, 2, &[2.0, 5.0, 2.0, 5.0, 2.0, 5.0], &[1.0, 5.0, 2.0, 5.0, 3.0, 5.0]);
+        assert_eq!(metrics, Metrics::Regression { mse: 2.0 / 6.0, r2: 0.5 });
+        let missed = evaluate(Task::Regression, 1, &[1.0, 1.0], &[2.0, 2.0]);
+        assert_eq!(missed, Metrics::Regression { mse: 1.0, r2: 0.0 });
+    }
+
+    #[test]
+    #[should_panic(expected = "matrix of 3 rows and 2 columns")]
+    fn features_of_another_shape_are_refused() {
+        let plan = plan(Task::Regression, &[2, 1], Optimizer::adam(1));
+        let examples = PlainExamples { features: &[0.0; 5], targets: &[0.0; 3], rows: 3 };
+        train(&plan, examples, |_, _, _| ());
+    }
+}

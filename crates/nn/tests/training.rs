@@ -1,0 +1,178 @@
+//! Training under sharing against the float twin: the same plan, initial weights and order of mini-batches.
+
+use shamisen_mpc::{Rep, Session};
+use shamisen_nn::evaluate::{Metrics, evaluate};
+use shamisen_nn::examples::SharedRows;
+use shamisen_nn::formats::{activation_frac, target_frac};
+use shamisen_nn::plan::{Optimizer, Plan, Task};
+use shamisen_nn::train::train;
+use shamisen_nn::{NnError, Result, twin};
+use shamisen_ring::fixed;
+use shamisen_testkit::{Outcome, deal, random_words, rng, run};
+
+const SEED: u64 = 42;
+
+/// Plain rows and how they are shared.
+struct Table {
+    features: Vec<f64>,
+    targets: Vec<f64>,
+    rows: usize,
+}
+
+struct Shared<'a> {
+    plan: &'a Plan,
+    features: &'a Rep,
+    targets: &'a Rep,
+    rows: usize,
+}
+
+impl SharedRows for Shared<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn features(&mut self, rows: &[u32]) -> Result<Rep> {
+        Ok(pick(self.features, rows, self.plan.features()))
+    }
+
+    fn targets(&mut self, rows: &[u32]) -> Result<Rep> {
+        Ok(pick(self.targets, rows, self.plan.outputs()))
+    }
+}
+
+fn pick(from: &Rep, rows: &[u32], cols: usize) -> Rep {
+    from.gather(rows.iter().flat_map(move |&row| row as usize * cols..(row as usize + 1) * cols))
+}
+
+fn encode(values: &[f64], frac: u32) -> Vec<u64> {
+    values.iter().map(|&x| fixed::encode(x, frac).unwrap()).collect()
+}
+
+/// Runs `job` at three parties that share the table.
+fn with_shares<T: Send>(
+    plan: &Plan,
+    table: &Table,
+    job: impl Fn(&mut dyn SharedRows, &mut Session) -> T + Sync,
+) -> Outcome<T> {
+    let mut rng = rng(SEED);
+    let features = deal(&encode(&table.features, activation_frac(plan)), &mut rng);
+    let targets = deal(&encode(&table.targets, target_frac(plan)), &mut rng);
+    run(SEED, |session| {
+        let me = session.party().index();
+        let mut rows = Shared { plan, features: &features[me], targets: &targets[me], rows: table.rows };
+        job(&mut rows, session)
+    })
+}
+
+fn uniform(len: usize, seed: u64) -> Vec<f64> {
+    random_words(len, &mut rng(seed)).iter().map(|w| (w >> 11) as f64 / 2.0_f64.powi(52) - 1.0).collect()
+}
+
+/// Three classes, by the signs of two linear forms.
+fn classes(rows: usize) -> Table {
+    let features = uniform(rows * 6, 1);
+    let targets = features
+        .chunks(6)
+        .flat_map(|x| {
+            let class = if x[0] + x[1] * x[2] > 0.2 { 0 } else if x[3] - x[4] > 0.0 { 1 } else { 2 };
+            (0..3).map(move |k| f64::from(u8::from(k == class)))
+        })
+        .collect();
+    Table { features, targets, rows }
+}
+
+/// One number with some noise.
+fn numbers(rows: usize) -> Table {
+    let features = uniform(rows * 6, 2);
+    let noise = uniform(rows, 3);
+    let targets = features
+        .chunks(6)
+        .zip(noise)
+        .map(|(x, noise)| 2.0 * x[0] - x[1] * x[2] + (x[3] + x[4]).abs() + 0.1 * noise)
+        .collect();
+    Table { features, targets, rows }
+}
+
+fn plan(task: Task, hidden: &[usize], optimizer: Optimizer) -> Plan {
+    let outputs = if task == Task::Classification { 3 } else { 1 };
+    Plan {
+        task,
+        layers: [&[6], hidden, &[outputs]].concat(),
+        optimizer,
+        learning_rate: if matches!(optimizer, Optimizer::Sgd { .. }) { 0.05 } else { 0.01 },
+        weight_decay: 0.0,
+        batch_size: 48,
+        epochs: 6,
+        seed: SEED,
+        target_bits: 2,
+    }
+}
+
+/// Trains and scores both ways: (secure, twin), and the training losses.
+fn both(plan: &Plan, table: &Table) -> ((Metrics, Vec<f64>), (twin::Metrics, Vec<f64>)) {
+    let out = with_shares(plan, table, |rows, session| {
+        let trained = train(plan, rows, &mut |_| {}, session).unwrap();
+        let metrics = evaluate(plan, &trained.network, rows, session).unwrap();
+        (metrics, trained.loss)
+    });
+    let [first, second, third] = out.results;
+    assert_eq!(first, second);
+    assert_eq!(first, third);
+    let examples = twin::PlainExamples { features: &table.features, targets: &table.targets, rows: table.rows };
+    let model = twin::train(plan, examples, |_, _, _| {});
+    let outputs = model.outputs(&table.features);
+    let metrics = twin::evaluate(plan.task, plan.outputs(), &outputs, &table.targets);
+    (first, (metrics, model.loss))
+}
+
+fn assert_near(plan: &Plan, table: &Table, tolerance: f64) {
+    let ((secure, loss), (plain, plain_loss)) = both(plan, table);
+    let pairs = match plain {
+        twin::Metrics::Classification { accuracy, cross_entropy } => {
+            [(secure.accuracy, accuracy), (secure.cross_entropy, cross_entropy)]
+        }
+        twin::Metrics::Regression { r2, mse } => [(secure.r2, r2), (secure.mse, mse)],
+        _ => unreachable!("two tasks"),
+    };
+    for (secure, plain) in pairs {
+        let secure = secure.unwrap();
+        assert!((secure - plain).abs() < tolerance, "{plan:?}: {secure} against {plain}");
+    }
+    for (secure, plain) in loss.iter().zip(&plain_loss) {
+        assert!((secure - plain).abs() < tolerance, "{plan:?}: losses {loss:?} against {plain_loss:?}");
+    }
+}
+
+#[test]
+fn classification_follows_the_twin() {
+    let table = classes(500);
+    for hidden in [&[][..], &[16], &[16, 8, 8]] {
+        assert_near(&plan(Task::Classification, hidden, Optimizer::adam(1)), &table, 0.03);
+    }
+    assert_near(&plan(Task::Classification, &[16], Optimizer::adam(4)), &table, 0.03);
+    assert_near(&plan(Task::Classification, &[16], Optimizer::Sgd { momentum: 0.0 }), &table, 0.02);
+    assert_near(&plan(Task::Classification, &[16], Optimizer::Sgd { momentum: 0.9 }), &table, 0.02);
+}
+
+#[test]
+fn regression_follows_the_twin() {
+    let table = numbers(500);
+    for hidden in [&[][..], &[16], &[16, 8, 8]] {
+        assert_near(&plan(Task::Regression, hidden, Optimizer::adam(1)), &table, 0.03);
+    }
+    let mut decayed = plan(Task::Regression, &[16], Optimizer::Sgd { momentum: 0.9 });
+    decayed.weight_decay = 0.01;
+    assert_near(&decayed, &table, 0.03);
+}
+
+#[test]
+fn leaving_the_range_stops_with_the_layer() {
+    let table = numbers(200);
+    let mut wild = plan(Task::Regression, &[16], Optimizer::Sgd { momentum: 0.0 });
+    wild.learning_rate = 1.0;
+    wild.target_bits = 0;
+    let out = with_shares(&wild, &table, |rows, session| train(&wild, rows, &mut |_| {}, session).map(|_| ()));
+    for result in out.results {
+        assert!(matches!(result, Err(NnError::Range { .. })), "{result:?}");
+    }
+}
