@@ -1,0 +1,162 @@
+//! The frame of binary files: magic and version, a JSON header, a body, and a BLAKE3 hash of everything before it.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 15 | the kind of file |
+//! | 1 | the version |
+//! | 4 | length of the header, little-endian |
+//! | … | the header as JSON |
+//! | … | the body |
+//! | 32 | BLAKE3 |
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::atomic::{Access, AtomicFile};
+use crate::error::{DataError, Result};
+
+const PREFIX: u64 = 20;
+const HASH: u64 = 32;
+const MAX_HEADER: u32 = 1 << 16;
+
+/// Bytes per read while checking the hash.
+const CHUNK: usize = 1 << 20;
+
+/// A kind of file.
+pub(crate) struct Kind {
+    pub(crate) magic: [u8; 15],
+    pub(crate) version: u8,
+    /// With article, for messages.
+    pub(crate) name: &'static str,
+}
+
+/// A file being written, secret and under a temporary name.
+pub(crate) struct Writer {
+    file: AtomicFile,
+    hasher: blake3::Hasher,
+}
+
+impl Writer {
+    pub(crate) fn create(path: &Path, kind: &Kind, header: &impl Serialize) -> Result<Self> {
+        let json = serde_json::to_vec(header).map_err(|e| DataError::io("write", path, e.into()))?;
+        debug_assert!(json.len() <= MAX_HEADER as usize);
+        let mut writer =
+            Self { file: AtomicFile::create(path, Access::Secret)?, hasher: blake3::Hasher::new() };
+        writer.append(&kind.magic)?;
+        writer.append(&[kind.version])?;
+        writer.append(&(json.len() as u32).to_le_bytes())?;
+        writer.append(&json)?;
+        Ok(writer)
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.file.append(bytes)
+    }
+
+    /// Appends words, little-endian.
+    pub(crate) fn append_words(&mut self, words: &[u64]) -> Result<()> {
+        let mut chunk = [0u64; 512];
+        for words in words.chunks(chunk.len()) {
+            let chunk = &mut chunk[..words.len()];
+            for (to, from) in chunk.iter_mut().zip(words) {
+                *to = from.to_le();
+            }
+            self.append(bytemuck::cast_slice(chunk))?;
+        }
+        Ok(())
+    }
+
+    /// Appends the hash and waits for the disk; the file to publish.
+    pub(crate) fn finish(mut self) -> Result<AtomicFile> {
+        self.file.append(self.hasher.finalize().as_bytes())?;
+        self.file.sync()?;
+        Ok(self.file)
+    }
+}
+
+/// A file being read, whose frame is right; the hash is checked by [`Reader::verify`].
+pub(crate) struct Reader<H> {
+    pub(crate) path: PathBuf,
+    pub(crate) header: H,
+    file: File,
+    length: u64,
+    body: u64,
+}
+
+impl<H: DeserializeOwned> Reader<H> {
+    pub(crate) fn open(path: &Path, kind: &Kind) -> Result<Self> {
+        let io = |e| DataError::io("read", path, e);
+        let file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        if length < PREFIX + HASH {
+            return Err(DataError::WrongFormat { path: path.to_owned(), expected: kind.name });
+        }
+        let mut prefix = [0u8; PREFIX as usize];
+        file.read_exact_at(&mut prefix, 0).map_err(io)?;
+        if prefix[..15] != kind.magic {
+            return Err(DataError::WrongFormat { path: path.to_owned(), expected: kind.name });
+        }
+        if prefix[15] != kind.version {
+            let (found, supported) = (u32::from(prefix[15]), u32::from(kind.version));
+            return Err(DataError::WrongVersion { path: path.to_owned(), found, supported });
+        }
+        let header_length = u32::from_le_bytes([prefix[16], prefix[17], prefix[18], prefix[19]]);
+        let body = PREFIX + u64::from(header_length);
+        if header_length > MAX_HEADER || body + HASH > length {
+            return Err(DataError::damaged(path, "its header has an impossible length"));
+        }
+        let mut json = vec![0u8; header_length as usize];
+        file.read_exact_at(&mut json, PREFIX).map_err(io)?;
+        let header = serde_json::from_slice(&json)
+            .map_err(|e| DataError::damaged(path, format_args!("its header is not readable: {e}")))?;
+        Ok(Self { path: path.to_owned(), header, file, length, body })
+    }
+}
+
+impl<H> Reader<H> {
+    /// Checks that the body has this many bytes, and the hash of everything; memory does not grow with the file.
+    pub(crate) fn verify(&self, body_length: Option<u64>) -> Result<()> {
+        let expected = body_length
+            .and_then(|body| self.body.checked_add(body)?.checked_add(HASH))
+            .ok_or_else(|| DataError::damaged(&self.path, "its header promises an impossible size"))?;
+        if self.length != expected {
+            return Err(DataError::WrongLength { path: self.path.clone(), expected, found: self.length });
+        }
+        let io = |e| DataError::io("read", &self.path, e);
+        let mut hasher = blake3::Hasher::new();
+        let mut chunk = vec![0u8; CHUNK.min(self.length as usize)];
+        let mut at = 0;
+        while at < self.length - HASH {
+            let bytes = (self.length - HASH - at).min(CHUNK as u64);
+            let chunk = &mut chunk[..bytes as usize];
+            self.file.read_exact_at(chunk, at).map_err(io)?;
+            hasher.update(chunk);
+            at += bytes;
+        }
+        let mut hash = [0u8; HASH as usize];
+        self.file.read_exact_at(&mut hash, at).map_err(io)?;
+        if hasher.finalize() != blake3::Hash::from_bytes(hash) {
+            return Err(DataError::damaged(&self.path, "its checksum does not match"));
+        }
+        Ok(())
+    }
+
+    /// Reads bytes of the body.
+    pub(crate) fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(bytes, self.body + offset).map_err(|e| DataError::io("read", &self.path, e))
+    }
+
+    /// Reads words of the body from the byte `offset`.
+    pub(crate) fn read_words(&self, offset: u64, words: &mut [u64]) -> Result<()> {
+        self.read(offset, bytemuck::cast_slice_mut(words))?;
+        for word in words {
+            *word = u64::from_le(*word);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,726 @@
+//! The error of this crate: what is wrong, where, why, and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::scaling::Scaling;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, DataError>;
+
+/// Where a value stands: a file, a row and a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, or `None` for a matrix that was made in memory.
+    pub file: Option<PathBuf>,
+    /// The row as in the file: the header of a CSV file is row 1; items of other files count from 1.
+    pub row: u64,
+    /// The column's name.
+    pub column: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}, ", file.display())?;
+        }
+        write!(f, "row {}, column {}", self.row, quoted(&self.column))
+    }
+}
+
+/// Everything that can go wrong with data, share files and model files.
+///
+/// Each message is one sentence for whoever owns the data: what is wrong, where, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or directory does not exist.
+    #[error("{path} does not exist: check the path")]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The operating system refused to read or write.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was attempted, as an infinitive: `read`, `write`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The operating system has no random bytes.
+    #[error("the operating system gave no random bytes: {source}")]
+    Randomness {
+        /// The reason.
+        source: getrandom::Error,
+    },
+
+    /// No CSV file was named.
+    #[error("no data file is named: name at least one CSV file")]
+    NoFiles,
+    /// A CSV file has no bytes, or only blank lines.
+    #[error("{path} is empty: its first row must be the column names, followed by one row per example")]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A CSV file has a header and nothing else.
+    #[error("{path} has a header and no data: add at least one row below the column names")]
+    HeaderOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A row is not UTF-8.
+    #[error("{path}, row {row}: the text is not UTF-8: save the file as UTF-8")]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: u64,
+    },
+    /// A row has another number of cells than the header.
+    #[error(
+        "{path}, row {row}: the row has {found} {}, but the header names {expected} columns: \
+         complete the row, and quote cells that contain a comma", plural(*found, "cell")
+    )]
+    RaggedRow {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: u64,
+        /// The number of columns.
+        expected: usize,
+        /// The number of cells in the row.
+        found: usize,
+    },
+    /// Two columns have one name.
+    #[error(
+        "{path}, row 1: the column name {} occurs twice: give every column its own name", quoted(.column)
+    )]
+    DuplicateColumn {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+    },
+    /// A column has no name.
+    #[error(
+        "{path}, row 1: column {position} has no name: name it, or remove it if it only numbers the rows"
+    )]
+    UnnamedColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column's position, counted from 1.
+        position: usize,
+    },
+    /// The target column does not exist.
+    #[error(
+        "{path} has no column {}{}: name one of its columns as the target: {}",
+        quoted(.target), meant(.nearest.as_deref()), listed(.columns)
+    )]
+    MissingTarget {
+        /// The file.
+        path: PathBuf,
+        /// The name that was asked for.
+        target: String,
+        /// The columns that exist.
+        columns: Vec<String>,
+        /// The existing name most like the one asked for.
+        nearest: Option<String>,
+    },
+    /// The target is the only column.
+    #[error("{path} has no column besides the target {}: add at least one feature column", quoted(.target))]
+    NoFeatures {
+        /// The file.
+        path: PathBuf,
+        /// The target column.
+        target: String,
+    },
+    /// A cell is empty.
+    #[error("{place}: the cell is empty: fill in the value, or remove the row or the column")]
+    EmptyCell {
+        /// The cell.
+        place: Place,
+    },
+    /// A feature is text.
+    #[error(
+        "{place}: {} is not a number: features must be numbers, so encode text as numbers, fill in \
+         missing values, or remove the column", quoted(.text)
+    )]
+    NotANumber {
+        /// The cell.
+        place: Place,
+        /// Its text.
+        text: String,
+    },
+    /// A regression target is text.
+    #[error(
+        "{place}: the target {} is not a number: regression predicts numbers, so correct the cell, or choose \
+         classification if the column holds classes", quoted(.text)
+    )]
+    TextTarget {
+        /// The cell.
+        place: Place,
+        /// Its text.
+        text: String,
+    },
+    /// A cell holds NaN or infinity.
+    #[error(
+        "{place}: {} is not a finite number: fill in a value, or remove the row or the column", quoted(.text)
+    )]
+    NotFinite {
+        /// The cell.
+        place: Place,
+        /// Its text.
+        text: String,
+    },
+    /// A number is too large for fixed-point arithmetic.
+    #[error(
+        "{place}: {} is beyond ±{}, the range of the fixed-point numbers: correct the value, or give the column \
+         in a larger unit", quoted(.text), number(*.limit)
+    )]
+    OutOfRange {
+        /// The cell.
+        place: Place,
+        /// Its text.
+        text: String,
+        /// The largest magnitude.
+        limit: f64,
+    },
+    /// A feature is too large after scaling.
+    #[error("{place}: {}", beyond(*.value, *.scaled, *.limit, *.scaling))]
+    ScaledOutOfRange {
+        /// The cell.
+        place: Place,
+        /// The number in the cell.
+        value: f64,
+        /// The number after scaling.
+        scaled: f64,
+        /// The largest magnitude.
+        limit: f64,
+        /// The scaling.
+        scaling: Scaling,
+    },
+    /// A regression target is too large after scaling.
+    #[error(
+        "{place}: the target {} is {} after scaling, beyond ±{}: correct the value, remove the outlier, or \
+         choose standard scaling of the target", number(*.value), number(*.scaled), number(*.limit)
+    )]
+    TargetOutOfRange {
+        /// The cell.
+        place: Place,
+        /// The number in the cell.
+        value: f64,
+        /// The number after scaling.
+        scaled: f64,
+        /// The largest magnitude.
+        limit: f64,
+    },
+    /// All training rows have one class.
+    #[error(
+        "{}, column {}: every training row has the class {}: classification needs rows of at least two classes",
+        .path.display(), quoted(.target), quoted(.class)
+    )]
+    OneClass {
+        /// The (first) file.
+        path: PathBuf,
+        /// The target column.
+        target: String,
+        /// The class.
+        class: String,
+    },
+    /// The target column has too many different values to be classes.
+    #[error(
+        "{place}: the target has more than {limit} different values: choose regression if the column holds \
+         numbers, or another target column"
+    )]
+    TooManyClasses {
+        /// The cell with the first class too many.
+        place: Place,
+        /// The largest number of classes.
+        limit: usize,
+    },
+    /// A class of a test file does not occur in the training files.
+    #[error(
+        "{place}: the class {} does not occur in the training data, whose classes are {}: correct the cell, \
+         remove the row, or add training rows of this class", quoted(.class), listed(.known)
+    )]
+    UnknownClass {
+        /// The cell.
+        place: Place,
+        /// The class.
+        class: String,
+        /// The classes of the training data.
+        known: Vec<String>,
+    },
+    /// All training targets of a regression are equal.
+    #[error(
+        "{}, column {}: every training row has the target {}: there is nothing to learn, so check the target \
+         column", .path.display(), quoted(.target), number(*.value)
+    )]
+    ConstantTarget {
+        /// The (first) file.
+        path: PathBuf,
+        /// The target column.
+        target: String,
+        /// The value.
+        value: f64,
+    },
+    /// No feature column varies.
+    #[error(
+        "{path}: every feature column is constant in the training rows: there is nothing to learn from, so add \
+         rows that differ"
+    )]
+    ConstantFeatures {
+        /// The (first) file.
+        path: PathBuf,
+    },
+    /// Two files of one data set have different columns.
+    #[error(
+        "{path} and {first} have different columns: {difference}: files of one data set need the same columns in \
+         the same order"
+    )]
+    ColumnsDiffer {
+        /// The first file.
+        first: PathBuf,
+        /// The file that differs.
+        path: PathBuf,
+        /// How it differs.
+        difference: String,
+    },
+    /// A file lacks columns that the training data have.
+    #[error(
+        "{path} lacks {} {}: give the columns of the training data", plural(.columns.len(), "column"), listed(.columns)
+    )]
+    MissingColumns {
+        /// The file.
+        path: PathBuf,
+        /// The missing columns.
+        columns: Vec<String>,
+    },
+    /// A file has columns that the training data do not have.
+    #[error(
+        "{path} has {} {} unknown to the training data: remove what is not one of its columns",
+        plural(.columns.len(), "column"), listed(.columns)
+    )]
+    UnknownColumns {
+        /// The file.
+        path: PathBuf,
+        /// The columns that are too many.
+        columns: Vec<String>,
+    },
+    /// A matrix has another number of columns than the preprocessing.
+    #[error(
+        "the matrix has {found} columns, but the preprocessing has {expected}: use the statistics of the \
+         same data set"
+    )]
+    ColumnCount {
+        /// The number of columns of the preprocessing.
+        expected: usize,
+        /// The number of columns of the matrix.
+        found: usize,
+    },
+
+    /// A test fraction is not between 0 and 1.
+    #[error("the test fraction {fraction} is not between 0 and 1: choose for instance 0.2")]
+    BadFraction {
+        /// The fraction.
+        fraction: f64,
+    },
+    /// The hold-out leaves the test or the training part empty.
+    #[error(
+        "a test fraction of {fraction} of {rows} {} leaves no {empty} rows: choose another fraction, or add rows",
+        plural(*.rows, "row")
+    )]
+    EmptyPart {
+        /// The fraction.
+        fraction: f64,
+        /// The number of rows in all.
+        rows: usize,
+        /// The part without rows: `test` or `training`.
+        empty: &'static str,
+    },
+    /// The data source does not have the test part that was asked for.
+    #[error("{problem}")]
+    TestSource {
+        /// What does not fit, and what to do.
+        problem: &'static str,
+    },
+
+    /// A directory lacks one of the IDX files.
+    #[error("{dir} has no file {name} (or {name}.gz): the four MNIST files belong in this directory")]
+    MissingIdxFile {
+        /// The directory.
+        dir: PathBuf,
+        /// The file's usual name.
+        name: String,
+    },
+    /// An IDX file does not begin with the right magic number.
+    #[error(
+        "{path} begins with 0x{found:08x}, but an IDX file of {what} begins with 0x{expected:08x}: check that the \
+         file is what its name says"
+    )]
+    IdxMagic {
+        /// The file.
+        path: PathBuf,
+        /// `images` or `labels`.
+        what: &'static str,
+        /// The right number.
+        expected: u32,
+        /// The number found.
+        found: u32,
+    },
+    /// An IDX file is shorter or longer than its header says.
+    #[error("{path} has {found} bytes, but its header promises {expected}: fetch the file again")]
+    IdxLength {
+        /// The file.
+        path: PathBuf,
+        /// The right length of the (uncompressed) file.
+        expected: u64,
+        /// Its length; for a compressed file that is too long, the first length beyond.
+        found: u64,
+    },
+    /// The header of an IDX file makes no sense.
+    #[error(
+        "{path} promises {rows} images of {height} x {width} pixels, which is not plausible: fetch the file \
+         again"
+    )]
+    IdxSize {
+        /// The file.
+        path: PathBuf,
+        /// The number of images.
+        rows: u32,
+        /// Pixels of a column.
+        height: u32,
+        /// Pixels of a row.
+        width: u32,
+    },
+    /// There are more images than labels, or fewer.
+    #[error(
+        "{images} holds {image_count} images, but {labels} holds {label_count} labels: fetch both files \
+         from one source"
+    )]
+    IdxCounts {
+        /// The file of the images.
+        images: PathBuf,
+        /// The number of images.
+        image_count: u32,
+        /// The file of the labels.
+        labels: PathBuf,
+        /// The number of labels.
+        label_count: u32,
+    },
+    /// A label is not a digit.
+    #[error(
+        "{path}, row {row}: the label {label} is not a digit from 0 to 9: check that the file holds MNIST \
+         labels"
+    )]
+    IdxLabel {
+        /// The file.
+        path: PathBuf,
+        /// The item, counted from 1.
+        row: u64,
+        /// The label.
+        label: u8,
+    },
+    /// Training and test images have different sizes.
+    #[error(
+        "the images of {train} have {train_pixels} pixels, but those of {test} have {test_pixels}: fetch \
+         both files from one source"
+    )]
+    IdxPixels {
+        /// The training images.
+        train: PathBuf,
+        /// Their pixels.
+        train_pixels: usize,
+        /// The test images.
+        test: PathBuf,
+        /// Their pixels.
+        test_pixels: usize,
+    },
+
+    /// The name of a share file or of a data set has characters that may not be in it.
+    #[error(
+        "{} is not usable as a name: use letters, digits, `-`, `_` and `.`, and begin with a letter or \
+         digit", quoted(.name)
+    )]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// The number of fractional bits is out of range.
+    #[error("{frac} fractional bits are too many: choose at most {max}")]
+    TooManyFractionalBits {
+        /// The number asked for.
+        frac: u32,
+        /// The largest number.
+        max: u32,
+    },
+    /// A matrix is empty or has more rows than a share file can hold.
+    #[error(
+        "a share file cannot hold a matrix of {rows} rows and {cols} columns: give 1 to {max_rows} rows, and \
+         at least one column", max_rows = u32::MAX
+    )]
+    ShareSize {
+        /// The number of rows.
+        rows: usize,
+        /// The number of columns.
+        cols: usize,
+    },
+    /// Two parties' directories are one.
+    #[error(
+        "{dir} is the directory of two parties: give each party its own, since two shares together reveal \
+         the data"
+    )]
+    SameDirectory {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There are three parties: 0, 1 and 2.
+    #[error("there is no party {party}: the parties are 0, 1 and 2")]
+    NoSuchParty {
+        /// The number.
+        party: usize,
+    },
+    /// A file is of another kind.
+    #[error("{path} is not {expected}: check that the path names the right file")]
+    WrongFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it should be, with article.
+        expected: &'static str,
+    },
+    /// A file was written by another version of Shamisen.
+    #[error(
+        "{path} has format version {found}, but this version of shamisen reads version {supported}: use the \
+         version that wrote it"
+    )]
+    WrongVersion {
+        /// The file.
+        path: PathBuf,
+        /// The file's version.
+        found: u32,
+        /// The version that can be read.
+        supported: u32,
+    },
+    /// A file is shorter or longer than it must be.
+    #[error(
+        "{path} has {found} bytes where {expected} are expected: the file is truncated or damaged, so copy \
+         it again from its source"
+    )]
+    WrongLength {
+        /// The file.
+        path: PathBuf,
+        /// The right length.
+        expected: u64,
+        /// The length found.
+        found: u64,
+    },
+    /// A file's contents do not match its checksum.
+    #[error("{path} is damaged ({problem}): copy it again from its source")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What shows it.
+        problem: String,
+    },
+    /// A share file belongs to another party.
+    #[error(
+        "{path} is the share of party {found}, but party {expected} needs its own: exchange the files, and \
+         take care that no party sees a second share"
+    )]
+    WrongParty {
+        /// The file.
+        path: PathBuf,
+        /// The party that reads.
+        expected: usize,
+        /// The party it was made for.
+        found: usize,
+    },
+    /// A row index is beyond the end of a share file.
+    #[error("{path} has {rows} rows, but row index {row} was asked for: indices count from 0")]
+    NoSuchRow {
+        /// The file.
+        path: PathBuf,
+        /// The index.
+        row: u32,
+        /// The number of rows.
+        rows: usize,
+    },
+    /// A buffer or a list has the wrong length.
+    #[error("{operation}: {expected} values are expected, but {found} were given")]
+    Length {
+        /// The operation.
+        operation: &'static str,
+        /// The right length.
+        expected: usize,
+        /// The length found.
+        found: usize,
+    },
+
+    /// A model directory lacks a party's share.
+    #[error(
+        "{path} is missing: the model needs the share of party {party}, so copy it from where the model was \
+         trained"
+    )]
+    MissingShare {
+        /// The file.
+        path: PathBuf,
+        /// The party.
+        party: usize,
+    },
+    /// A share belongs to another model.
+    #[error(
+        "{path} belongs to the model {found}, but the description is of the model {expected}: use the share \
+         of the same training"
+    )]
+    OtherModel {
+        /// The share file.
+        path: PathBuf,
+        /// The id in the description.
+        expected: String,
+        /// The id in the share.
+        found: String,
+    },
+    /// A share has another number of parameters than the description says.
+    #[error(
+        "{path} holds {found} parameters, but the description says {expected}: use files of the same training"
+    )]
+    ParameterCount {
+        /// The share file.
+        path: PathBuf,
+        /// The number in the description.
+        expected: u64,
+        /// The number in the share.
+        found: u64,
+    },
+    /// The shares of two parties contradict each other.
+    #[error(
+        "the shares of parties {left} and {right} in {dir} contradict each other: copy both from where the \
+         model was trained"
+    )]
+    InconsistentShares {
+        /// The model directory.
+        dir: PathBuf,
+        /// A party.
+        left: usize,
+        /// The party after it.
+        right: usize,
+    },
+    /// A description or the statistics do not make sense.
+    #[error("{path} does not make sense ({problem}): use the file as shamisen wrote it")]
+    BadDescription {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl DataError {
+    /// An error of the operating system while doing `action` with `path`.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::NotFound {
+            return Self::NotFound { path: path.to_owned() };
+        }
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// A checksum, or a structure under it, which is not right.
+    pub(crate) fn damaged(path: &Path, problem: impl fmt::Display) -> Self {
+        Self::Damaged { path: path.to_owned(), problem: problem.to_string() }
+    }
+}
+
+/// Text of a file between backquotes: control characters escaped, and cut after 60 characters.
+fn quoted(text: &str) -> String {
+    const MAX: usize = 60;
+    let mut out = String::from("`");
+    for (i, c) in text.chars().enumerate() {
+        if i == MAX {
+            out.push('…');
+            break;
+        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out.push('`');
+    out
+}
+
+/// Up to twenty names.
+fn listed(names: &[String]) -> String {
+    const MAX: usize = 20;
+    let shown: Vec<String> = names.iter().take(MAX).map(|name| quoted(name)).collect();
+    let rest = names.len().saturating_sub(MAX);
+    if rest == 0 { shown.join(", ") } else { format!("{} and {rest} more", shown.join(", ")) }
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(" (did you mean {}?)", quoted(name))).unwrap_or_default()
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
+}
+
+/// A number with up to six significant digits.
+fn number(value: f64) -> String {
+    if value != 0.0 && !(1e-4..1e9).contains(&value.abs()) {
+        return format!("{value:.3e}");
+    }
+    let digits = (5 - value.abs().max(1.0).log10().floor() as i32).clamp(0, 6) as usize;
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+fn beyond(value: f64, scaled: f64, limit: f64, scaling: Scaling) -> String {
+    let (value, scaled, limit) = (number(value), number(scaled), number(limit));
+    match scaling {
+        Scaling::None => {
+            format!(
+                "the value {value} is beyond ±{limit}: choose standard or min-max scaling, or correct the value"
+            )
+        }
+        Scaling::Standard => format!(
+            "the value {value} is {scaled} after standard scaling, beyond ±{limit}: correct the value, remove the \
+             outlier, or choose min-max scaling"
+        ),
+        Scaling::MinMax => format!(
+            "the value {value} is {scaled} after min-max scaling, beyond ±{limit}: correct the value, remove the \
+             outlier, or choose standard scaling"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-12.5, "-12.5"),
+            (256.0, "256"),
+            (123_456.789, "123457"),
+            (1e300, "1.000e300"),
+            (2.5e-7, "2.500e-7"),
+            (1.0 / 3.0, "0.33333"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn text_from_files_is_cut_and_escaped() {
+        assert_eq!(quoted("a\nb\u{1b}"), "`a\\nb\\u{1b}`");
+        let long = quoted(&"x".repeat(1000));
+        assert!(long.chars().count() < 70 && long.ends_with("…`"), "{long}");
+        assert_eq!(listed(&["a".into(), "b".into()]), "`a`, `b`");
+        assert!(listed(&vec!["a".to_owned(); 25]).ends_with("`a` and 5 more"));
+    }
+}

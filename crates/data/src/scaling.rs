@@ -1,0 +1,462 @@
+//! Scaling of features and targets, with the statistics of the training part.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::csv;
+use crate::error::{DataError, Result};
+use crate::sealed;
+use crate::table::{Matrix, Schema, Table, Target, TargetKind};
+
+const FORMAT: &str = "shamisen-preprocessing-1";
+
+/// How feature columns are scaled.
+///
+/// This enum is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scaling {
+    /// Mean 0 and (population) standard deviation 1.
+    #[default]
+    Standard,
+    /// From 0 to 1.
+    MinMax,
+    /// As they are.
+    None,
+}
+
+/// How the target of a regression is scaled.
+///
+/// This enum is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetScaling {
+    /// Mean 0 and (population) standard deviation 1.
+    #[default]
+    Standard,
+    /// As it is.
+    None,
+}
+
+/// The map `(value - offset) * factor`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Affine {
+    /// What is subtracted.
+    pub offset: f64,
+    /// What is multiplied after that.
+    pub factor: f64,
+}
+
+impl Affine {
+    /// The map that changes nothing.
+    pub const IDENTITY: Self = Self { offset: 0.0, factor: 1.0 };
+
+    /// The scaled value.
+    pub fn apply(&self, value: f64) -> f64 {
+        (value - self.offset) * self.factor
+    }
+
+    /// The value that was scaled; the offset if the factor is 0.
+    pub fn invert(&self, scaled: f64) -> f64 {
+        if self.factor == 0.0 { self.offset } else { scaled / self.factor + self.offset }
+    }
+}
+
+/// Everything that leads from a file's columns to a model's inputs, and from its outputs back.
+///
+/// These are statistics of the training data. Whoever predicts needs them; the servers do not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// The feature columns in the order of the model's inputs.
+    pub feature_names: Vec<String>,
+    /// The target column.
+    pub target_name: String,
+    /// How the features were scaled.
+    pub scaling: Scaling,
+    /// What is subtracted from each feature.
+    pub offset: Vec<f64>,
+    /// What each feature is multiplied with after that; 0 for a column that is constant in the training part.
+    pub factor: Vec<f64>,
+    /// The scaling of the target of a regression, or `None` for classification.
+    pub target: Option<Affine>,
+    /// The classes in the order of the model's outputs; empty for regression.
+    pub classes: Vec<String>,
+}
+
+impl Preprocessing {
+    /// The statistics of a training part.
+    ///
+    /// # Errors
+    ///
+    /// If all values of a regression target are equal, or no feature varies: there is nothing to learn.
+    pub fn fit(train: &Table, scaling: Scaling, target_scaling: TargetScaling) -> Result<Self> {
+        let features = &train.features;
+        let ranges = ranges(features.values(), features.cols());
+        let maps = match scaling {
+            Scaling::Standard => standard(features.values(), &ranges),
+            Scaling::MinMax => min_max(&ranges),
+            Scaling::None => vec![Affine::IDENTITY; ranges.len()],
+        };
+        let varies = ranges.iter().any(|range| range.least < range.greatest);
+        if !varies {
+            return Err(DataError::ConstantFeatures { path: features.first_file().to_owned() });
+        }
+        let (target, classes) = match &train.target {
+            Target::Classes { names, .. } => (None, names.clone()),
+            Target::Number(values) => {
+                let ranges = self::ranges(values, 1);
+                let Range { least, greatest } = ranges[0];
+                if least >= greatest {
+                    return Err(DataError::ConstantTarget {
+                        path: features.first_file().to_owned(),
+                        target: train.target_name.clone(),
+                        value: least,
+                    });
+                }
+                let map = match target_scaling {
+                    TargetScaling::Standard => standard(values, &ranges)[0],
+                    TargetScaling::None => Affine::IDENTITY,
+                };
+                (Some(map), vec![])
+            }
+        };
+        Ok(Self {
+            feature_names: train.feature_names.clone(),
+            target_name: train.target_name.clone(),
+            scaling,
+            offset: maps.iter().map(|map| map.offset).collect(),
+            factor: maps.iter().map(|map| map.factor).collect(),
+            target,
+            classes,
+        })
+    }
+
+    /// Reads statistics.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is damaged, or contradicts itself.
+    pub fn read(path: &Path) -> Result<Self> {
+        let preprocessing: Self = sealed::read(path, FORMAT)?;
+        match preprocessing.problem() {
+            None => Ok(preprocessing),
+            Some(problem) => {
+                Err(DataError::BadDescription { path: path.to_owned(), problem: problem.to_owned() })
+            }
+        }
+    }
+
+    /// Writes the statistics, atomically.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        sealed::write(path, FORMAT, self)
+    }
+
+    /// The task.
+    pub fn kind(&self) -> TargetKind {
+        if self.target.is_some() { TargetKind::Number } else { TargetKind::Classes }
+    }
+
+    /// The names that test and prediction files are read by.
+    pub fn schema(&self) -> Schema {
+        Schema {
+            feature_names: self.feature_names.clone(),
+            target_name: self.target_name.clone(),
+            classes: self.target.is_none().then(|| self.classes.clone()),
+        }
+    }
+
+    /// Scales features in place.
+    ///
+    /// # Errors
+    ///
+    /// If the matrix has another number of columns, or the magnitude of a scaled value exceeds `limit`; the features
+    /// are then partly scaled.
+    pub fn apply(&self, features: &mut Matrix, limit: f64) -> Result<()> {
+        let cols = self.feature_names.len();
+        if features.cols() != cols || self.offset.len() != cols || self.factor.len() != cols {
+            return Err(DataError::ColumnCount { expected: cols, found: features.cols() });
+        }
+        let maps: Vec<Affine> = self
+            .offset
+            .iter()
+            .zip(&self.factor)
+            .map(|(&offset, &factor)| Affine { offset, factor })
+            .collect();
+        let mut outlier = None;
+        'rows: for (row, values) in features.values_mut().chunks_exact_mut(cols).enumerate() {
+            for (col, (value, map)) in values.iter_mut().zip(&maps).enumerate() {
+                let scaled = map.apply(*value);
+                if scaled.is_nan() || scaled.abs() > limit {
+                    outlier = Some((row, col, *value, scaled));
+                    break 'rows;
+                }
+                *value = scaled;
+            }
+        }
+        match outlier {
+            None => Ok(()),
+            Some((row, col, value, scaled)) => {
+                let place = features.place_in(row, self.feature_names[col].clone());
+                Err(DataError::ScaledOutOfRange { place, value, scaled, limit, scaling: self.scaling })
+            }
+        }
+    }
+
+    /// Reads the features of a CSV file for prediction and scales them.
+    ///
+    /// # Errors
+    ///
+    /// As [`csv::read_features`] and [`Self::apply`].
+    pub fn read_features(&self, path: &Path, limit: f64) -> Result<Matrix> {
+        let mut features = csv::read_features(path, &self.schema(), csv::RAW_LIMIT)?;
+        self.apply(&mut features, limit)?;
+        Ok(features)
+    }
+
+    /// What contradicts itself.
+    fn problem(&self) -> Option<&'static str> {
+        let cols = self.feature_names.len();
+        if self.offset.len() != cols || self.factor.len() != cols || cols == 0 {
+            return Some("the statistics are not as many as the features");
+        }
+        let target = self.target.map(|map| [map.offset, map.factor]);
+        let mut numbers = self.offset.iter().chain(&self.factor).chain(target.iter().flatten());
+        if !numbers.all(|number| number.is_finite()) {
+            return Some("a statistic is not a finite number");
+        }
+        if self.target.is_some() != self.classes.is_empty() {
+            return Some("it must have either classes or a scaling of the target");
+        }
+        None
+    }
+}
+
+/// The least and the greatest value of a column.
+#[derive(Clone, Copy)]
+struct Range {
+    least: f64,
+    greatest: f64,
+}
+
+/// The range of every column.
+fn ranges(values: &[f64], cols: usize) -> Vec<Range> {
+    let mut ranges = vec![Range { least: f64::INFINITY, greatest: f64::NEG_INFINITY }; cols];
+    for row in values.chunks_exact(cols.max(1)) {
+        for (range, &value) in ranges.iter_mut().zip(row) {
+            range.least = range.least.min(value);
+            range.greatest = range.greatest.max(value);
+        }
+    }
+    ranges
+}
+
+/// The maps to mean 0 and standard deviation 1, or to 0 where all values are equal.
+fn standard(values: &[f64], ranges: &[Range]) -> Vec<Affine> {
+    let cols = ranges.len().max(1);
+    let count = (values.len() / cols) as f64;
+    // Relative to the largest magnitude no square overflows.
+    let units: Vec<f64> = ranges.iter().map(|range| range.least.abs().max(range.greatest.abs())).collect();
+    let column_sums = |term: &dyn Fn(usize, f64) -> f64| {
+        let mut sums = vec![0.0; ranges.len()];
+        for row in values.chunks_exact(cols) {
+            for (col, (sum, &value)) in sums.iter_mut().zip(row).enumerate() {
+                *sum += term(col, value / units[col]);
+            }
+        }
+        sums
+    };
+    let means: Vec<f64> = column_sums(&|_, value| value).iter().map(|sum| sum / count).collect();
+    let squares = column_sums(&|col, value| (value - means[col]).powi(2));
+    let maps = ranges.iter().enumerate().map(|(col, range)| {
+        let deviation = (squares[col] / count).sqrt() * units[col];
+        affine(range, means[col] * units[col], deviation)
+    });
+    maps.collect()
+}
+
+/// The maps to the range from 0 to 1, or to 0 where all values are equal.
+fn min_max(ranges: &[Range]) -> Vec<Affine> {
+    ranges.iter().map(|range| affine(range, range.least, range.greatest - range.least)).collect()
+}
+
+/// A column whose values are equal, or too close or too far apart for a finite factor, becomes 0.
+fn affine(range: &Range, offset: f64, width: f64) -> Affine {
+    let factor = 1.0 / width;
+    if range.least < range.greatest && offset.is_finite() && factor.is_finite() {
+        Affine { offset, factor }
+    } else {
+        Affine { offset: range.least, factor: 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn table(cols: usize, values: Vec<f64>, target: Target) -> Table {
+        Table {
+            feature_names: (0..cols).map(|col| format!("f{col}")).collect(),
+            features: Matrix::new(values.len() / cols, cols, values).unwrap(),
+            target_name: "y".to_owned(),
+            target,
+        }
+    }
+
+    fn numbers(values: &[f64]) -> Target {
+        Target::Number(values.to_vec())
+    }
+
+    #[test]
+    fn standard_scaling_is_that_of_scikit_learn() {
+        // StandardScaler().fit_transform([[0, 0, 5], [0, 2, 5], [1, 4, 5], [1, 10, 5]])
+        let values = vec![0., 0., 5., 0., 2., 5., 1., 4., 5., 1., 10., 5.];
+        let table = table(3, values, numbers(&[1., 2., 3., 4.]));
+        let preprocessing = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::Standard).unwrap();
+        assert_eq!(preprocessing.offset, [0.5, 4.0, 5.0]);
+        assert_eq!(preprocessing.factor[2..], [0.0]);
+        let mut features = table.features;
+        preprocessing.apply(&mut features, 10.0).unwrap();
+        let expected = [-1., -1.069_044_97, 0., -1., -0.534_522_48, 0., 1., 0., 0., 1., 1.603_567_45, 0.];
+        for (value, expected) in features.values().iter().zip(expected) {
+            assert!((value - expected).abs() < 1e-7, "{value} {expected}");
+        }
+        let target = preprocessing.target.unwrap();
+        assert!((target.apply(1.0) + 1.341_640_786).abs() < 1e-8);
+        assert!((target.invert(target.apply(3.25)) - 3.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn min_max_scaling_goes_from_0_to_1() {
+        let table = table(2, vec![-2., 7., 0., 7., 6., 7.], numbers(&[1., 2., 3.]));
+        let preprocessing = Preprocessing::fit(&table, Scaling::MinMax, TargetScaling::None).unwrap();
+        let mut features = table.features;
+        preprocessing.apply(&mut features, 1.0).unwrap();
+        assert_eq!(features.values(), [0., 0., 0.25, 0., 1., 0.]);
+        assert_eq!(preprocessing.target, Some(Affine::IDENTITY));
+    }
+
+    #[test]
+    fn no_scaling_changes_nothing_even_where_constant() {
+        let table = table(2, vec![1., 3., 2., 3.], numbers(&[1., 2.]));
+        let preprocessing = Preprocessing::fit(&table, Scaling::None, TargetScaling::Standard).unwrap();
+        let mut features = table.features;
+        preprocessing.apply(&mut features, 3.0).unwrap();
+        assert_eq!(features.values(), [1., 3., 2., 3.]);
+        let message = preprocessing.apply(&mut features, 2.0).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "row 1, column `f1`: the value 3 is beyond ±2: choose standard or min-max scaling, or correct the value"
+        );
+    }
+
+    #[test]
+    fn an_outlier_after_scaling_is_named() {
+        let table = table(1, vec![1., 1.001, 1., 1.001], numbers(&[1., 2., 3., 4.]));
+        let standard = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::None).unwrap();
+        let mut test = Matrix::new(2, 1, vec![1.0, 2.0]).unwrap();
+        let message = standard.apply(&mut test, 256.0).unwrap_err().to_string();
+        assert!(message.starts_with("row 2, column `f0`: the value 2 is 1999"), "{message}");
+        assert!(message.contains("choose min-max scaling"), "{message}");
+        let min_max = Preprocessing::fit(&table, Scaling::MinMax, TargetScaling::None).unwrap();
+        let message = min_max.apply(&mut test, 256.0).unwrap_err().to_string();
+        assert!(message.contains("choose standard scaling"), "{message}");
+        let mut nan = Matrix::new(1, 1, vec![f64::NAN]).unwrap();
+        standard.apply(&mut nan, f64::MAX).unwrap_err();
+    }
+
+    #[test]
+    fn nothing_to_learn_is_an_error() {
+        let constant = table(1, vec![2., 2.], numbers(&[1., 2.]));
+        let message =
+            Preprocessing::fit(&constant, Scaling::Standard, TargetScaling::None).unwrap_err().to_string();
+        assert!(message.contains("every feature column is constant"), "{message}");
+        let constant = table(1, vec![1., 2.], numbers(&[0.5, 0.5]));
+        let message =
+            Preprocessing::fit(&constant, Scaling::Standard, TargetScaling::None).unwrap_err().to_string();
+        assert!(message.contains("column `y`: every training row has the target 0.5"), "{message}");
+    }
+
+    #[test]
+    fn a_matrix_of_other_columns_is_refused() {
+        let table = table(1, vec![1., 2.], numbers(&[1., 2.]));
+        let preprocessing = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::None).unwrap();
+        let mut other = Matrix::new(1, 2, vec![0.0; 2]).unwrap();
+        let message = preprocessing.apply(&mut other, 1.0).unwrap_err().to_string();
+        assert!(message.contains("has 2 columns, but the preprocessing has 1"), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_contradicts_itself_is_refused() {
+        let table = table(1, vec![1., 2.], numbers(&[1., 2.]));
+        let good = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::None).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("preprocessing.json");
+        let bad = [
+            Preprocessing { offset: vec![], ..good.clone() },
+            Preprocessing { classes: vec!["a".to_owned()], ..good.clone() },
+            Preprocessing { target: None, ..good.clone() },
+        ];
+        for bad in bad {
+            bad.write(&path).unwrap();
+            let message = Preprocessing::read(&path).unwrap_err().to_string();
+            assert!(message.contains("preprocessing.json does not make sense"), "{message}");
+        }
+        good.write(&path).unwrap();
+        assert_eq!(Preprocessing::read(&path).unwrap(), good);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn scaled_columns_have_the_promised_range(
+            values in prop::collection::vec(
+                prop_oneof![-1e3..1e3f64, -1e300..1e300f64, Just(0.0), Just(f64::MIN_POSITIVE / 4.0)],
+                2..40,
+            ),
+        ) {
+            let table = table(1, values.clone(), numbers(&values));
+            for scaling in [Scaling::Standard, Scaling::MinMax] {
+                let Ok(preprocessing) = Preprocessing::fit(&table, scaling, TargetScaling::Standard) else { continue };
+                let mut features = table.features.clone();
+                preprocessing.apply(&mut features, 10.0)?;
+                let Range { least, greatest } = ranges(features.values(), 1)[0];
+                if scaling == Scaling::MinMax {
+                    prop_assert!(least >= 0.0 && greatest <= 1.0 + 1e-12);
+                } else {
+                    let n = features.rows() as f64;
+                    let mean = features.values().iter().sum::<f64>() / n;
+                    let variance = features.values().iter().map(|v| v * v).sum::<f64>() / n;
+                    prop_assert!(mean.abs() < 1e-6, "{mean}");
+                    prop_assert!(variance < 1e-6 || (variance - 1.0).abs() < 1e-6, "{variance}");
+                }
+            }
+        }
+
+        #[test]
+        fn statistics_come_back_bit_by_bit(offset in any::<f64>(), factor in any::<f64>()) {
+            prop_assume!(offset.is_finite() && factor.is_finite());
+            let preprocessing = Preprocessing {
+                feature_names: vec!["ä\"\n".to_owned()],
+                target_name: "y".to_owned(),
+                scaling: Scaling::MinMax,
+                offset: vec![offset],
+                factor: vec![factor],
+                target: Some(Affine { offset: factor, factor: offset }),
+                classes: vec![],
+            };
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("p.json");
+            preprocessing.write(&path)?;
+            prop_assert_eq!(Preprocessing::read(&path)?, preprocessing);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Share files: a matrix in three parts, any one of which says nothing about it.
+//!
+//! A matrix x of fixed-point words is shared as x = x0 + x1 + x2 modulo 2^64. The components x0 and x1 are
+//! pseudo-random streams of seeds that the dealer draws from the operating system; x2 is what is left. Party i holds
+//! the components i ("mine") and i + 1 ("next"):
+//!
+//! | party | mine | next | on the disk |
+//! |---|---|---|---|
+//! | 0 | x0 | x1 | two seeds |
+//! | 1 | x1 | x2 | a seed, and x2 in full |
+//! | 2 | x2 | x0 | x2 in full, and a seed |
+//!
+//! A single party sees one or two of the streams and, in x2, the data under a stream whose seed it does not hold;
+//! to it all of this is indistinguishable from random words as long as AES-128 is a pseudo-random permutation.
+//! Any two parties together can read everything.
+//!
+//! A file begins with its magic number and version and a JSON header (rows, columns, fractional bits, party and data
+//! set). The seeds follow, 16 bytes each and "mine" before "next", then x2 as little-endian words, row after row,
+//! and last the BLAKE3 hash of all before, which finds damage (it is no signature). The word at row r and column c
+//! is the word r * columns + c of a stream.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shamisen_ring::fixed;
+use shamisen_ring::prg::Prg;
+use zeroize::Zeroizing;
+
+use crate::atomic::{AtomicFile, create_dir, random_hex};
+use crate::container::{Kind, Reader, Writer};
+use crate::error::{DataError, Result};
+use crate::table::Matrix;
+
+const KIND: Kind = Kind { magic: *b"shamisen-share\0", version: 1, name: "a share file of shamisen" };
+
+const SEED: usize = 16;
+
+/// The only stream that is used of a seed, which serves one matrix.
+const STREAM: u64 = 0;
+
+/// Words dealt at a time: 512 kB.
+const CHUNK: usize = 1 << 16;
+
+/// Most fractional bits of a shared matrix.
+pub const MAX_FRAC: u32 = 62;
+
+/// A random id of 32 hexadecimal digits, for a data set or a model.
+///
+/// # Errors
+///
+/// If the operating system has no random bytes.
+pub fn random_id() -> Result<String> {
+    random_hex::<16>()
+}
+
+/// The path of the share file `name` in a directory.
+pub fn share_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.share"))
+}
+
+/// Shares a matrix as fixed-point numbers with `frac` fractional bits, and writes a share file `name` into the
+/// directory of each party.
+///
+/// `dataset` is an id from [`random_id`], the same for all matrices that belong together. Directories are created
+/// where missing. Memory does not grow with the matrix, and no file appears before all three are complete.
+///
+/// # Errors
+///
+/// If the name is not fit for a file, or two directories are one; if the matrix is empty or a value is too
+/// large; if a file cannot be written.
+pub fn deal(dirs: [&Path; 3], name: &str, dataset: &str, matrix: &Matrix, frac: u32) -> Result<()> {
+    check_name(name)?;
+    check_name(dataset)?;
+    if frac > MAX_FRAC {
+        return Err(DataError::TooManyFractionalBits { frac, max: MAX_FRAC });
+    }
+    let (rows, cols) = (matrix.rows(), matrix.cols());
+    if rows == 0 || cols == 0 || u32::try_from(rows).is_err() {
+        return Err(DataError::ShareSize { rows, cols });
+    }
+
+    for dir in dirs {
+        create_dir(dir)?;
+    }
+    check_distinct(dirs)?;
+    let seeds = [random_seed()?, random_seed()?];
+    let streams = [Prg::new(&seeds[0]), Prg::new(&seeds[1])];
+    let mut files = Vec::with_capacity(3);
+    for (party, dir) in dirs.into_iter().enumerate() {
+        let header = Header { rows, cols, frac, party, dataset: dataset.to_owned() };
+        let mut file = Writer::create(&share_path(dir, name), &KIND, &header)?;
+        for component in [party, (party + 1) % 3] {
+            if let Some(seed) = seeds.get(component) {
+                file.append(seed.as_slice())?;
+            }
+        }
+        files.push(file);
+    }
+
+    let mut words = Zeroizing::new(vec![0u64; CHUNK.min(rows * cols)]);
+    for (chunk, values) in matrix.values().chunks(CHUNK).enumerate() {
+        let start = chunk * CHUNK;
+        let words = &mut words[..values.len()];
+        for (i, (word, &value)) in words.iter_mut().zip(values).enumerate() {
+            *word = fixed::encode(value, frac).ok_or_else(|| too_large(matrix, start + i, frac))?;
+        }
+        for stream in &streams {
+            stream.sub_into(STREAM, start as u64, words);
+        }
+        for file in &mut files[1..] {
+            file.append_words(words)?;
+        }
+    }
+
+    let mut complete = Vec::with_capacity(3);
+    for file in files {
+        complete.push(file.finish()?);
+    }
+    complete.into_iter().try_for_each(AtomicFile::publish)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    rows: usize,
+    cols: usize,
+    frac: u32,
+    party: usize,
+    dataset: String,
+}
+
+/// A party's share of a matrix, of which rows are read as they are needed.
+pub struct ShareFile {
+    file: Reader<Header>,
+    mine: Component,
+    next: Component,
+}
+
+/// A component of a party's share.
+enum Component {
+    /// The stream of a seed.
+    Stream(Box<Prg>),
+    /// Words of the file from this byte of its body.
+    Words(u64),
+}
+
+impl ShareFile {
+    /// Opens the share file of a party and checks it against its checksum.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is no share file, is damaged, or is that of another party.
+    pub fn open(path: &Path, party: usize) -> Result<Self> {
+        let file: Reader<Header> = Reader::open(path, &KIND)?;
+        let Header { rows, cols, frac, party: found, .. } = file.header;
+        let seeds = if found == 0 { 2 } else { 1 };
+        let words = if found == 0 { Some(0) } else { rows.checked_mul(cols) };
+        let body = words.and_then(|words| (words as u64).checked_mul(8)?.checked_add(seeds * SEED as u64));
+        file.verify(body)?;
+        if rows == 0 || cols == 0 || rows.checked_mul(cols).is_none() || u32::try_from(rows).is_err() {
+            return Err(DataError::damaged(path, "its header promises an impossible size"));
+        }
+        if found > 2 || frac > MAX_FRAC {
+            return Err(DataError::damaged(path, "its header is out of range"));
+        }
+        if found != party {
+            return Err(DataError::WrongParty { path: path.to_owned(), expected: party, found });
+        }
+        let stream = |at: usize| -> Result<Component> {
+            let mut seed = Zeroizing::new([0u8; SEED]);
+            file.read((at * SEED) as u64, seed.as_mut_slice())?;
+            Ok(Component::Stream(Box::new(Prg::new(&seed))))
+        };
+        let (mine, next) = match party {
+            0 => (stream(0)?, stream(1)?),
+            1 => (stream(0)?, Component::Words(SEED as u64)),
+            _ => (Component::Words(SEED as u64), stream(0)?),
+        };
+        Ok(Self { file, mine, next })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.file.header.rows
+    }
+
+    /// The number of columns.
+    pub fn cols(&self) -> usize {
+        self.file.header.cols
+    }
+
+    /// The number of fractional bits.
+    pub fn frac(&self) -> u32 {
+        self.file.header.frac
+    }
+
+    /// The id of the data set.
+    pub fn dataset(&self) -> &str {
+        &self.file.header.dataset
+    }
+
+    /// Writes this party's share of rows, in the order given, into `mine` and `next`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such row; if `mine` or `next` does not have `rows.len() * cols` words; if the file cannot be
+    /// read.
+    pub fn gather(&self, rows: &[u32], mine: &mut [u64], next: &mut [u64]) -> Result<()> {
+        let expected = rows.len().saturating_mul(self.cols());
+        for found in [mine.len(), next.len()] {
+            if found != expected {
+                return Err(DataError::Length {
+                    operation: "gathering rows of a share file",
+                    expected,
+                    found,
+                });
+            }
+        }
+        if let Some(&row) = rows.iter().find(|&&row| row as usize >= self.rows()) {
+            return Err(DataError::NoSuchRow { path: self.file.path.clone(), row, rows: self.rows() });
+        }
+        let mut at = 0;
+        // Rows that follow each other in the file are read at once.
+        for run in rows.chunk_by(|&a, &b| a.checked_add(1) == Some(b)) {
+            let words = at..at + run.len() * self.cols();
+            let first = u64::from(run[0]) * self.cols() as u64;
+            self.component(&self.mine, first, &mut mine[words.clone()])?;
+            self.component(&self.next, first, &mut next[words.clone()])?;
+            at = words.end;
+        }
+        Ok(())
+    }
+
+    fn component(&self, component: &Component, first: u64, words: &mut [u64]) -> Result<()> {
+        match component {
+            Component::Stream(prg) => {
+                prg.fill(STREAM, first, words);
+                Ok(())
+            }
+            Component::Words(start) => self.file.read_words(start + 8 * first, words),
+        }
+    }
+}
+
+impl fmt::Debug for ShareFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShareFile")
+            .field("path", &self.file.path)
+            .field("header", &self.file.header)
+            .finish_non_exhaustive()
+    }
+}
+
+fn random_seed() -> Result<Zeroizing<[u8; SEED]>> {
+    let mut seed = Zeroizing::new([0u8; SEED]);
+    getrandom::fill(seed.as_mut_slice()).map_err(|source| DataError::Randomness { source })?;
+    Ok(seed)
+}
+
+fn check_distinct(dirs: [&Path; 3]) -> Result<()> {
+    let canonical = |dir: &Path| fs::canonicalize(dir).map_err(|e| DataError::io("read", dir, e));
+    let [a, b, c] = [canonical(dirs[0])?, canonical(dirs[1])?, canonical(dirs[2])?];
+    if a == b || b == c || a == c {
+        let dir = if b == c { dirs[1] } else { dirs[0] };
+        return Err(DataError::SameDirectory { dir: dir.to_owned() });
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let fits = name.len() <= 128
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if fits { Ok(()) } else { Err(DataError::BadName { name: name.to_owned() }) }
+}
+
+fn too_large(matrix: &Matrix, index: usize, frac: u32) -> DataError {
+    DataError::OutOfRange {
+        place: matrix.place(index / matrix.cols(), index % matrix.cols()),
+        text: matrix.values()[index].to_string(),
+        limit: 2f64.powi(62 - frac as i32),
+    }
+}
+
+#[cfg(test)]
+mod tests;
