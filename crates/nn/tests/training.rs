@@ -168,7 +168,7 @@ fn regression_follows_the_twin() {
 #[test]
 fn leaving_the_range_stops_with_the_layer() {
     let table = numbers(200);
-    let mut wild = plan(Task::Regression, &[16], Optimizer::Sgd { momentum: 0.0 });
+    let mut wild = plan(Task::Regression, &[16, 16], Optimizer::Sgd { momentum: 0.9 });
     wild.learning_rate = 1.0;
     wild.target_bits = 0;
     let out = with_shares(&wild, &table, |rows, session| train(&wild, rows, &mut |_| {}, session).map(|_| ()));
