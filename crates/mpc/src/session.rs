@@ -134,7 +134,11 @@ impl Session {
     }
 
     /// One round: sends the two messages and returns those of the given lengths, in words, from the two peers.
-    pub(crate) fn exchange(&mut self, send: &Peers<Vec<u64>>, expect: Peers<usize>) -> Result<Peers<Vec<u64>>> {
+    pub(crate) fn exchange(
+        &mut self,
+        send: &Peers<Vec<u64>>,
+        expect: Peers<usize>,
+    ) -> Result<Peers<Vec<u64>>> {
         let mut received = Peers { next: vec![0; expect.next], prev: vec![0; expect.prev] };
         self.network.exchange(
             Peers { next: &send.next, prev: &send.prev },

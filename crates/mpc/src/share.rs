@@ -140,7 +140,10 @@ impl Rep {
     #[must_use]
     pub fn sum_groups(&self, group: usize) -> Self {
         let sums = |component: &[u64]| {
-            component.chunks_exact(group).map(|run| run.iter().fold(0_u64, |sum, &x| sum.wrapping_add(x))).collect()
+            component
+                .chunks_exact(group)
+                .map(|run| run.iter().fold(0_u64, |sum, &x| sum.wrapping_add(x)))
+                .collect()
         };
         Self { mine: sums(&self.mine), next: sums(&self.next) }
     }
@@ -230,7 +233,12 @@ impl Additive {
 
     /// Sums runs of `group` consecutive elements.
     pub fn sum_groups(&self, group: usize) -> Self {
-        Self(self.0.chunks_exact(group).map(|run| run.iter().fold(0, |sum: u64, &x| sum.wrapping_add(x))).collect())
+        Self(
+            self.0
+                .chunks_exact(group)
+                .map(|run| run.iter().fold(0, |sum: u64, &x| sum.wrapping_add(x)))
+                .collect(),
+        )
     }
 }
 

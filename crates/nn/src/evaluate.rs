@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use shamisen_mpc::protocol::convert::to_ring;
+use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::{product, reshare};
 use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::soft_max::{PROBABILITY_FRAC, cross_entropy, soft_max};
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::truncate::truncate_shared;
@@ -57,7 +57,8 @@ pub fn evaluate(
     session: &mut Session,
 ) -> Result<Metrics> {
     let count = rows.rows();
-    let chunks: Vec<Vec<u32>> = (0..count as u32).collect::<Vec<_>>().chunks(CHUNK).map(<[u32]>::to_vec).collect();
+    let chunks: Vec<Vec<u32>> =
+        (0..count as u32).collect::<Vec<_>>().chunks(CHUNK).map(<[u32]>::to_vec).collect();
     let columns = plan.outputs();
     let frac = activation_frac(plan);
     match plan.task {
@@ -72,7 +73,8 @@ pub fn evaluate(
                 // The winners come class by class, the targets row by row.
                 let chosen = to_ring(&winner.one_hot, session)?;
                 let (height, width) = (places.len(), columns);
-                let targets = targets.gather((0..height * width).map(move |at| at % height * width + at / height));
+                let targets =
+                    targets.gather((0..height * width).map(move |at| at % height * width + at / height));
                 right.add_assign(&product(&chosen, &targets).sum());
             }
             let mut sums = right;
@@ -140,9 +142,14 @@ pub fn predict(
     for places in (0..rows.rows() as u32).collect::<Vec<_>>().chunks(CHUNK) {
         let outputs = outputs(network, rows, places, session)?;
         predictions.extend(&match plan.task {
-            Task::Classification => {
-                soft_max(&outputs, places.len(), plan.outputs(), activation_frac(plan), ACTIVATION_BITS, session)?
-            }
+            Task::Classification => soft_max(
+                &outputs,
+                places.len(),
+                plan.outputs(),
+                activation_frac(plan),
+                ACTIVATION_BITS,
+                session,
+            )?,
             Task::Regression => outputs,
         });
     }

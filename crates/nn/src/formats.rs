@@ -28,6 +28,9 @@ pub const GRADIENT_FRAC: u32 = 18;
 /// Features and regression targets must be below `2^FEATURE_BITS`.
 pub const FEATURE_BITS: u32 = 9;
 
+/// Range checks and the loss are done together after this many mini-batches, more often in the first ones.
+pub(crate) const CHECK_EVERY: usize = 16;
+
 /// Integer bits of an activation after a passed check.
 pub(crate) const ACTIVATION_BITS: u32 = 11;
 
@@ -70,10 +73,15 @@ pub fn target_frac(plan: &Plan) -> u32 {
 pub fn check(plan: &Plan) -> Result<()> {
     let refuse = |sentence: String| Err(NnError::Plan(sentence));
     if plan.layers.len() < 2 || plan.layers.contains(&0) {
-        return refuse(format!("the layers {:?} are no network: every layer needs at least one unit", plan.layers));
+        return refuse(format!(
+            "the layers {:?} are no network: every layer needs at least one unit",
+            plan.layers
+        ));
     }
     if let Some(width) = plan.layers.iter().find(|&&width| width > MAX_WIDTH) {
-        return refuse(format!("a layer of {width} units is too wide: at most {MAX_WIDTH} keep sums in range"));
+        return refuse(format!(
+            "a layer of {width} units is too wide: at most {MAX_WIDTH} keep sums in range"
+        ));
     }
     if plan.task == Task::Classification && plan.outputs() < 2 {
         return refuse("classification needs at least two classes".into());
@@ -85,7 +93,10 @@ pub fn check(plan: &Plan) -> Result<()> {
         return refuse("the number of epochs is 0, at least one is needed".into());
     }
     if !(plan.learning_rate > 1e-7 && plan.learning_rate <= 1.0) {
-        return refuse(format!("the learning rate is {}, it must be above 1e-7 and at most 1", plan.learning_rate));
+        return refuse(format!(
+            "the learning rate is {}, it must be above 1e-7 and at most 1",
+            plan.learning_rate
+        ));
     }
     if !(0.0..=1.0).contains(&plan.weight_decay) {
         return refuse(format!("the weight decay is {}, it must be 0 to 1", plan.weight_decay));

@@ -21,21 +21,27 @@ const EPSILON: f64 = 1e-8;
 const WARM_UP: u32 = 10;
 
 /// Places of the window in which the second moment's leading bit is sought.
-const WINDOW_WIDTH: u32 = 32;
-/// Bits behind it that count: the preconditioner is exact to 5.6 %.
-const WINDOW_MANTISSA: u32 = 2;
+const WINDOW_WIDTH: u32 = 31;
+/// Bits behind it that count: the preconditioner is exact to 11 %.
+const WINDOW_MANTISSA: u32 = 1;
 /// The root mean square gradient that passes the range check is `2^2`.
 const MAX_ROOT_BITS: u32 = 2;
 /// Significant bits of the smallest entry of the preconditioner's table.
 const SMALLEST_ENTRY_BITS: i32 = 7;
 
-/// The state of the optimiser.
-pub(crate) enum State {
+/// The optimiser with its state.
+pub(crate) struct State {
+    rule: Rule,
+    /// Updates since the last check are below two to this power.
+    update_bits: u32,
+}
+
+enum Rule {
     Adam(Box<Adam>),
     Sgd(Moment),
 }
 
-pub(crate) struct Adam {
+struct Adam {
     first: Moment,
     second: Moment,
     refresh: u32,
@@ -67,8 +73,8 @@ pub(crate) struct Gradient {
 
 impl State {
     pub(crate) fn new(optimizer: Optimizer, parameters: usize) -> Self {
-        match optimizer {
-            Optimizer::Adam { beta1, beta2, refresh } => Self::Adam(Box::new(Adam {
+        let rule = match optimizer {
+            Optimizer::Adam { beta1, beta2, refresh } => Rule::Adam(Box::new(Adam {
                 first: Moment::new(beta1, 8, 8, parameters),
                 second: Moment::new(beta2, 6, 1, parameters),
                 refresh,
@@ -76,8 +82,9 @@ impl State {
                 preconditioner: None,
                 unchecked_low: None,
             })),
-            Optimizer::Sgd { momentum } => Self::Sgd(Moment::new(momentum, 8, 8, parameters)),
-        }
+            Optimizer::Sgd { momentum } => Rule::Sgd(Moment::new(momentum, 8, 8, parameters)),
+        };
+        Self { rule, update_bits: 0 }
     }
 
     /// What is to be subtracted from the parameters.
@@ -97,9 +104,9 @@ impl State {
         }
         session.enter("optimizer");
         checks.claim("a gradient", values.clone(), GRADIENT_BOUND, RANGE_BITS - gradient.shift + 2);
-        match self {
-            Self::Adam(adam) => adam.step(&values, scale, learning_rate, session),
-            Self::Sgd(velocity) => {
+        let (update, shift) = match &mut self.rule {
+            Rule::Adam(adam) => adam.step(&values, scale, learning_rate, session)?,
+            Rule::Sgd(velocity) => {
                 velocity.add(&values, session)?;
                 let factor = learning_rate * f64::from(1 << (WEIGHT_FRAC - GRADIENT_FRAC))
                     / (scale * velocity.weight() as f64);
@@ -107,14 +114,21 @@ impl State {
                 let shift = shift.clamp(1, 60) as u32;
                 let mut update = velocity.sum.clone();
                 update.scale((factor * 2.0_f64.powi(shift as i32)).round() as u64);
-                Ok(truncate_shared(&update, shift, session)?)
+                (truncate_shared(&update, shift, session)?, shift)
             }
-        }
+        };
+        self.update_bits = self.update_bits.max(RANGE_BITS - shift + 1);
+        Ok(update)
+    }
+
+    /// A power of two below which every update since the last check stayed.
+    pub(crate) fn update_bits(&mut self) -> u32 {
+        std::mem::take(&mut self.update_bits)
     }
 
     /// Claims that the second moment stayed inside its window since the last check.
     pub(crate) fn claim_moments(&mut self, checks: &mut RangeChecks) {
-        if let Self::Adam(adam) = self
+        if let Rule::Adam(adam) = &mut self.rule
             && let Some(low) = adam.unchecked_low.take()
         {
             let bound = low + WINDOW_WIDTH - 1;
@@ -129,13 +143,21 @@ impl Adam {
     /// With `M = sum of d_s g_s` and `V = sum of c_s g_s^2`, `m_hat = M / sum of d_s` and `v_hat = V / sum of c_s`.
     /// `1 / (sqrt(v_hat) + epsilon)` comes from a table over the leading bit of `V` and two bits behind it, all public
     /// factors included, so that one product and one truncation give the update.
-    fn step(&mut self, gradient: &Rep, scale: f64, learning_rate: f64, session: &mut Session) -> Result<Rep> {
+    /// Returns the update and the bits that its truncation dropped.
+    fn step(
+        &mut self,
+        gradient: &Rep,
+        scale: f64,
+        learning_rate: f64,
+        session: &mut Session,
+    ) -> Result<(Rep, u32)> {
         self.first.add(gradient, session)?;
         let square = multiply(gradient, gradient, session)?;
         self.second.add(&square, session)?;
         self.step += 1;
         // The window's top is the square of the largest root mean square, its place follows the sum of the weights.
-        let low = self.second.weight_sum.log2().ceil() as u32 + 2 * (GRADIENT_FRAC + MAX_ROOT_BITS) + 2 - WINDOW_WIDTH;
+        let low = self.second.weight_sum.log2().ceil() as u32 + 2 * (GRADIENT_FRAC + MAX_ROOT_BITS) + 2
+            - WINDOW_WIDTH;
         self.unchecked_low = Some(self.unchecked_low.map_or(low, |first| first.min(low)));
 
         let fresh = match self.preconditioner.take() {
@@ -152,7 +174,7 @@ impl Adam {
             shift = (shift as i32 + places) as u32;
         }
         self.preconditioner = Some(fresh);
-        Ok(truncate(update, shift, session)?)
+        Ok((truncate(update, shift, session)?, shift))
     }
 
     fn preconditioner(
@@ -180,7 +202,7 @@ impl Adam {
 }
 
 /// A decaying sum of vectors, `sum of d_s x_s` with public weights `d_s` proportional to `decay^-s`.
-pub(crate) struct Moment {
+struct Moment {
     sum: Rep,
     decay: f64,
     /// Weights start at `2^base` and are kept below `2^(base + span)`.

@@ -11,7 +11,8 @@ use shamisen_ring::fixed;
 
 use crate::error::Result;
 use crate::formats::{
-    ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC, activation_bound, activation_frac,
+    ACTIVATION_BITS, BIAS_BOUND, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC,
+    activation_bound, activation_frac,
 };
 use crate::init::initial_parameters;
 use crate::plan::Plan;
@@ -158,13 +159,16 @@ impl Perceptron {
         Ok(all)
     }
 
-    /// Claims that the parameters are in range.
-    pub(crate) fn claim_parameters(&self, checks: &mut RangeChecks) {
+    /// Claims that the parameters are in range, given that they were before at most [`CHECK_EVERY`] updates, each below
+    /// `2^update_bits`.
+    pub(crate) fn claim_parameters(&self, update_bits: u32, checks: &mut RangeChecks) {
         for layer in 0..self.layers.len() - 1 {
-            let parts = [("weight", self.weights(layer), WEIGHT_BOUND), ("bias", self.biases(layer), BIAS_BOUND)];
+            let parts =
+                [("weight", self.weights(layer), WEIGHT_BOUND), ("bias", self.biases(layer), BIAS_BOUND)];
             for (name, range, bound) in parts {
                 let name = format!("a {name} of layer {}", layer + 1);
-                checks.claim(name, self.parameters.slice(range), bound, RANGE_BITS);
+                let moved = update_bits + CHECK_EVERY.ilog2() + 1;
+                checks.claim(name, self.parameters.slice(range), bound, moved.max(bound + 1) + 1);
             }
         }
     }

@@ -11,14 +11,14 @@ use shamisen_ring::fixed;
 
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
-use crate::formats::{ACTIVATION_BITS, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, activation_frac, check, target_frac};
+use crate::formats::{
+    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, activation_frac, check, target_frac,
+};
 use crate::optimizer::{Gradient, State};
 use crate::order::BatchOrder;
 use crate::perceptron::Perceptron;
 use crate::plan::{Plan, Task};
 
-/// Range checks and the loss are done together after this many mini-batches, more often in the first ones.
-const CHECK_EVERY: usize = 16;
 /// Fractional bits of a squared error.
 const SQUARE_FRAC: u32 = 20;
 
@@ -127,7 +127,13 @@ impl Trainer<'_> {
     }
 
     /// Derivative of the loss with respect to the outputs, times `2^-target_bits`.
-    fn output_delta(&mut self, outputs: &Rep, targets: Rep, rows: usize, session: &mut Session) -> Result<Rep> {
+    fn output_delta(
+        &mut self,
+        outputs: &Rep,
+        targets: Rep,
+        rows: usize,
+        session: &mut Session,
+    ) -> Result<Rep> {
         let classes = self.network.outputs();
         let frac = self.network.activation_frac();
         self.unreported.rows += rows;
@@ -203,7 +209,7 @@ impl Trainer<'_> {
     /// Verifies all ranges, then opens the loss of the rows since the last report: their sum.
     fn report(&mut self, epoch: usize, batch: usize, session: &mut Session) -> Result<f64> {
         session.enter("range checks");
-        self.network.claim_parameters(&mut self.checks);
+        self.network.claim_parameters(self.optimizer.update_bits(), &mut self.checks);
         self.optimizer.claim_moments(&mut self.checks);
         if let Some(what) = self.checks.verify(session)? {
             let hint = match self.plan.task {

@@ -74,7 +74,13 @@ fn classes(rows: usize) -> Table {
     let targets = features
         .chunks(6)
         .flat_map(|x| {
-            let class = if x[0] + x[1] * x[2] > 0.2 { 0 } else if x[3] - x[4] > 0.0 { 1 } else { 2 };
+            let class = if x[0] + x[1] * x[2] > 0.2 {
+                0
+            } else if x[3] - x[4] > 0.0 {
+                1
+            } else {
+                2
+            };
             (0..3).map(move |k| f64::from(u8::from(k == class)))
         })
         .collect();
@@ -118,7 +124,8 @@ fn both(plan: &Plan, table: &Table) -> ((Metrics, Vec<f64>), (twin::Metrics, Vec
     let [first, second, third] = out.results;
     assert_eq!(first, second);
     assert_eq!(first, third);
-    let examples = twin::PlainExamples { features: &table.features, targets: &table.targets, rows: table.rows };
+    let examples =
+        twin::PlainExamples { features: &table.features, targets: &table.targets, rows: table.rows };
     let model = twin::train(plan, examples, |_, _, _| {});
     let outputs = model.outputs(&table.features);
     let metrics = twin::evaluate(plan.task, plan.outputs(), &outputs, &table.targets);
@@ -171,7 +178,8 @@ fn leaving_the_range_stops_with_the_layer() {
     let mut wild = plan(Task::Regression, &[16, 16], Optimizer::Sgd { momentum: 0.9 });
     wild.learning_rate = 1.0;
     wild.target_bits = 0;
-    let out = with_shares(&wild, &table, |rows, session| train(&wild, rows, &mut |_| {}, session).map(|_| ()));
+    let out =
+        with_shares(&wild, &table, |rows, session| train(&wild, rows, &mut |_| {}, session).map(|_| ()));
     for result in out.results {
         assert!(matches!(result, Err(NnError::Range { .. })), "{result:?}");
     }

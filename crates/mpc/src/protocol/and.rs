@@ -41,13 +41,7 @@ pub fn inner_products(
     let mut mine = vec![0; terms.len() * words];
     for (out, pairs) in mine.chunks_exact_mut(words.max(1)).zip(terms) {
         for &(a, b) in pairs {
-            bits::and_shares(
-                out,
-                &x.mine[plane(a)],
-                &x.next[plane(a)],
-                &y.mine[plane(b)],
-                &y.next[plane(b)],
-            );
+            bits::and_shares(out, &x.mine[plane(a)], &x.next[plane(a)], &y.mine[plane(b)], &y.next[plane(b)]);
         }
     }
     session.mask_xor(&mut mine);
@@ -80,10 +74,8 @@ pub fn and_planes(x: Bits, groups: usize, session: &mut Session) -> Result<Bits>
                 folded.push(&odd);
                 folded
             };
-            let order =
-                (0..groups).flat_map(|group| {
-                    (0..half).map(move |at| group * half + at).chain([groups * half + group])
-                });
+            let order = (0..groups)
+                .flat_map(|group| (0..half).map(move |at| group * half + at).chain([groups * half + group]));
             folded = both.select(order);
         }
         tree = folded;

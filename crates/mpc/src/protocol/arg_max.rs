@@ -30,7 +30,13 @@ pub struct Winner {
 /// # Errors
 ///
 /// When a peer fails.
-pub fn arg_max(shared: &Rep, rows: usize, classes: usize, width: u32, session: &mut Session) -> Result<Winner> {
+pub fn arg_max(
+    shared: &Rep,
+    rows: usize,
+    classes: usize,
+    width: u32,
+    session: &mut Session,
+) -> Result<Winner> {
     assert_eq!(shared.len(), rows * classes, "rows x classes values");
     assert!(rows > 0 && classes > 0, "at least one row and one class");
     if classes <= ALL_PAIRS {
@@ -51,9 +57,8 @@ pub fn arg_max(shared: &Rep, rows: usize, classes: usize, width: u32, session: &
         aligned.extend(&Rep::zeros((padded - rows) * GROUP));
     }
     let first = all_pairs(&aligned, padded * groups, GROUP, width, session)?;
-    let finalists = first
-        .max
-        .gather((0..rows).flat_map(move |row| (0..groups).map(move |group| group * padded + row)));
+    let finalists =
+        first.max.gather((0..rows).flat_map(move |row| (0..groups).map(move |group| group * padded + row)));
     let last = arg_max(&finalists, rows, groups, width, session)?;
 
     let words = padded / 64;

@@ -53,7 +53,8 @@ pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
             Role::Third => Vec::new(),
         });
     }
-    let sends = |role, part: &Part| Peers { next: 0, prev: if role == Role::First { width * part.len() } else { 0 } };
+    let sends =
+        |role, part: &Part| Peers { next: 0, prev: if role == Role::First { width * part.len() } else { 0 } };
     let mut incoming = round.exchange(&parts, sends, session)?;
 
     let mut round = Round::new();

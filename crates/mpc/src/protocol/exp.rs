@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::protocol::add_bits::to_bits;
 use crate::protocol::and::{and, and_planes};
-use crate::protocol::lookup::look_up;
+use crate::protocol::lookup::{Query, look_up_each};
 use crate::protocol::multiply::product;
 use crate::protocol::reciprocal::rounded;
 use crate::protocol::truncate::truncate;
@@ -43,9 +43,12 @@ pub fn exp(shared: &Rep, frac: u32, integer_bits: u32, session: &mut Session) ->
     let coarse: Vec<u64> = (0..1_u32 << COARSE_BITS)
         .map(|i| rounded((lowest + f64::from(i) * coarse_step).exp(), COARSE_FRAC))
         .collect();
-    let low = look_up(&index.planes(0..FINE_BITS as usize), &[&fine], session)?.swap_remove(0);
-    let high = look_up(&index.planes(FINE_BITS as usize..index.width()), &[&coarse], session)?.swap_remove(0);
-    truncate(product(&high, &low), COARSE_FRAC + FINE_FRAC - EXP_FRAC, session)
+    let (low, high) = (index.planes(0..FINE_BITS as usize), index.planes(FINE_BITS as usize..index.width()));
+    let queries = [Query { index: &low, tables: &[&fine] }, Query { index: &high, tables: &[&coarse] }];
+    let [low, high] = look_up_each(&queries, session)?
+        .try_into()
+        .unwrap_or_else(|_| unreachable!("two queries have two answers"));
+    truncate(product(&high[0], &low[0]), COARSE_FRAC + FINE_FRAC - EXP_FRAC, session)
 }
 
 /// The place of the argument in `[-16, 16)`, in steps of `2^-10`; below it 0, above it all ones.

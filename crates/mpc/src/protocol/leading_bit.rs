@@ -28,9 +28,9 @@ impl Window {
     /// A table over this window: `value` of a representative of each interval, by its number as an integer.
     ///
     /// Entry `place + 2^e mantissa` stands for the integers with the leading one at `low + place` and these bits behind
-    /// it. Dropping low bits before the adder counts an integer up to `2^-guard` of an interval too high, so the
-    /// representative lies half of that below the interval's middle; with no guard bits, at its lower end. A number
-    /// without a one in the window is taken as one with the lowest place and mantissa 0.
+    /// it. Dropping low bits before the adder counts an integer up to `2^-(place + guard)` of an interval too high, so
+    /// the representative lies half of that below the interval's middle. A number without a one in the window is taken
+    /// as one with the lowest place and mantissa 0.
     pub fn table(self, value: impl Fn(f64) -> u64) -> Vec<u64> {
         let place_bits = self.index_bits() - self.mantissa;
         (0..1_u32 << self.index_bits())
@@ -38,7 +38,8 @@ impl Window {
                 let place = (index & ((1 << place_bits) - 1)).min(self.width - 1);
                 let mantissa = index >> place_bits;
                 let steps = f64::from(1_u32 << self.mantissa);
-                let dropped = if self.below() < self.low { 0.5_f64.powi(self.guard as i32 + 1) } else { 0.0 };
+                let dropped =
+                    if self.below() < self.low { 0.5_f64.powi((self.guard + place) as i32 + 1) } else { 0.0 };
                 let inside = 1.0 + (f64::from(mantissa) + 0.5 - dropped) / steps;
                 value(inside * 2.0_f64.powi((self.low + place) as i32))
             })

@@ -28,74 +28,115 @@ use crate::share::{Bits, Rep};
 ///
 /// When a peer fails.
 pub fn look_up(index: &Bits, tables: &[&[u64]], session: &mut Session) -> Result<Vec<Rep>> {
-    let entries = 1_usize << index.width();
-    assert!((4..=10).contains(&index.width()), "tables of 16 to 1024 entries");
-    assert!(tables.iter().all(|table| table.len() == entries), "a table has 2^k entries");
-    let query_words = (entries / 64).max(1);
-    let parts = parts(index.len(), session.party());
-    let indices_of = |component: &[u64], part: &Part| -> Vec<u16> {
-        let words = part.words();
-        let stride = index.plane_words();
-        let cut: Vec<u64> = (0..index.width())
-            .flat_map(|plane| component[plane * stride + words.start..plane * stride + words.end].iter().copied())
+    Ok(look_up_each(&[Query { index, tables }], session)?.swap_remove(0))
+}
+
+/// An index and the tables that are read at it.
+pub struct Query<'a> {
+    /// The shared index, k bits.
+    pub index: &'a Bits,
+    /// Tables of `2^k` entries.
+    pub tables: &'a [&'a [u64]],
+}
+
+impl Query<'_> {
+    fn entries(&self) -> usize {
+        1 << self.index.width()
+    }
+
+    fn words(&self) -> usize {
+        (self.entries() / 64).max(1)
+    }
+
+    /// The index, or a component of it, of each element of a part.
+    fn indices(&self, component: &[u64], part: &Part) -> Vec<u16> {
+        let (words, stride, width) = (part.words(), self.index.plane_words(), self.index.width());
+        let cut: Vec<u64> = (0..width)
+            .flat_map(|plane| {
+                component[plane * stride + words.start..plane * stride + words.end].iter().copied()
+            })
             .collect();
         let mut values = vec![0; part.len()];
-        planes::from_planes(&cut, index.width() as u32, part.len(), &mut values);
+        planes::from_planes(&cut, width as u32, part.len(), &mut values);
         values.into_iter().map(|value| value as u16).collect()
-    };
+    }
+}
+
+/// [`look_up`] of several indices, each in its own tables, in the same three rounds.
+///
+/// # Errors
+///
+/// When a peer fails.
+pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<Vec<Rep>>> {
+    let len = queries[0].index.len();
+    for query in queries {
+        assert!((4..=10).contains(&query.index.width()), "tables of 16 to 1024 entries");
+        assert_eq!(query.index.len(), len, "indices of one length");
+        assert!(query.tables.iter().all(|table| table.len() == query.entries()), "a table has 2^k entries");
+    }
+    let columns: usize = queries.iter().map(|query| query.tables.len()).sum();
+    let query_words: usize = queries.iter().map(Query::words).sum();
+    let parts = parts(len, session.party());
 
     let mut round = Round::new();
-    let mut queries = Vec::with_capacity(3);
+    // One selection per part and query; Third's comes with the message.
+    let mut selections = Vec::with_capacity(3 * queries.len());
     for part in &parts {
-        let [query] = session.steps();
-        let size = query_words * part.len();
-        queries.push(match part.role {
-            Role::First => {
-                let mut both = index.mine.clone();
-                bits::xor_assign(&mut both, &index.next);
-                let mut flipped = session.random(Key::Next, query, size);
-                lookup::set_point(&mut flipped, &indices_of(&both, part), entries);
-                round.to_prev(&flipped);
-                Vec::new()
-            }
-            Role::Second => session.random(Key::Own, query, size),
-            Role::Third => Vec::new(),
-        });
+        for query in queries {
+            let [random] = session.steps();
+            let size = query.words() * part.len();
+            selections.push(match part.role {
+                Role::First => {
+                    let mut both = query.index.mine.clone();
+                    bits::xor_assign(&mut both, &query.index.next);
+                    let mut flipped = session.random(Key::Next, random, size);
+                    lookup::set_point(&mut flipped, &query.indices(&both, part), query.entries());
+                    round.to_prev(&flipped);
+                    Vec::new()
+                }
+                Role::Second => session.random(Key::Own, random, size),
+                Role::Third => Vec::new(),
+            });
+        }
     }
-    let sends =
-        |role, part: &Part| Peers { next: 0, prev: if role == Role::First { query_words * part.len() } else { 0 } };
+    let sends = |role, part: &Part| Peers {
+        next: 0,
+        prev: if role == Role::First { query_words * part.len() } else { 0 },
+    };
     let mut incoming = round.exchange(&parts, sends, session)?;
 
     let mut round = Round::new();
     let mut masks: Vec<Vec<u64>> = Vec::with_capacity(3);
-    for (part, query) in parts.iter().zip(&mut queries) {
+    for (part, selections) in parts.iter().zip(selections.chunks_mut(queries.len())) {
         let [pad, mask] = session.steps();
-        let size = tables.len() * part.len();
-        let (key, component) = match part.role {
-            Role::First => {
-                masks.push(Vec::new());
-                continue;
-            }
-            Role::Second => (Key::Next, &index.next),
-            Role::Third => {
-                *query = incoming.from_next(query_words * part.len()).to_vec();
-                (Key::Own, &index.mine)
-            }
-        };
-        let beta = indices_of(component, part);
+        let size = columns * part.len();
+        if part.role == Role::First {
+            masks.push(Vec::new());
+            continue;
+        }
+        let key = if part.role == Role::Second { Key::Next } else { Key::Own };
         let mask = session.random(key, mask, size);
         let mut sums = session.random(key, pad, size);
-        if !part.elements.is_empty() {
-            let columns = sums.chunks_exact_mut(part.len()).zip(mask.chunks_exact(part.len()));
-            for (table, (sums, mask)) in tables.iter().zip(columns) {
-                lookup::answer(query, &beta, table, mask, sums);
+        let mut columns = sums.chunks_mut(part.len().max(1)).zip(mask.chunks(part.len().max(1)));
+        for (query, selection) in queries.iter().zip(selections) {
+            let component = if part.role == Role::Second { &query.index.next } else { &query.index.mine };
+            if part.role == Role::Third {
+                *selection = incoming.from_next(query.words() * part.len()).to_vec();
+            }
+            let beta = query.indices(component, part);
+            for (table, (sums, mask)) in query.tables.iter().zip(&mut columns) {
+                lookup::answer(selection, &beta, table, mask, sums);
             }
         }
-        if part.role == Role::Second { round.to_prev(&sums) } else { round.to_next(&sums) }
+        if part.role == Role::Second {
+            round.to_prev(&sums)
+        } else {
+            round.to_next(&sums)
+        }
         masks.push(mask);
     }
     let sends = |role, part: &Part| {
-        let size = tables.len() * part.len();
+        let size = columns * part.len();
         match role {
             Role::First => Peers { next: 0, prev: 0 },
             Role::Second => Peers { next: 0, prev: size },
@@ -108,7 +149,7 @@ pub fn look_up(index: &Bits, tables: &[&[u64]], session: &mut Session) -> Result
     let mut kept = Vec::with_capacity(3);
     for (part, mask) in parts.iter().zip(masks) {
         let [first] = session.steps();
-        let size = tables.len() * part.len();
+        let size = columns * part.len();
         let negated = |mask: Vec<u64>| mask.into_iter().map(u64::wrapping_neg).collect::<Vec<_>>();
         kept.push(match part.role {
             Role::First => {
@@ -124,20 +165,21 @@ pub fn look_up(index: &Bits, tables: &[&[u64]], session: &mut Session) -> Result
         });
     }
     let sends = |role, part: &Part| Peers {
-        next: if role == Role::First { tables.len() * part.len() } else { 0 },
+        next: if role == Role::First { columns * part.len() } else { 0 },
         prev: 0,
     };
     let mut incoming = round.exchange(&parts, sends, session)?;
-    let mut out: Vec<Rep> = tables.iter().map(|_| Rep::zeros(index.len())).collect();
+    let mut results: Vec<Rep> = (0..columns).map(|_| Rep::zeros(len)).collect();
     for (part, (mut mine, next)) in parts.iter().zip(kept) {
         if part.role == Role::Second {
-            mine = incoming.from_prev(tables.len() * part.len()).to_vec();
+            mine = incoming.from_prev(columns * part.len()).to_vec();
         }
-        for (column, out) in out.iter_mut().enumerate() {
+        for (column, out) in results.iter_mut().enumerate() {
             let from = column * part.len()..(column + 1) * part.len();
             out.mine[part.elements.clone()].copy_from_slice(&mine[from.clone()]);
             out.next[part.elements.clone()].copy_from_slice(&next[from]);
         }
     }
-    Ok(out)
+    let mut results = results.into_iter();
+    Ok(queries.iter().map(|query| results.by_ref().take(query.tables.len()).collect()).collect())
 }

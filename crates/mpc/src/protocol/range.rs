@@ -49,20 +49,34 @@ impl RangeChecks {
     /// When a peer fails.
     pub fn verify(&mut self, session: &mut Session) -> Result<Option<String>> {
         let mut names: Vec<(String, Bits)> = Vec::new();
-        // Claims of one shape share their rounds.
+        // Claims whose windows can be shifted to one place share their rounds.
         let mut claims = std::mem::take(&mut self.claims);
-        while let Some(first) = claims.pop() {
-            let (alike, others): (Vec<Claim>, Vec<Claim>) =
-                claims.into_iter().partition(|claim| (claim.bound, claim.prior) == (first.bound, first.prior));
-            claims = others;
+        claims.sort_by_key(|claim| claim.bound);
+        let mut rest = claims.as_slice();
+        while !rest.is_empty() {
+            let mut width = 0;
+            let mut count = 0;
+            for claim in rest {
+                let wider = window(claim.bound, claim.prior).max(width);
+                if count > 0 && claim.bound + wider > 64 {
+                    break;
+                }
+                width = wider;
+                count += 1;
+            }
+            let (group, others) = rest.split_at(count);
+            rest = others;
+            let bound = group[count - 1].bound;
             let mut joined = Rep::default();
             let mut places = Vec::new();
-            for claim in std::iter::once(&first).chain(&alike) {
+            for claim in group {
                 places.push((claim.name.clone(), joined.len() / 64, claim.values.len()));
-                joined.extend(&claim.values);
+                let mut values = claim.values.clone();
+                values.scale(1 << (bound - claim.bound));
+                joined.extend(&values);
                 joined.extend(&Rep::zeros(joined.len().next_multiple_of(64) - joined.len()));
             }
-            let ok = in_range(&joined, first.bound, first.prior, session)?;
+            let ok = in_range(&joined, bound, bound + width - 2, session)?;
             for (name, word, len) in places {
                 let words = word..word + len.div_ceil(64);
                 let bits = Bits {
@@ -121,7 +135,7 @@ fn filled(bits: &Bits, session: &Session) -> Bits {
 ///
 /// When a peer fails.
 pub fn in_range(shared: &Rep, bound: u32, prior: u32, session: &mut Session) -> Result<Bits> {
-    let width = (prior.max(bound + 1) + 2).min(64) - bound;
+    let width = window(bound, prior);
     let offset = 1_u64 << (bound - 1);
     let party = session.party();
     let minus_one = Addends::share(shared, bound, width, offset, session)?.propagate;
@@ -134,4 +148,9 @@ pub fn in_range(shared: &Rep, bound: u32, prior: u32, session: &mut Session) -> 
     let mut ok = ends.plane(0);
     ok.xor_assign(&ends.plane(1));
     Ok(ok)
+}
+
+/// Number of bits from `bound` up that tell whether a number below `2^prior` is in range.
+fn window(bound: u32, prior: u32) -> u32 {
+    (prior.max(bound + 1) + 2).min(64) - bound
 }

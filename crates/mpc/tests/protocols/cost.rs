@@ -1,0 +1,228 @@
+//! What each protocol costs, from its description: rounds, and payload bytes of all three parties together.
+
+use std::ops::Add;
+
+use shamisen_mpc::protocol::leading_bit::Window;
+
+/// Rounds and bytes; `+` is one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cost {
+    pub(crate) rounds: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Cost {
+    pub(crate) const NONE: Self = Self { rounds: 0, bytes: 0 };
+
+    /// `rounds` rounds that move `words` words altogether; no round takes place for nothing.
+    fn new(rounds: usize, words: usize) -> Self {
+        Self { rounds: if words == 0 { 0 } else { rounds as u64 }, bytes: 8 * words as u64 }
+    }
+
+    /// `times` times the same in the same rounds.
+    fn wide(self, times: usize) -> Self {
+        Self { rounds: self.rounds, bytes: self.bytes * times as u64 }
+    }
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, later: Self) -> Self {
+        Self { rounds: self.rounds + later.rounds, bytes: self.bytes + later.bytes }
+    }
+}
+
+/// Words of a bit plane of `n` elements.
+fn plane(n: usize) -> usize {
+    n.div_ceil(64)
+}
+
+/// Words of `n` numbers of `bits` bits, packed separately in each of the three parts of the vector.
+fn packed(n: usize, bits: u32) -> usize {
+    let cut = |third: usize| (plane(n) * third / 3 * 64).min(n);
+    (0..3).map(|third| ((cut(third + 1) - cut(third)) * bits as usize).div_ceil(64)).sum()
+}
+
+fn ceil_log2(x: usize) -> usize {
+    x.next_power_of_two().trailing_zeros() as usize
+}
+
+pub(crate) fn open(n: usize) -> Cost {
+    Cost::new(1, 3 * n)
+}
+
+pub(crate) fn open_to(n: usize) -> Cost {
+    Cost::new(1, n)
+}
+
+pub(crate) fn open_bits(width: usize, n: usize) -> Cost {
+    Cost::new(1, 3 * width * plane(n))
+}
+
+pub(crate) fn reshare(n: usize) -> Cost {
+    Cost::new(1, 3 * n)
+}
+
+pub(crate) fn truncate(n: usize, bits: u32) -> Cost {
+    Cost::new(2, 3 * n + 3 * packed(n, bits) + 2 * plane(n))
+}
+
+pub(crate) fn truncate_shared(n: usize, bits: u32) -> Cost {
+    Cost::new(2, n + 3 * packed(n, bits) + 2 * plane(n))
+}
+
+/// AND of `planes` planes of `n` bits.
+pub(crate) fn and(planes: usize, n: usize) -> Cost {
+    Cost::new(1, 3 * planes * plane(n))
+}
+
+pub(crate) fn and_planes(groups: usize, size: usize, n: usize) -> Cost {
+    Cost::new(ceil_log2(size), 3 * groups * (size - 1) * plane(n))
+}
+
+pub(crate) fn all(n: usize) -> Cost {
+    if n == 0 { Cost::NONE } else { and_planes(1, plane(n), 64) + and(1, 64).wide(6) + Cost { rounds: 5, bytes: 0 } }
+}
+
+/// The bits of the first summand, and where it makes a carry with the second.
+fn addends(width: usize, n: usize) -> Cost {
+    Cost::new(1, width * plane(n)) + Cost::new(1, 2 * (width - 1) * plane(n))
+}
+
+/// Elements of `0..width` that a step of a prefix tree updates: those in the upper half of a block of `2 span`.
+fn uppers(width: usize, span: usize) -> usize {
+    (0..width).filter(|i| i / span % 2 == 1).count()
+}
+
+fn spans(width: usize) -> impl Iterator<Item = usize> {
+    (0..ceil_log2(width)).map(|step| 1 << step)
+}
+
+pub(crate) fn to_bits(width: u32, n: usize) -> Cost {
+    let positions = width as usize - 1;
+    // A join takes two ANDs, but one where it reaches down to position 0.
+    let ands: usize = spans(positions)
+        .map(|span| 2 * uppers(positions, span) - uppers(positions.min(2 * span), span))
+        .sum();
+    addends(width as usize, n) + Cost::new(ceil_log2(positions), 3 * ands * plane(n))
+}
+
+pub(crate) fn is_negative(width: u32, n: usize) -> Cost {
+    let mut positions = width as usize - 1;
+    let mut ands = 0;
+    while positions > 1 {
+        // Two ANDs a pair, but one where the pair is the lowest group of all.
+        ands += 2 * (positions / 2) - usize::from(positions % 2 == 0);
+        positions = positions.div_ceil(2);
+    }
+    addends(width as usize, n) + Cost::new(ceil_log2(width as usize - 1), 3 * ands * plane(n))
+}
+
+pub(crate) fn to_ring(planes: usize, n: usize) -> Cost {
+    Cost::new(2, 3 * planes * n)
+}
+
+pub(crate) fn relu(width: u32, n: usize) -> Cost {
+    is_negative(width, n) + to_ring(1, n) + reshare(n)
+}
+
+/// Look-ups at indices of these numbers of bits, in so many tables each.
+pub(crate) fn look_up(queries: &[(usize, usize)], n: usize) -> Cost {
+    let words: usize = queries.iter().map(|(bits, tables)| (1_usize << bits).div_ceil(64) + 3 * tables).sum();
+    Cost::new(3, words * n)
+}
+
+pub(crate) fn leading_index(window: Window, n: usize) -> Cost {
+    let below = (window.mantissa + window.guard).min(window.low);
+    let width = window.width as usize;
+    let ors: usize = spans(width).map(|span| uppers(width, span)).sum();
+    to_bits(window.width + below, n)
+        + Cost::new(ceil_log2(width), 3 * ors * plane(n))
+        + and(window.mantissa as usize, n)
+}
+
+/// The leading bit, one look-up in `tables` tables.
+fn logarithmic_table(window: Window, tables: usize, n: usize) -> Cost {
+    leading_index(window, n) + look_up(&[(window.index_bits() as usize, tables)], n)
+}
+
+pub(crate) fn reciprocal(frac: u32, integer_bits: u32, result_frac: u32, n: usize) -> Cost {
+    let window = Window { low: frac, width: integer_bits.max(2), mantissa: 5, guard: 3 };
+    logarithmic_table(window, 1, n) + truncate(n, frac) + truncate(n, 52 - result_frac)
+}
+
+pub(crate) fn inverse_square_root(window: Window, n: usize) -> Cost {
+    logarithmic_table(window, 1, n)
+}
+
+pub(crate) fn refine(frac: u32, guess_frac: u32, n: usize) -> Cost {
+    truncate(n, frac) + truncate(n, guess_frac) + truncate(n, guess_frac + 1)
+}
+
+pub(crate) fn inverse_square_root_of_fixed(frac: u32, integer_bits: u32, n: usize) -> Cost {
+    let window = Window { low: frac, width: integer_bits.max(2), mantissa: 4, guard: 3 };
+    inverse_square_root(window, n) + refine(frac, 24, n)
+}
+
+pub(crate) fn ln(frac: u32, integer_bits: u32, n: usize) -> Cost {
+    let window = Window { low: frac, width: integer_bits.max(2), mantissa: 5, guard: 3 };
+    logarithmic_table(window, 2, n) + truncate(n, frac) + truncate(n, 33)
+}
+
+pub(crate) fn exp(integer_bits: u32, n: usize) -> Cost {
+    // The index has 15 bits; those above it say whether the argument is inside.
+    let above = integer_bits.max(5) as usize - 3;
+    to_bits(15 + above as u32, n)
+        + and_planes(1, above, n)
+        + and(15, n)
+        + look_up(&[(8, 1), (7, 1)], n)
+        + truncate(n, 18)
+}
+
+/// All pairs of up to 16 classes.
+fn all_pairs(rows: usize, classes: usize, width: u32) -> Cost {
+    if classes == 1 {
+        return Cost::NONE;
+    }
+    let pairs = classes * (classes - 1) / 2;
+    is_negative(width, pairs * rows.next_multiple_of(64))
+        + and_planes(classes, classes - 1, rows)
+        + to_ring(classes, rows)
+        + reshare(rows)
+}
+
+pub(crate) fn arg_max(rows: usize, classes: usize, width: u32) -> Cost {
+    if classes <= 16 {
+        return all_pairs(rows, classes, width);
+    }
+    let groups = classes.div_ceil(8);
+    all_pairs(rows.next_multiple_of(64) * groups, 8, width) + arg_max(rows, groups, width) + and(classes, rows)
+}
+
+/// Bits of a number up to `classes`.
+fn count_bits(classes: usize) -> u32 {
+    ceil_log2(classes) as u32
+}
+
+pub(crate) fn soft_max(rows: usize, classes: usize, frac: u32, integer_bits: u32) -> Cost {
+    if classes <= 16 {
+        return exp(integer_bits + 1, rows * classes * (classes - 1))
+            + reciprocal(16, 24 + count_bits(classes), 20, rows * classes);
+    }
+    arg_max(rows, classes, frac + integer_bits + 2)
+        + exp(integer_bits + 1, rows * classes)
+        + reciprocal(16, count_bits(classes) + 1, 24, rows)
+        + truncate(rows * classes, 20)
+}
+
+pub(crate) fn cross_entropy(rows: usize, classes: usize, frac: u32, integer_bits: u32) -> Cost {
+    arg_max(rows, classes, frac + integer_bits + 2)
+        + exp(integer_bits + 1, rows * classes)
+        + ln(16, count_bits(classes) + 1, rows)
+}
+
+pub(crate) fn in_range(bound: u32, prior: u32, n: usize) -> Cost {
+    let high = ((prior.max(bound + 1) + 2).min(64) - bound) as usize;
+    Cost::new(1, high * plane(n)) + and_planes(2, high, n)
+}

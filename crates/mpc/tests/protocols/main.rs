@@ -1,0 +1,12 @@
+//! Every protocol against a plain-text oracle, on random and extreme inputs, with its rounds and bytes.
+
+mod bits;
+mod classes;
+mod common;
+mod cost;
+mod fixed_point;
+mod functions;
+mod leading_bit;
+mod opening;
+mod products;
+mod ranges;
