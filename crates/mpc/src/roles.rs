@@ -88,12 +88,12 @@ impl Round {
     }
 
     /// Appends to the message for the next party.
-    pub(crate) fn to_next(&mut self, words: &[u64]) {
+    pub(crate) fn send_next(&mut self, words: &[u64]) {
         self.outgoing.next.extend_from_slice(words);
     }
 
     /// Appends to the message for the previous party.
-    pub(crate) fn to_prev(&mut self, words: &[u64]) {
+    pub(crate) fn send_prev(&mut self, words: &[u64]) {
         self.outgoing.prev.extend_from_slice(words);
     }
 
@@ -119,13 +119,13 @@ impl Round {
 
 impl Incoming {
     /// The next `len` words that the next party sent.
-    pub(crate) fn from_next(&mut self, len: usize) -> &[u64] {
+    pub(crate) fn take_next(&mut self, len: usize) -> &[u64] {
         self.read.next += len;
         &self.words.next[self.read.next - len..self.read.next]
     }
 
     /// The next `len` words that the previous party sent.
-    pub(crate) fn from_prev(&mut self, len: usize) -> &[u64] {
+    pub(crate) fn take_prev(&mut self, len: usize) -> &[u64] {
         self.read.prev += len;
         &self.words.prev[self.read.prev - len..self.read.prev]
     }

@@ -54,6 +54,17 @@ impl Rep {
         Self { mine: vec![0; len], next: vec![0; len] }
     }
 
+    /// An empty sharing with room for `len` elements.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self { mine: Vec::with_capacity(len), next: Vec::with_capacity(len) }
+    }
+
+    /// Cuts to `len` elements, or appends zeros up to there.
+    pub(crate) fn resize(&mut self, len: usize) {
+        self.mine.resize(len, 0);
+        self.next.resize(len, 0);
+    }
+
     /// A sharing of values that everyone knows: component 0 is the value.
     pub fn from_public(values: &[u64], party: Party) -> Self {
         let mut share = Self::zeros(values.len());
@@ -87,7 +98,9 @@ impl Rep {
             2 => &mut self.next,
             _ => return,
         };
-        component.iter_mut().for_each(|word| *word = word.wrapping_add(value));
+        for word in component.iter_mut() {
+            *word = word.wrapping_add(value);
+        }
     }
 
     /// Adds another sharing of the same length.
@@ -322,6 +335,10 @@ impl Bits {
     }
 
     /// Appends planes above the present ones.
+    ///
+    /// # Panics
+    ///
+    /// When lengths or widths do not fit, which is a mistake of the caller.
     pub fn push(&mut self, other: &Self) {
         assert_eq!(self.len, other.len, "bit planes of one vector have one length");
         self.mine.extend_from_slice(&other.mine);
@@ -376,7 +393,9 @@ impl Bits {
             2 => &mut self.next,
             _ => return,
         };
-        component.iter_mut().for_each(|word| *word = !*word);
+        for word in component.iter_mut() {
+            *word = !*word;
+        }
     }
 
     /// The inverted bits.

@@ -113,7 +113,12 @@ pub fn evaluate(
             let sums = open(&reshare(errors, session)?, session)?;
             let (errors, spread) = sums.split_at(columns);
             let decode = |sum: u64| fixed::decode(sum, SQUARE_FRAC);
-            let r2 = |(error, spread): (&u64, &u64)| 1.0 - decode(*error) / decode(*spread);
+            // A column without variance counts 1 when met exactly and 0 otherwise.
+            let r2 = |(&error, &spread): (&u64, &u64)| match (decode(error), decode(spread)) {
+                (0.0, 0.0) => 1.0,
+                (_, 0.0) => 0.0,
+                (error, spread) => 1.0 - error / spread,
+            };
             Ok(Metrics {
                 r2: Some(errors.iter().zip(spread).map(r2).sum::<f64>() / columns as f64),
                 mse: Some(errors.iter().map(|&error| decode(error)).sum::<f64>() / (columns * count) as f64),

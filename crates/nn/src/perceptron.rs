@@ -39,6 +39,10 @@ pub(crate) struct Trace {
 
 impl Perceptron {
     /// A network with the initial parameters of the plan, which are public.
+    ///
+    /// # Panics
+    ///
+    /// When lengths or widths do not fit, which is a mistake of the caller.
     pub fn initial(plan: &Plan, session: &Session) -> Self {
         let values: Vec<u64> = initial_parameters(plan)
             .into_iter()

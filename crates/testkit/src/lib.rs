@@ -2,8 +2,9 @@
 
 use std::thread;
 
-use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+pub use rand_chacha::ChaCha12Rng;
+pub use rand_chacha::rand_core::Rng;
+use rand_chacha::rand_core::SeedableRng;
 use shamisen_mpc::{Additive, Bits, Rep, Session, SessionKeys};
 use shamisen_net::{Counters, Party, Transport, memory};
 
@@ -21,10 +22,16 @@ pub fn random_words(len: usize, rng: &mut ChaCha12Rng) -> Vec<u64> {
 pub fn deal(values: &[u64], rng: &mut ChaCha12Rng) -> [Rep; 3] {
     let first = random_words(values.len(), rng);
     let second = random_words(values.len(), rng);
-    let third: Vec<u64> =
-        values.iter().zip(&first).zip(&second).map(|((x, a), b)| x.wrapping_sub(*a).wrapping_sub(*b)).collect();
+    let third: Vec<u64> = values
+        .iter()
+        .zip(&first)
+        .zip(&second)
+        .map(|((x, a), b)| x.wrapping_sub(*a).wrapping_sub(*b))
+        .collect();
     let components = [first, second, third];
-    std::array::from_fn(|party| Rep::from_components(components[party].clone(), components[(party + 1) % 3].clone()))
+    std::array::from_fn(|party| {
+        Rep::from_components(components[party].clone(), components[(party + 1) % 3].clone())
+    })
 }
 
 /// Splits bit planes (`width` planes of `len` bits) into the three parties' shares.
@@ -39,6 +46,10 @@ pub fn deal_bits(planes: &[u64], width: usize, len: usize, rng: &mut ChaCha12Rng
 }
 
 /// Puts three shares together; fails when two parties disagree on a component that both hold.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn combine(shares: &[Rep; 3]) -> Vec<u64> {
     for party in Party::ALL {
         let (own, other) = (&shares[party.index()], &shares[party.next().index()]);
@@ -49,13 +60,18 @@ pub fn combine(shares: &[Rep; 3]) -> Vec<u64> {
 }
 
 /// As [`combine`] for bits: the planes one after the other, bits past the end cleared.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn combine_bits(shares: &[Bits; 3]) -> Vec<u64> {
     let rest = shares[0].len() % 64;
     let keep = if rest == 0 { !0 } else { (1_u64 << rest) - 1 };
     let stride = shares[0].len().div_ceil(64);
     let valid = |at: usize| if stride > 0 && at % stride == stride - 1 { keep } else { !0 };
     for party in Party::ALL {
-        let (own, other) = (shares[party.index()].components().1, shares[party.next().index()].components().0);
+        let (own, other) =
+            (shares[party.index()].components().1, shares[party.next().index()].components().0);
         let same = own.iter().zip(other).enumerate().all(|(at, (x, y))| (x ^ y) & valid(at) == 0);
         assert!(same, "{party} and its next hold different components");
     }
@@ -93,9 +109,16 @@ pub struct Outcome<T> {
 
 impl<T> Outcome<T> {
     /// Rounds, which are the same for all.
+    ///
+    /// # Panics
+    ///
+    /// When lengths or widths do not fit, which is a mistake of the caller.
     pub fn rounds(&self) -> u64 {
         let rounds = self.counters.each_ref().map(|counters| counters.total.rounds);
-        assert!(rounds[0] == rounds[1] && rounds[1] == rounds[2], "parties disagree on the rounds: {rounds:?}");
+        assert!(
+            rounds[0] == rounds[1] && rounds[1] == rounds[2],
+            "parties disagree on the rounds: {rounds:?}"
+        );
         rounds[0]
     }
 

@@ -65,12 +65,14 @@ impl Addends {
                 Role::First => {
                     let mut a = shared.mine[range.clone()].to_vec();
                     bits::add_assign(&mut a, &shared.next[range]);
-                    a.iter_mut().for_each(|word| *word = word.wrapping_add(offset));
+                    for word in &mut a {
+                        *word = word.wrapping_add(offset);
+                    }
                     let mut rest = vec![0; size];
                     planes::to_planes(&a, low, width, &mut rest);
                     let random = session.random(Key::Next, half, size);
                     bits::xor_assign(&mut rest, &random);
-                    round.to_prev(&rest);
+                    round.send_prev(&rest);
                     place(&mut propagate.mine, &rest, stride, &words);
                     place(&mut propagate.next, &random, stride, &words);
                 }
@@ -88,7 +90,7 @@ impl Addends {
         let mut incoming = round.exchange(&parts, sends, session)?;
         for part in parts.iter().filter(|part| part.role == Role::Third) {
             let words = part.words();
-            place(&mut propagate.next, incoming.from_next(width as usize * words.len()), stride, &words);
+            place(&mut propagate.next, incoming.take_next(width as usize * words.len()), stride, &words);
         }
         Ok(Self { propagate, parts })
     }
@@ -121,7 +123,7 @@ impl Addends {
                     let random = session.random(Key::Own, second, size);
                     let mut rest = local();
                     bits::xor_assign(&mut rest, &random);
-                    round.to_next(&rest);
+                    round.send_next(&rest);
                     place(&mut out.mine, &random, stride, &words);
                     place(&mut out.next, &rest, stride, &words);
                 }
@@ -129,7 +131,7 @@ impl Addends {
                     let random = session.random(Key::Next, first, size);
                     let mut rest = local();
                     bits::xor_assign(&mut rest, &random);
-                    round.to_prev(&rest);
+                    round.send_prev(&rest);
                     place(&mut out.mine, &rest, stride, &words);
                     place(&mut out.next, &random, stride, &words);
                 }
@@ -149,8 +151,8 @@ impl Addends {
             let size = width * words.len();
             match part.role {
                 Role::First => {}
-                Role::Second => xor_into(&mut out.next, incoming.from_next(size), stride, &words),
-                Role::Third => xor_into(&mut out.mine, incoming.from_prev(size), stride, &words),
+                Role::Second => xor_into(&mut out.next, incoming.take_next(size), stride, &words),
+                Role::Third => xor_into(&mut out.mine, incoming.take_prev(size), stride, &words),
             }
         }
         Ok(out)

@@ -13,6 +13,10 @@ use crate::share::Bits;
 /// # Errors
 ///
 /// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn and(x: &Bits, y: &Bits, session: &mut Session) -> Result<Bits> {
     assert_eq!((x.width, x.len), (y.width, y.len), "operands of AND have one shape");
     let mut mine = vec![0; x.mine.len()];
@@ -57,6 +61,10 @@ pub fn inner_products(
 /// # Errors
 ///
 /// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn and_planes(x: Bits, groups: usize, session: &mut Session) -> Result<Bits> {
     assert_eq!(x.width % groups, 0, "groups of one size");
     let mut tree = x;
@@ -90,6 +98,10 @@ pub fn and_planes(x: Bits, groups: usize, session: &mut Session) -> Result<Bits>
 /// # Errors
 ///
 /// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn all(x: &Bits, session: &mut Session) -> Result<Bits> {
     assert_eq!(x.width, 1, "one plane");
     let mut tree = x.clone();

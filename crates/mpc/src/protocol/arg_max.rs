@@ -30,6 +30,10 @@ pub struct Winner {
 /// # Errors
 ///
 /// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn arg_max(
     shared: &Rep,
     rows: usize,

@@ -46,7 +46,7 @@ pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
                 bits::xor_assign(&mut both, &shared.next);
                 let mut c = expand(&both, part);
                 bits::sub_assign(&mut c, &session.random(Key::Next, half, size));
-                round.to_prev(&c);
+                round.send_prev(&c);
                 Vec::new()
             }
             Role::Second => session.random(Key::Own, half, size),
@@ -78,15 +78,15 @@ pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
                 bits::add_assign(&mut rest, &d);
                 let component = session.random(Key::Own, second, size);
                 bits::sub_assign(&mut rest, &component);
-                round.to_next(&rest);
+                round.send_next(&rest);
                 (component, rest)
             }
             Role::Third => {
                 let d = expand(&shared.mine, part);
-                let mut rest = signed(incoming.from_next(size).to_vec(), &d);
+                let mut rest = signed(incoming.take_next(size).to_vec(), &d);
                 let component = session.random(Key::Next, first, size);
                 bits::sub_assign(&mut rest, &component);
-                round.to_prev(&rest);
+                round.send_prev(&rest);
                 (rest, component)
             }
         });
@@ -101,8 +101,8 @@ pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
         let size = width * part.len();
         match part.role {
             Role::First => {}
-            Role::Second => bits::add_assign(&mut next, incoming.from_next(size)),
-            Role::Third => bits::add_assign(&mut mine, incoming.from_prev(size)),
+            Role::Second => bits::add_assign(&mut next, incoming.take_next(size)),
+            Role::Third => bits::add_assign(&mut mine, incoming.take_prev(size)),
         }
         for plane in 0..width {
             let (from, to) = (plane * part.len(), plane * len);

@@ -64,6 +64,10 @@ impl Window {
 /// # Errors
 ///
 /// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn leading_index(shared: &Rep, window: Window, session: &mut Session) -> Result<Bits> {
     assert!(window.width >= 2 && window.width <= 32, "a window of 2 to 32 places");
     let below = window.below() as usize;

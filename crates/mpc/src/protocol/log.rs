@@ -24,6 +24,10 @@ const MANTISSA: u32 = 5;
 /// # Errors
 ///
 /// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn ln(shared: &Rep, frac: u32, integer_bits: u32, session: &mut Session) -> Result<Rep> {
     const WORK_FRAC: u32 = 26;
     assert!(integer_bits <= 20, "a logarithm of up to 2^20, not 2^{integer_bits}");

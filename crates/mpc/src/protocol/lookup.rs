@@ -67,6 +67,10 @@ impl Query<'_> {
 /// # Errors
 ///
 /// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<Vec<Rep>>> {
     let len = queries[0].index.len();
     for query in queries {
@@ -91,7 +95,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
                     bits::xor_assign(&mut both, &query.index.next);
                     let mut flipped = session.random(Key::Next, random, size);
                     lookup::set_point(&mut flipped, &query.indices(&both, part), query.entries());
-                    round.to_prev(&flipped);
+                    round.send_prev(&flipped);
                     Vec::new()
                 }
                 Role::Second => session.random(Key::Own, random, size),
@@ -121,7 +125,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
         for (query, selection) in queries.iter().zip(selections) {
             let component = if part.role == Role::Second { &query.index.next } else { &query.index.mine };
             if part.role == Role::Third {
-                *selection = incoming.from_next(query.words() * part.len()).to_vec();
+                *selection = incoming.take_next(query.words() * part.len()).to_vec();
             }
             let beta = query.indices(component, part);
             for (table, (sums, mask)) in query.tables.iter().zip(&mut columns) {
@@ -129,9 +133,9 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
             }
         }
         if part.role == Role::Second {
-            round.to_prev(&sums)
+            round.send_prev(&sums);
         } else {
-            round.to_next(&sums)
+            round.send_next(&sums);
         }
         masks.push(mask);
     }
@@ -153,11 +157,11 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
         let negated = |mask: Vec<u64>| mask.into_iter().map(u64::wrapping_neg).collect::<Vec<_>>();
         kept.push(match part.role {
             Role::First => {
-                let mut rest = incoming.from_next(size).to_vec();
-                bits::xor_assign(&mut rest, incoming.from_prev(size));
+                let mut rest = incoming.take_next(size).to_vec();
+                bits::xor_assign(&mut rest, incoming.take_prev(size));
                 let component = session.random(Key::Own, first, size);
                 bits::sub_assign(&mut rest, &component);
-                round.to_next(&rest);
+                round.send_next(&rest);
                 (component, rest)
             }
             Role::Second => (Vec::new(), negated(mask)),
@@ -172,7 +176,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
     let mut results: Vec<Rep> = (0..columns).map(|_| Rep::zeros(len)).collect();
     for (part, (mut mine, next)) in parts.iter().zip(kept) {
         if part.role == Role::Second {
-            mine = incoming.from_prev(columns * part.len()).to_vec();
+            mine = incoming.take_prev(columns * part.len()).to_vec();
         }
         for (column, out) in results.iter_mut().enumerate() {
             let from = column * part.len()..(column + 1) * part.len();

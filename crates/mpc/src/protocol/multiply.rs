@@ -12,6 +12,10 @@ use crate::share::{Additive, Rep};
 /// The element-wise product as an additive sharing. Local.
 ///
 /// `x y` is the sum over parties of `x_i (y_i + y_{i+1}) + x_{i+1} y_i` (Araki et al., CCS 2016, section 2.2).
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn product(x: &Rep, y: &Rep) -> Additive {
     assert_eq!(x.len(), y.len(), "factors of an element-wise product have one length");
     let mut out = vec![0; x.len()];
@@ -36,6 +40,10 @@ impl<'a> RepMatrix<'a> {
     }
 
     /// Some elements of `data` as a matrix, row-major.
+    ///
+    /// # Panics
+    ///
+    /// When lengths or widths do not fit, which is a mistake of the caller.
     pub fn of_range(data: &'a Rep, range: Range<usize>, rows: usize, cols: usize) -> Self {
         assert_eq!(range.len(), rows * cols, "a matrix has rows x columns elements");
         Self { mine: &data.mine[range.clone()], next: &data.next[range], rows, cols, transposed: false }
@@ -65,6 +73,10 @@ impl<'a> RepMatrix<'a> {
 }
 
 /// The matrix product as an additive sharing, row-major. Local: two ring products of the given shape.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn matrix_product(x: RepMatrix<'_>, y: RepMatrix<'_>) -> Additive {
     let ((rows, inner), (y_rows, cols)) = (x.shape(), y.shape());
     assert_eq!(inner, y_rows, "inner dimensions of a matrix product agree");

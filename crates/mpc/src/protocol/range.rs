@@ -52,11 +52,10 @@ impl RangeChecks {
         // Claims whose windows can be shifted to one place share their rounds.
         let mut claims = std::mem::take(&mut self.claims);
         claims.sort_by_key(|claim| claim.bound);
-        let mut rest = claims.as_slice();
-        while !rest.is_empty() {
+        while !claims.is_empty() {
             let mut width = 0;
             let mut count = 0;
-            for claim in rest {
+            for claim in &claims {
                 let wider = window(claim.bound, claim.prior).max(width);
                 if count > 0 && claim.bound + wider > 64 {
                     break;
@@ -64,17 +63,16 @@ impl RangeChecks {
                 width = wider;
                 count += 1;
             }
-            let (group, others) = rest.split_at(count);
-            rest = others;
+            let group: Vec<Claim> = claims.drain(..count).collect();
             let bound = group[count - 1].bound;
-            let mut joined = Rep::default();
-            let mut places = Vec::new();
-            for claim in group {
-                places.push((claim.name.clone(), joined.len() / 64, claim.values.len()));
-                let mut values = claim.values.clone();
-                values.scale(1 << (bound - claim.bound));
-                joined.extend(&values);
-                joined.extend(&Rep::zeros(joined.len().next_multiple_of(64) - joined.len()));
+            let total = group.iter().map(|claim| claim.values.len().next_multiple_of(64)).sum();
+            let mut joined = Rep::with_capacity(total);
+            let mut places = Vec::with_capacity(count);
+            for mut claim in group {
+                places.push((claim.name, joined.len() / 64, claim.values.len()));
+                claim.values.scale(1 << (bound - claim.bound));
+                joined.extend(&claim.values);
+                joined.resize(joined.len().next_multiple_of(64));
             }
             let ok = in_range(&joined, bound, bound + width - 2, session)?;
             for (name, word, len) in places {

@@ -19,7 +19,7 @@ const GUESS_FRAC: u32 = 26;
 /// and five bits behind it gives `y`, one Newton step `y (2 - x y)` squares its relative error of `2^-6`
 /// (`integer_bits` at most 30).
 ///
-/// 10 + 2 ceil(log2(integer_bits)) rounds or so.
+/// 10 + 2 `ceil(log2(integer_bits))` rounds or so.
 ///
 /// # Errors
 ///

@@ -43,11 +43,7 @@ pub fn soft_max(
         let sums = powers.sum_groups(classes);
         let inverse = reciprocal(&sums, EXP_FRAC, count_bits(classes) + 1, INVERSE_FRAC, session)?;
         let inverse = inverse.gather((0..rows * classes).map(|at| at / classes));
-        return Ok(truncate(
-            product(&powers, &inverse),
-            EXP_FRAC + INVERSE_FRAC - PROBABILITY_FRAC,
-            session,
-        )?);
+        return truncate(product(&powers, &inverse), EXP_FRAC + INVERSE_FRAC - PROBABILITY_FRAC, session);
     }
     let others = classes - 1;
     let place = move |at: usize| {

@@ -35,6 +35,7 @@ pub const RANGE_BITS: u32 = 62;
 ///
 /// When a peer fails.
 pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> {
+    let Additive(sum) = sum;
     let parts = parts(sum.len(), session.party());
     let mut halves = Vec::with_capacity(3);
     let mut round = Round::new();
@@ -42,20 +43,20 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
     for part in &parts {
         wraps.push(begin_wrap(part, bits, &mut round, session));
         let [half, mask] = session.steps();
-        let mut own = sum.0[part.elements.clone()].to_vec();
+        let mut own = sum[part.elements.clone()].to_vec();
         match part.role {
             Role::First => {
                 let u0 = session.random(Key::Own, half, part.len());
                 bits::sub_assign(&mut own, &u0);
                 bits::add_assign(&mut own, &session.random(Key::Own, mask, part.len()));
-                round.to_next(&own);
+                round.send_next(&own);
                 halves.push(u0);
             }
             Role::Second => halves.push(own),
             Role::Third => {
                 let u0 = session.random(Key::Next, half, part.len());
                 bits::sub_assign(&mut own, &session.random(Key::Next, mask, part.len()));
-                round.to_prev(&own);
+                round.send_prev(&own);
                 halves.push(u0);
             }
         }
@@ -70,12 +71,14 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
     for (part, half) in parts.iter().zip(&mut halves) {
         match part.role {
             Role::First => {
-                betas.push(incoming.from_next(pack::packed_words(part.len(), bits)).to_vec());
+                betas.push(incoming.take_next(pack::packed_words(part.len(), bits)).to_vec());
             }
             Role::Second => {
-                bits::add_assign(half, incoming.from_prev(part.len()));
-                bits::add_assign(half, incoming.from_next(part.len()));
-                half.iter_mut().for_each(|word| *word = word.wrapping_add(1 << RANGE_BITS));
+                bits::add_assign(half, incoming.take_prev(part.len()));
+                bits::add_assign(half, incoming.take_next(part.len()));
+                for word in half.iter_mut() {
+                    *word = word.wrapping_add(1 << RANGE_BITS);
+                }
                 betas.push(Vec::new());
             }
             Role::Third => betas.push(Vec::new()),
@@ -105,7 +108,9 @@ pub fn truncate_shared(shared: &Rep, bits: u32, session: &mut Session) -> Result
             Role::Second => {
                 let mut sum = shared.mine[range.clone()].to_vec();
                 bits::add_assign(&mut sum, &shared.next[range]);
-                sum.iter_mut().for_each(|word| *word = word.wrapping_add(1 << RANGE_BITS));
+                for word in &mut sum {
+                    *word = word.wrapping_add(1 << RANGE_BITS);
+                }
                 sum
             }
             Role::Third => shared.next[range].to_vec(),
@@ -119,7 +124,7 @@ pub fn truncate_shared(shared: &Rep, bits: u32, session: &mut Session) -> Result
     let betas = parts
         .iter()
         .map(|part| match part.role {
-            Role::First => incoming.from_next(pack::packed_words(part.len(), bits)).to_vec(),
+            Role::First => incoming.take_next(pack::packed_words(part.len(), bits)).to_vec(),
             Role::Second | Role::Third => Vec::new(),
         })
         .collect();
@@ -147,7 +152,7 @@ fn begin_wrap(part: &Part, bits: u32, round: &mut Round, session: &mut Session) 
             *element = (word >> bit & 1).wrapping_sub(*element);
         }
     }
-    round.to_prev(&packed(&share, bits));
+    round.send_prev(&packed(&share, bits));
     Wrap { mu, beta }
 }
 
@@ -184,7 +189,7 @@ fn finish(
                 let mut share = vec![0; part.len()];
                 pack::unpack(&beta, bits, &mut share);
                 let own = summand(share, &kappa);
-                round.to_prev(&packed(&own, bits));
+                round.send_prev(&packed(&own, bits));
                 kept.push((kappa, own, Vec::new()));
             }
             Role::Second => {
@@ -195,9 +200,9 @@ fn finish(
                 let mut e = vec![0; planes::plane_words(part.len())];
                 planes::to_planes(half, 63, 1, &mut e);
                 bits::xor_assign(&mut e, &wrap.beta);
-                round.to_prev(&shifted);
-                round.to_prev(&e);
-                round.to_next(&e);
+                round.send_prev(&shifted);
+                round.send_prev(&e);
+                round.send_next(&e);
                 let kappa = session.random(Key::Own, kappa, part.len());
                 // Both components, still without the wrap.
                 let mut ab = shifted;
@@ -210,7 +215,7 @@ fn finish(
                 let mu = session.random(Key::Own, wrap.mu, part.len());
                 let lambda = session.random(Key::Own, lambda, part.len());
                 let own = summand(mu, &lambda);
-                round.to_next(&packed(&own, bits));
+                round.send_next(&packed(&own, bits));
                 let r = session.random(Key::Own, mask, part.len());
                 kept.push((lambda, own, r));
             }
@@ -231,9 +236,9 @@ fn finish(
         let (narrow, plane) = (pack::packed_words(part.len(), bits), planes::plane_words(part.len()));
         match part.role {
             Role::First => {
-                let mut ab = incoming.from_next(part.len()).to_vec();
-                let e = incoming.from_next(plane).to_vec();
-                let ac = component_ac(half, second, incoming.from_prev(narrow), &e, bits);
+                let mut ab = incoming.take_next(part.len()).to_vec();
+                let e = incoming.take_next(plane).to_vec();
+                let ac = component_ac(half, &second, incoming.take_prev(narrow), &e, bits);
                 correct(&mut ab, &first, &e, bits);
                 out.mine.extend(ac);
                 out.next.extend(ab);
@@ -243,8 +248,8 @@ fn finish(
                 out.next.extend(second);
             }
             Role::Third => {
-                let e = incoming.from_prev(plane).to_vec();
-                let ac = component_ac(half, second, incoming.from_next(narrow), &e, bits);
+                let e = incoming.take_prev(plane).to_vec();
+                let ac = component_ac(half, &second, incoming.take_next(narrow), &e, bits);
                 let mut bc = third;
                 correct(&mut bc, &first, &e, bits);
                 out.mine.extend(bc);
@@ -268,10 +273,10 @@ fn correct(component: &mut [u64], share: &[u64], e: &[u64], bits: u32) {
 
 /// The component that First and Third know: `(u_0 >> bits) - (m_0 + (1 - m_0) e + (1 - 2e) q) 2^(64 - bits)` plus the
 /// public `1 - 2^(62 - bits)`, where `q` is the sum of the two exchanged summands.
-fn component_ac(half: &[u64], own: Vec<u64>, received: &[u64], e: &[u64], bits: u32) -> Vec<u64> {
+fn component_ac(half: &[u64], own: &[u64], received: &[u64], e: &[u64], bits: u32) -> Vec<u64> {
     let mut q = vec![0; half.len()];
     pack::unpack(received, bits, &mut q);
-    bits::add_assign(&mut q, &own);
+    bits::add_assign(&mut q, own);
     let offset = 1_u64.wrapping_sub(1 << (RANGE_BITS - bits));
     for ((q, half), &word) in q.chunks_mut(64).zip(half.chunks(64)).zip(e) {
         for (bit, (q, &u0)) in q.iter_mut().zip(half).enumerate() {
