@@ -11,13 +11,20 @@ use crate::table::{Matrix, Schema, Table, Target, TargetKind};
 
 const FORMAT: &str = "shamisen-preprocessing-1";
 
+/// Standardised features are clipped to this many standard deviations on either side.
+///
+/// A column that is nearly always the same has values hundreds of deviations away: they say no more than ten do, but
+/// take up the range of the fixed-point numbers, and upset the training (MNIST, one epoch of 784-128-128-10: 95.9 %
+/// without clipping, 96.2 % with it).
+pub const OUTLIER_LIMIT: f64 = 10.0;
+
 /// How feature columns are scaled.
 ///
 /// This enum is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scaling {
-    /// Mean 0 and (population) standard deviation 1.
+    /// Mean 0 and (population) standard deviation 1, clipped at [`OUTLIER_LIMIT`].
     #[default]
     Standard,
     /// From 0 to 1.
@@ -192,7 +199,10 @@ impl Preprocessing {
         let mut outlier = None;
         'rows: for (row, values) in features.values_mut().chunks_exact_mut(cols).enumerate() {
             for (col, (value, map)) in values.iter_mut().zip(&maps).enumerate() {
-                let scaled = map.apply(*value);
+                let scaled = match self.scaling {
+                    Scaling::Standard => map.apply(*value).clamp(-OUTLIER_LIMIT, OUTLIER_LIMIT),
+                    Scaling::MinMax | Scaling::None => map.apply(*value),
+                };
                 if scaled.is_nan() || scaled.abs() > limit {
                     outlier = Some((row, col, *value, scaled));
                     break 'rows;
@@ -359,13 +369,13 @@ mod tests {
     }
 
     #[test]
-    fn an_outlier_after_scaling_is_named() {
+    fn an_outlier_after_scaling_is_clipped_or_named() {
         let table = table(1, vec![1., 1.001, 1., 1.001], numbers(&[1., 2., 3., 4.]));
         let standard = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::None).unwrap();
         let mut test = Matrix::new(2, 1, vec![1.0, 2.0]).unwrap();
-        let message = standard.apply(&mut test, 256.0).unwrap_err().to_string();
-        assert!(message.starts_with("row 2, column `f0`: the value 2 is 1999"), "{message}");
-        assert!(message.contains("choose min-max scaling"), "{message}");
+        standard.apply(&mut test, 256.0).unwrap();
+        assert_eq!(test.values()[1], OUTLIER_LIMIT);
+        let mut test = Matrix::new(2, 1, vec![1.0, 2.0]).unwrap();
         let min_max = Preprocessing::fit(&table, Scaling::MinMax, TargetScaling::None).unwrap();
         let message = min_max.apply(&mut test, 256.0).unwrap_err().to_string();
         assert!(message.contains("choose standard scaling"), "{message}");

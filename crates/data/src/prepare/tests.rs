@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::scaling::OUTLIER_LIMIT;
 
 const CLASSES: &str = "a,b,y\n1,10,no\n2,20,no\n3,30,yes\n4,40,yes\n5,50,no\n";
 const NUMBERS: &str = "a,b,y\n1,10,100\n2,20,200\n3,30,300\n4,40,400\n5,50,500\n";
@@ -113,15 +114,16 @@ fn test_files_are_scaled_as_the_training_files() {
     assert!(message.contains("t.csv, row 3, column `y`: the class `perhaps` does not occur"), "{message}");
 
     fs::write(&test, "a,b,y\n1,10,no\n1,5000,no\n").unwrap();
-    let message =
-        prepare(&options(train.clone(), TargetKind::Classes, source.clone())).unwrap_err().to_string();
-    assert!(
-        message.contains("t.csv, row 3, column `b`: the value 5000 is 351.432 after standard"),
-        "{message}"
-    );
+    let mut options = options(train, TargetKind::Classes, source);
+    let clipped = prepare(&options).unwrap().test.unwrap();
+    assert_eq!(clipped.features.values()[3], OUTLIER_LIMIT);
+    options.scaling = Scaling::MinMax;
+    options.feature_limit = 100.0;
+    let message = prepare(&options).unwrap_err().to_string();
+    assert!(message.contains("t.csv, row 3, column `b`: the value 5000 is 124.75 after min-max"), "{message}");
 
     fs::write(&test, "a,b,y\n").unwrap();
-    let message = prepare(&options(train, TargetKind::Classes, source)).unwrap_err().to_string();
+    let message = prepare(&options).unwrap_err().to_string();
     assert!(message.contains("t.csv has a header and no data"), "{message}");
 }
 
