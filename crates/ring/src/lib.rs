@@ -1,1 +1,27 @@
-//! Numbers of Shamisen: Z_2^64, fixed point, bit planes, matrix products and the pseudo-random generator, with SIMD kernels.
+//! Numbers of Shamisen: `Z_2^64`, fixed point, bit planes, matrix products and the pseudo-random generator, with SIMD kernels.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`prg`] | pseudo-random streams of words, addressed at random |
+//! | [`matmul`] | matrix products modulo 2^64 |
+//! | [`bits`] | element-wise operations on slices of words |
+//! | [`planes`] | from words to bit planes and back |
+//! | [`pack`] | values of a few bits, packed for a message |
+//! | [`lookup`] | the servers' side of an oblivious table look-up |
+//! | [`fixed`] | fixed-point numbers |
+//! | [`level`] | the choice of instruction set at run time |
+//!
+//! Everything works on slices that the caller owns. Unless a function says otherwise, its time and its memory accesses depend on
+//! lengths, widths and shapes only, never on values.
+
+pub mod bits;
+pub mod fixed;
+pub mod level;
+pub mod lookup;
+pub mod matmul;
+pub mod pack;
+pub mod planes;
+pub mod prg;
+
+#[cfg(target_arch = "x86_64")]
+mod simd;
