@@ -1,0 +1,88 @@
+//! What the messages of a session cost.
+
+use core::ops::{AddAssign, Sub};
+use std::collections::BTreeMap;
+
+use crate::Peers;
+
+/// The cost of a session so far, in total and for each phase.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// Everything since the session began.
+    pub total: Traffic,
+    /// The same by the phase in which it occurred, with the time it took.
+    pub by_phase: BTreeMap<&'static str, PhaseCost>,
+}
+
+/// The cost of one phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PhaseCost {
+    /// Rounds, messages and bytes.
+    pub traffic: Traffic,
+    /// Wall time in the phase, in seconds.
+    pub seconds: f64,
+    /// The part of it spent in exchanges, that is in sending and waiting, in seconds.
+    pub waiting: f64,
+}
+
+/// Rounds, messages and payload bytes of one party.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Exchanges in which this party sent or received anything.
+    pub rounds: u64,
+    /// Messages sent.
+    pub messages: Peers<u64>,
+    /// Bytes sent.
+    pub bytes_sent: Peers<u64>,
+    /// Bytes received.
+    pub bytes_received: Peers<u64>,
+}
+
+impl Traffic {
+    /// Bytes sent to both peers together.
+    pub fn sent(&self) -> u64 {
+        self.bytes_sent.next + self.bytes_sent.prev
+    }
+
+    /// Bytes received from both peers together.
+    pub fn received(&self) -> u64 {
+        self.bytes_received.next + self.bytes_received.prev
+    }
+
+    /// What has come on top of an `earlier` state of the same counters.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            rounds: self.rounds.saturating_sub(earlier.rounds),
+            messages: subtract(self.messages, earlier.messages),
+            bytes_sent: subtract(self.bytes_sent, earlier.bytes_sent),
+            bytes_received: subtract(self.bytes_received, earlier.bytes_received),
+        }
+    }
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.rounds += other.rounds;
+        self.messages = add(self.messages, other.messages);
+        self.bytes_sent = add(self.bytes_sent, other.bytes_sent);
+        self.bytes_received = add(self.bytes_received, other.bytes_received);
+    }
+}
+
+impl Sub for Traffic {
+    type Output = Self;
+
+    /// The same as [`Traffic::since`].
+    fn sub(self, earlier: Self) -> Self {
+        self.since(&earlier)
+    }
+}
+
+fn add(left: Peers<u64>, right: Peers<u64>) -> Peers<u64> {
+    Peers { next: left.next + right.next, prev: left.prev + right.prev }
+}
+
+fn subtract(left: Peers<u64>, right: Peers<u64>) -> Peers<u64> {
+    Peers { next: left.next.saturating_sub(right.next), prev: left.prev.saturating_sub(right.prev) }
+}

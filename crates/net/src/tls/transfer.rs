@@ -1,0 +1,170 @@
+//! One link's part in an exchange.
+
+use core::time::Duration;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags};
+
+use crate::NetError;
+use crate::frame::Header;
+use crate::tls::Link;
+use crate::tls::connection::{PIECE, RECORD};
+use crate::tls::failure::Failure;
+use crate::tls::wait::{LONGEST, wait};
+
+/// One link's part in an exchange: at most one message each way.
+pub(super) struct Transfer<'a> {
+    link: &'a mut Link,
+    /// Header of the outgoing message, until it is encrypted.
+    head: Option<Header>,
+    /// The part of the outgoing message that is not yet encrypted.
+    send: &'a [u8],
+    /// Whether the outgoing message has left.
+    sent: bool,
+    /// Header of the incoming message.
+    header: [u8; Header::LEN],
+    /// Place for the incoming message.
+    receive: &'a mut [u8],
+    /// How much of header and message has come in.
+    filled: usize,
+    /// There may be something to read.
+    readable: bool,
+    /// When bytes last arrived from the peer or left towards it.
+    last_moved: Instant,
+}
+
+impl<'a> Transfer<'a> {
+    /// Prepares to send and receive these messages; an empty one is none.
+    pub(super) fn new(
+        link: &'a mut Link,
+        send: &'a [u8],
+        receive: &'a mut [u8],
+        now: Instant,
+    ) -> Result<Self, NetError> {
+        Ok(Self {
+            head: if send.is_empty() { None } else { Some(Header::new(link.peer, send.len(), link.sent)?) },
+            send,
+            sent: send.is_empty(),
+            header: [0; Header::LEN],
+            receive,
+            filled: 0,
+            readable: true,
+            last_moved: now,
+            link,
+        })
+    }
+
+    /// Does what can be done without waiting, at most one piece each way.
+    ///
+    /// Returns how many bytes that has moved; 0 if nothing can be done.
+    pub(super) fn advance(&mut self) -> Result<u64, NetError> {
+        let before = self.link.connection.moved();
+        let peer = self.link.peer;
+        self.advance_send().map_err(|failure| failure.with(peer))?;
+        let received = self.advance_receive()?;
+        let moved = self.link.connection.moved() - before;
+        if moved > 0 {
+            self.last_moved = Instant::now();
+        }
+        Ok(moved + received)
+    }
+
+    /// Whether both messages are through.
+    pub(super) fn is_done(&self) -> bool {
+        self.sent && self.is_received()
+    }
+
+    /// Looks for something to read even if there was nothing the last time.
+    pub(super) fn look_again(&mut self) {
+        self.readable = true;
+    }
+
+    fn is_received(&self) -> bool {
+        self.receive.is_empty() || self.filled == Header::LEN + self.receive.len()
+    }
+
+    fn advance_send(&mut self) -> Result<(), Failure> {
+        let Link { connection, stage, sent, .. } = &mut *self.link;
+        if self.sent || !connection.flush()? {
+            return Ok(());
+        }
+        if let Some(header) = self.head.take() {
+            // The header shares a record with the start of the message: a short one is a single record.
+            let (first, rest) = self.send.split_at(self.send.len().min(RECORD - Header::LEN));
+            stage.clear();
+            stage.extend_from_slice(&header.to_bytes());
+            stage.extend_from_slice(first);
+            connection.encrypt(stage)?;
+            self.send = rest;
+            *sent = sent.wrapping_add(1);
+        } else if !self.send.is_empty() {
+            let (piece, rest) = self.send.split_at(self.send.len().min(PIECE));
+            connection.encrypt(piece)?;
+            self.send = rest;
+        }
+        self.sent = connection.flush()? && self.send.is_empty();
+        Ok(())
+    }
+
+    /// Returns how many bytes have arrived in their place.
+    fn advance_receive(&mut self) -> Result<u64, NetError> {
+        let mut received = 0;
+        while self.readable && !self.is_received() {
+            let Link { peer, connection, received: number, .. } = &mut *self.link;
+            let target = match self.filled.checked_sub(Header::LEN) {
+                None => &mut self.header[self.filled..],
+                Some(filled) => &mut self.receive[filled..],
+            };
+            let count = connection.receive(target).map_err(|failure| failure.with(*peer))?;
+            self.filled += count;
+            self.readable = count > 0;
+            received += count as u64;
+            if self.filled > Header::LEN {
+                break;
+            }
+            if self.filled == Header::LEN && count > 0 {
+                Header::from_bytes(self.header).check(*peer, self.receive.len(), *number)?;
+                *number = number.wrapping_add(1);
+            }
+        }
+        Ok(received)
+    }
+
+    /// What this link waits for.
+    fn events(&self) -> PollFlags {
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::IN, !self.is_received());
+        events.set(PollFlags::OUT, !self.sent);
+        events
+    }
+}
+
+/// Waits until one of the links can go on.
+///
+/// # Errors
+///
+/// [`NetError::Timeout`] about the peer that has been silent for the length of the deadline.
+pub(super) fn wait_for_any(transfers: &mut [Transfer<'_>], deadline: Duration) -> Result<(), NetError> {
+    let waiting = transfers.iter().filter(|transfer| !transfer.is_done());
+    let Some((since, peer)) = waiting.map(|transfer| (transfer.last_moved, transfer.link.peer)).min() else {
+        return Ok(());
+    };
+    let mut sockets: Vec<PollFd<'_>> = Vec::with_capacity(transfers.len());
+    // A link without anything left to do is left out: if its peer has closed it, it would be ready forever.
+    for transfer in transfers.iter().filter(|transfer| !transfer.is_done()) {
+        sockets.push(PollFd::from_borrowed_fd(transfer.link.connection.as_fd(), transfer.events()));
+    }
+    let ready =
+        wait(&mut sockets, since + deadline.min(LONGEST)).map_err(|source| NetError::Io { peer, source })?;
+    if !ready {
+        return Err(NetError::Timeout { peer, waited: since.elapsed() });
+    }
+    let mut readable =
+        sockets.iter().map(|socket| socket.revents().intersects(!PollFlags::OUT)).collect::<Vec<_>>();
+    drop(sockets);
+    for transfer in transfers.iter_mut().filter(|transfer| !transfer.is_done()).rev() {
+        transfer.readable = readable.pop().unwrap_or_default();
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! What every way of moving messages between the parties has in common.
+
+use core::time::Duration;
+
+use crate::{NetError, Party, Peers};
+
+/// Moves messages between one party and its two peers.
+///
+/// Both ends of a message know its length beforehand: the sender passes a slice of that length to
+/// [`exchange`](Self::exchange) and the receiver a buffer of the same length. Messages between two parties
+/// arrive in the order in which they were sent; a message that is not of the expected length, or not the next
+/// one, is an error.
+///
+/// After an error the transport is of no further use: the session has to be started again.
+pub trait Transport: Send {
+    /// The party at this end.
+    fn party(&self) -> Party;
+
+    /// One round: sends both messages and fills both buffers; an empty slice means no message that way.
+    ///
+    /// Returns once both buffers are full and both messages are on their way, which does not mean that they
+    /// have arrived. A party that neither sends nor receives in a round need not call this.
+    ///
+    /// # Errors
+    ///
+    /// An error that names the peer when that peer is silent for longer than the deadline, has closed the
+    /// connection, or sent something else than the expected message.
+    fn exchange(&mut self, send: Peers<&[u8]>, receive: Peers<&mut [u8]>) -> Result<(), NetError>;
+
+    /// Longest wait for a peer in one exchange.
+    ///
+    /// The time starts with the exchange, and anew whenever some bytes arrive from that peer or leave towards
+    /// it.
+    fn set_deadline(&mut self, deadline: Duration);
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn party(&self) -> Party {
+        (**self).party()
+    }
+
+    fn exchange(&mut self, send: Peers<&[u8]>, receive: Peers<&mut [u8]>) -> Result<(), NetError> {
+        (**self).exchange(send, receive)
+    }
+
+    fn set_deadline(&mut self, deadline: Duration) {
+        (**self).set_deadline(deadline);
+    }
+}
+
+/// Deadline of a transport until [`Transport::set_deadline`] is called.
+pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_mins(1);
