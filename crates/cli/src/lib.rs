@@ -1,1 +1,96 @@
-//! The program `shamisen`.
+//! The program `shamisen`: secure deep learning among three parties, from the command line.
+//!
+//! `train` and `predict` are the data owner and the launcher in one: they read a table, deal its shares to three
+//! [work directories](workdir), start a [party] in each ([processes](launch) over TLS, or [threads](local) in memory),
+//! [watch](supervise) them and put together what they hand back. A party sees its own directory and nothing else, so
+//! that three operators on three machines can start it by hand with `shamisen party --dir DIR`.
+//!
+//! Exit status: 0 for success, 2 for bad input or configuration, 1 for a run that failed, 130 after Ctrl-C.
+
+pub mod args;
+pub mod assignment;
+pub mod choices;
+pub mod config;
+mod demo;
+pub mod event;
+pub mod failure;
+mod inspect;
+mod interrupt;
+pub mod job;
+pub mod launch;
+pub mod link;
+pub mod local;
+mod meter;
+pub mod party;
+mod predict;
+mod progress;
+pub mod report;
+mod rows;
+mod store;
+pub mod summary;
+pub mod supervise;
+mod train;
+pub mod workdir;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Arguments, Command};
+use crate::failure::{Failure, Result};
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_logging(&arguments);
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.command {
+        Command::Demo(demo) => demo::run(demo, arguments.verbose),
+        Command::Train(train) => train::run(train, arguments.verbose),
+        Command::Predict(predict) => predict::run(predict, arguments.verbose),
+        Command::Inspect(inspect) => inspect::run(&inspect.model),
+        Command::Party(party) => {
+            party::run_process(&party.dir).map_err(|failed| failed.into_failure(party.launched))
+        }
+    }
+}
+
+/// Logs go to the standard error: as much as `RUST_LOG` says, otherwise as much as the flags say.
+fn start_logging(arguments: &Arguments) {
+    let launched = matches!(&arguments.command, Command::Party(party) if party.launched);
+    let level = match (arguments.verbose, launched) {
+        (0, true) => "error",
+        (0, false) => "warn",
+        (1, _) => "info",
+        (2, _) => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .init();
+}
+
+/// Writes to the standard output. A reader that went away, such as `head`, is no error.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::run(format!("cannot write to the standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

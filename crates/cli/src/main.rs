@@ -1,2 +1,7 @@
 //! The program `shamisen`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shamisen_cli::main()
+}

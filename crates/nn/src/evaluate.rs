@@ -1,6 +1,5 @@
 //! Evaluation and prediction under sharing.
 
-use serde::{Deserialize, Serialize};
 use shamisen_mpc::protocol::convert::to_ring;
 use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::{product, reshare};
@@ -15,6 +14,7 @@ use shamisen_ring::fixed;
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
 use crate::formats::{ACTIVATION_BITS, activation_frac};
+use crate::metrics::Metrics;
 use crate::perceptron::Perceptron;
 use crate::plan::{Plan, Task};
 
@@ -22,24 +22,6 @@ use crate::plan::{Plan, Task};
 const CHUNK: usize = 1024;
 /// Fractional bits of a squared error.
 const SQUARE_FRAC: u32 = 20;
-
-/// How good a network is on some rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Metrics {
-    /// Classification: share of rows whose greatest output is the target's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<f64>,
-    /// Classification: mean of `-ln p_y`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cross_entropy: Option<f64>,
-    /// Regression: coefficient of determination, the mean over the target columns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub r2: Option<f64>,
-    /// Regression: mean squared error, the mean over the target columns, in the units of the shared targets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mse: Option<f64>,
-}
 
 /// Evaluates a network on shared rows.
 ///
@@ -80,10 +62,9 @@ pub fn evaluate(
             let mut sums = right;
             sums.extend(loss);
             let sums = open(&reshare(sums, session)?, session)?;
-            Ok(Metrics {
-                accuracy: Some(sums[0] as f64 / count as f64),
-                cross_entropy: Some(fixed::decode(sums[1], LOG_FRAC) / count as f64),
-                ..Metrics::default()
+            Ok(Metrics::Classification {
+                accuracy: sums[0] as f64 / count as f64,
+                cross_entropy: fixed::decode(sums[1], LOG_FRAC) / count as f64,
             })
         }
         Task::Regression => {
@@ -119,10 +100,9 @@ pub fn evaluate(
                 (_, 0.0) => 0.0,
                 (error, spread) => 1.0 - error / spread,
             };
-            Ok(Metrics {
-                r2: Some(errors.iter().zip(spread).map(r2).sum::<f64>() / columns as f64),
-                mse: Some(errors.iter().map(|&error| decode(error)).sum::<f64>() / (columns * count) as f64),
-                ..Metrics::default()
+            Ok(Metrics::Regression {
+                r2: errors.iter().zip(spread).map(r2).sum::<f64>() / columns as f64,
+                mse: errors.iter().map(|&error| decode(error)).sum::<f64>() / (columns * count) as f64,
             })
         }
     }

@@ -5,6 +5,7 @@ pub mod evaluate;
 pub mod examples;
 pub mod formats;
 pub mod init;
+pub mod metrics;
 mod optimizer;
 pub mod order;
 pub mod perceptron;

@@ -6,6 +6,7 @@
 use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, Axis};
 
 use crate::init::initial_parameters;
+use crate::metrics::Metrics;
 use crate::order::BatchOrder;
 use crate::plan::{Optimizer, Plan, Task};
 
@@ -52,28 +53,6 @@ impl TwinModel {
         let hidden = layers.hidden(&input);
         layers.output(hidden.last().map_or(&input, |a| a)).into_iter().collect()
     }
-}
-
-/// How well outputs fit their targets.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Metrics {
-    /// Of a classification.
-    Classification {
-        /// Share of the rows whose largest logit (the first of equals) is that of the target class, in
-        /// `[0, 1]`.
-        accuracy: f64,
-        /// Mean cross-entropy of the soft-max, in nats.
-        cross_entropy: f64,
-    },
-    /// Of a regression.
-    Regression {
-        /// Mean squared error over all rows and columns.
-        mse: f64,
-        /// Coefficient of determination, averaged over the target columns. A column without variance counts 1
-        /// when met exactly and 0 otherwise.
-        r2: f64,
-    },
 }
 
 /// Trains a network on plain data; `progress` receives epoch, batch (both from 0) and the loss of that batch.

@@ -1,0 +1,211 @@
+//! What a party tells about its work: JSON lines on its standard output.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shamisen_data::DataError;
+use shamisen_mpc::MpcError;
+use shamisen_net::NetError;
+use shamisen_nn::NnError;
+use shamisen_nn::metrics::Metrics;
+
+use crate::failure::{Failure, Message};
+
+/// One line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(clippy::exhaustive_enums, reason = "the launcher has to handle all of them")]
+pub enum Event {
+    /// Both peers are there.
+    Connected,
+    /// Some mini-batches are done.
+    Progress(Step),
+    /// All is done, and what this party hands over lies in its directory.
+    Finished(Box<Outcome>),
+    /// The party gives up.
+    Failed(Failed),
+}
+
+/// How far training is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Current epoch, from 1.
+    pub epoch: usize,
+    /// Mini-batches of this epoch that are done.
+    pub batch: usize,
+    /// Mini-batches of an epoch.
+    pub batches: usize,
+    /// Mean loss since it was last opened, if it was opened in this mini-batch.
+    pub loss: Option<f64>,
+    /// Bytes that this party has sent so far.
+    pub bytes_sent: u64,
+}
+
+/// What a party's work gave that is public.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Mean training loss of each epoch.
+    pub loss: Vec<f64>,
+    /// Wall time of the training, or of the prediction.
+    pub seconds: f64,
+    /// Of the evaluation, in the units of the shared targets.
+    pub metrics: Option<Metrics>,
+    /// Cost of the training, or of the prediction.
+    pub cost: Cost,
+}
+
+/// What it cost this party.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Rounds.
+    pub rounds: u64,
+    /// Bytes sent to both peers.
+    pub bytes_sent: u64,
+    /// Wall time by phase.
+    pub seconds_by_phase: BTreeMap<String, f64>,
+    /// The part of it spent sending and waiting for peers.
+    pub seconds_waiting: f64,
+    /// Largest memory of the process so far.
+    pub peak_rss_bytes: u64,
+}
+
+/// Why a party gave up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The kind of reason.
+    pub cause: Cause,
+    /// One sentence.
+    pub message: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Kinds of reasons, the most telling first: later ones are often the consequence of an earlier one elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::exhaustive_enums, reason = "the launcher has to handle all of them")]
+pub enum Cause {
+    /// The process ended without a word; only a launcher says this.
+    Died,
+    /// Files or configuration.
+    Input,
+    /// The party's own port is taken.
+    PortInUse,
+    /// A value left the range of the fixed-point numbers, as all three parties see.
+    Range,
+    /// The operating system failed the party.
+    System,
+    /// A peer is not the pinned one, or wants something else.
+    Refused,
+    /// A peer sent something else than the protocol says.
+    Misbehaved,
+    /// A peer is gone.
+    Disconnected,
+    /// A peer is silent, or was never there.
+    Silent,
+}
+
+impl Cause {
+    /// Whether the reason probably lies with another party, which will say more.
+    pub fn is_consequence(self) -> bool {
+        self >= Self::Refused
+    }
+
+    /// Whether the user can mend it.
+    pub fn is_input(self) -> bool {
+        matches!(self, Self::Input | Self::PortInUse)
+    }
+}
+
+impl Failed {
+    /// A failure from a text that may have a line `hint: ...`.
+    pub fn new(cause: Cause, text: impl Into<String>) -> Self {
+        let Message { text: message, hint } = Message::new(text);
+        Self { cause, message, hint }
+    }
+
+    /// What the process ends with; if it was `reported`, with the status alone.
+    pub fn into_failure(self, reported: bool) -> Failure {
+        let message = Message { text: self.message, hint: self.hint };
+        let failure = if self.cause.is_input() { Failure::Input(message) } else { Failure::Run(message) };
+        if reported { Failure::Reported { status: failure.status() } } else { failure }
+    }
+}
+
+impl From<DataError> for Failed {
+    fn from(error: DataError) -> Self {
+        let cause = if matches!(error, DataError::Randomness { .. }) { Cause::System } else { Cause::Input };
+        Self::new(cause, error.to_string())
+    }
+}
+
+impl From<NetError> for Failed {
+    fn from(error: NetError) -> Self {
+        let cause = match &error {
+            NetError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Cause::PortInUse
+            }
+            NetError::Listen { .. } | NetError::Identity { .. } => Cause::Input,
+            NetError::WrongKey { .. } | NetError::Handshake { .. } => Cause::Refused,
+            NetError::Disconnected { .. } | NetError::BothDisconnected { .. } | NetError::Io { .. } => {
+                Cause::Disconnected
+            }
+            NetError::Timeout { .. } | NetError::Connect { .. } | NetError::NoCall { .. } => Cause::Silent,
+            _ => Cause::Misbehaved,
+        };
+        Self::new(cause, error.to_string())
+    }
+}
+
+impl From<MpcError> for Failed {
+    fn from(error: MpcError) -> Self {
+        match error {
+            MpcError::Network(error) => error.into(),
+            other => Self::new(Cause::System, other.to_string()),
+        }
+    }
+}
+
+impl From<NnError> for Failed {
+    fn from(error: NnError) -> Self {
+        let cause = match error {
+            NnError::Protocol(error) => return error.into(),
+            NnError::Rows(_) | NnError::Plan(_) => Cause::Input,
+            NnError::Range { .. } | NnError::PredictionRange(_) => Cause::Range,
+            _ => Cause::System,
+        };
+        Self::new(cause, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_one_line_and_come_back() {
+        let outcome = Outcome { loss: vec![0.5, f64::NAN], seconds: 1.25, ..Outcome::default() };
+        for event in [
+            Event::Connected,
+            Event::Progress(Step { epoch: 1, batch: 2, batches: 3, loss: None, bytes_sent: 4 }),
+            Event::Failed(Failed::new(Cause::Range, "too large\nhint: scale")),
+        ] {
+            let line = serde_json::to_string(&event).unwrap();
+            assert!(!line.contains('\n'), "{line}");
+            let back: Event = serde_json::from_str(&line).unwrap();
+            assert_eq!(format!("{event:?}"), format!("{back:?}"));
+        }
+        // JSON has no NaN: the line is an error, and not a wrong number.
+        let line = serde_json::to_string(&Event::Finished(Box::new(outcome))).unwrap();
+        assert!(serde_json::from_str::<Event>(&line).is_err());
+    }
+
+    #[test]
+    fn a_hint_is_split_off() {
+        let failed = Failed::new(Cause::Range, "too large\nhint: scale");
+        assert_eq!((failed.message.as_str(), failed.hint.as_deref()), ("too large", Some("scale")));
+        assert_eq!(failed.clone().into_failure(false).status(), 1);
+        assert_eq!(Failed { cause: Cause::Input, ..failed }.into_failure(true).status(), 2);
+    }
+}

@@ -1,0 +1,353 @@
+//! What `train` is asked to do: flags, a TOML file with the same fields, and defaults.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use shamisen_data::prepare::{Source, TestSource};
+use shamisen_data::scaling::{Scaling, TargetScaling};
+use shamisen_data::table::TargetKind;
+use shamisen_nn::plan::{Optimizer, Task};
+
+use crate::choices::{Hidden, OptimizerName, Ports, ScalingName, TargetScalingName, TaskName, TransportName};
+use crate::failure::{Failure, Result};
+use crate::link::Link;
+
+/// The fields of a job, all optional: flags of `train`, and names in a job file.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobFields {
+    /// CSV files with the training data, as from several owners with the same columns.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Directory with the four MNIST files, gzipped or not.
+    #[arg(long, value_name = "DIR")]
+    pub mnist: Option<PathBuf>,
+    /// Column to predict.
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    /// Predict classes or numbers.
+    #[arg(long, value_enum)]
+    pub task: Option<TaskName>,
+    /// CSV files to test on.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub test: Vec<PathBuf>,
+    /// Fraction of the rows held out for the test; 0 trains and scores on all rows. [default: 0.2]
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
+    pub test_fraction: Option<f64>,
+    /// Widths of the hidden layers, such as 128,128; "" for none: logistic or linear regression. [default: 128,128]
+    #[arg(long, value_name = "WIDTHS")]
+    pub hidden: Option<Hidden>,
+    /// Passes over the training rows. [default: 1]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Rows of a mini-batch. [default: 128, or all rows if they are fewer]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    /// Adam or stochastic gradient descent. [default: adam]
+    #[arg(long, value_enum)]
+    pub optimizer: Option<OptimizerName>,
+    /// Step size. [default: 0.001]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub learning_rate: Option<f64>,
+    /// Adam computes its preconditioner anew every so many steps; 1 is exact Adam. [default: 1]
+    #[arg(long, value_name = "STEPS")]
+    pub refresh: Option<u32>,
+    /// Momentum of stochastic gradient descent. [default: 0]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    pub momentum: Option<f64>,
+    /// L2 penalty on the weights. [default: 0]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    pub weight_decay: Option<f64>,
+    /// How features are scaled, by statistics of the training part. [default: standard]
+    #[arg(long, value_enum)]
+    pub scaling: Option<ScalingName>,
+    /// How a regression target is scaled; metrics stay in its own unit. [default: none]
+    #[arg(long, value_enum)]
+    pub target_scaling: Option<TargetScalingName>,
+    /// Public seed of the initial weights, the order of the rows and the hold-out. [default: 1]
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// Three processes over TLS, or three threads in memory. [default: tls]
+    #[arg(long, value_enum)]
+    pub transport: Option<TransportName>,
+    /// Imitate this one-way latency between the parties.
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    pub latency: Option<f64>,
+    /// Imitate this bandwidth between the parties, per link and direction.
+    #[arg(long, value_name = "MBIT", allow_negative_numbers = true)]
+    pub bandwidth: Option<f64>,
+    /// Fixed local ports of the three parties; free ones without it.
+    #[arg(long, value_name = "A,B,C")]
+    pub ports: Option<Ports>,
+    /// Longest wait of a party for another one. [default: 60]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub deadline: Option<f64>,
+    /// Train the float twin as well, in the clear in this process, and compare.
+    #[arg(long)]
+    pub twin: bool,
+    /// Keep the model, still shared, in this new directory.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Write a JSON report.
+    #[arg(long, value_name = "FILE.json")]
+    pub report: Option<PathBuf>,
+}
+
+/// A job with all choices made.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Where the training data are.
+    pub source: Source,
+    /// What is held out.
+    pub test: TestSource,
+    /// Classes or numbers.
+    pub task: Task,
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// Rows of a mini-batch, if the user said so.
+    pub batch_size: Option<usize>,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Step size.
+    pub learning_rate: f64,
+    /// L2 penalty.
+    pub weight_decay: f64,
+    /// How features are scaled.
+    pub scaling: Scaling,
+    /// How a regression target is scaled.
+    pub target_scaling: TargetScaling,
+    /// The public seed.
+    pub seed: u64,
+    /// How the parties are joined.
+    pub link: Link,
+    /// Train the float twin, too.
+    pub twin: bool,
+    /// Where the model goes.
+    pub model: Option<PathBuf>,
+    /// Where the report goes.
+    pub report: Option<PathBuf>,
+}
+
+const DEFAULT_HIDDEN: [usize; 2] = [128, 128];
+const DEFAULT_TEST_FRACTION: f64 = 0.2;
+const DEFAULT_LEARNING_RATE: f64 = 0.001;
+
+impl JobFields {
+    /// Reads a job file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, is no TOML, or has a field that no job has.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
+        toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            // The message may have several lines; the user gets one sentence.
+            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            Failure::input(format!("{}, line {line}: {message}", path.display()))
+        })
+    }
+
+    /// These fields, and those of `file` that are not given here.
+    #[must_use]
+    pub fn or(self, file: Self) -> Self {
+        let own_source = !self.data.is_empty() || self.mnist.is_some();
+        let own_test = !self.test.is_empty() || self.test_fraction.is_some();
+        let (data, mnist) = if own_source { (self.data, self.mnist) } else { (file.data, file.mnist) };
+        let (test, test_fraction) =
+            if own_test { (self.test, self.test_fraction) } else { (file.test, file.test_fraction) };
+        Self {
+            data,
+            mnist,
+            target: self.target.or(file.target),
+            task: self.task.or(file.task),
+            test,
+            test_fraction,
+            hidden: self.hidden.or(file.hidden),
+            epochs: self.epochs.or(file.epochs),
+            batch_size: self.batch_size.or(file.batch_size),
+            optimizer: self.optimizer.or(file.optimizer),
+            learning_rate: self.learning_rate.or(file.learning_rate),
+            refresh: self.refresh.or(file.refresh),
+            momentum: self.momentum.or(file.momentum),
+            weight_decay: self.weight_decay.or(file.weight_decay),
+            scaling: self.scaling.or(file.scaling),
+            target_scaling: self.target_scaling.or(file.target_scaling),
+            seed: self.seed.or(file.seed),
+            transport: self.transport.or(file.transport),
+            latency: self.latency.or(file.latency),
+            bandwidth: self.bandwidth.or(file.bandwidth),
+            ports: self.ports.or(file.ports),
+            deadline: self.deadline.or(file.deadline),
+            twin: self.twin || file.twin,
+            model: self.model.or(file.model),
+            report: self.report.or(file.report),
+        }
+    }
+
+    /// The job with all defaults filled in.
+    ///
+    /// # Errors
+    ///
+    /// If fields are missing or contradict each other.
+    pub fn resolve(self) -> Result<Job> {
+        let link = Link::new(
+            self.transport.unwrap_or(TransportName::Tls),
+            self.latency,
+            self.bandwidth,
+            self.ports,
+            self.deadline,
+        )?;
+        let task = match self.task {
+            Some(TaskName::Classification) => Task::Classification,
+            Some(TaskName::Regression) => Task::Regression,
+            None if self.mnist.is_some() => Task::Classification,
+            None => {
+                return Err(Failure::input(
+                    "no task is named: give --task classification or --task regression",
+                ));
+            }
+        };
+        let optimizer = self.optimizer()?;
+        let scaling = match self.scaling.unwrap_or(ScalingName::Standard) {
+            ScalingName::Standard => Scaling::Standard,
+            ScalingName::MinMax => Scaling::MinMax,
+            ScalingName::None => Scaling::None,
+        };
+        let target_scaling = match self.target_scaling {
+            Some(TargetScalingName::Standard) if task == Task::Classification => {
+                return Err(Failure::input(
+                    "--target-scaling standard is for regression: classes are not scaled",
+                ));
+            }
+            Some(TargetScalingName::Standard) => TargetScaling::Standard,
+            _ => TargetScaling::None,
+        };
+        let test = self.test_source()?;
+        let source = match (self.data.is_empty(), self.mnist) {
+            (false, Some(_)) => {
+                return Err(Failure::input("--data and --mnist exclude each other: give one of them"));
+            }
+            (true, None) => return Err(Failure::input("no data are named: give --data FILE or --mnist DIR")),
+            (true, Some(_)) if task == Task::Regression => {
+                return Err(Failure::input(
+                    "MNIST has classes: leave --task out or give --task classification",
+                ));
+            }
+            (true, Some(_)) if self.target.as_deref().is_some_and(|target| target != "label") => {
+                return Err(Failure::input("the target of MNIST is its label: leave --target out"));
+            }
+            (true, Some(dir)) => Source::Mnist { dir },
+            (false, None) => {
+                let target = self.target.ok_or_else(|| {
+                    Failure::input("no target is named: give --target COLUMN, the column to predict")
+                })?;
+                let kind = match task {
+                    Task::Classification => TargetKind::Classes,
+                    Task::Regression => TargetKind::Number,
+                };
+                Source::Csv { files: self.data, target, kind }
+            }
+        };
+        Ok(Job {
+            source,
+            test,
+            task,
+            hidden: self.hidden.map_or(DEFAULT_HIDDEN.to_vec(), |hidden| hidden.0),
+            epochs: self.epochs.unwrap_or(1),
+            batch_size: self.batch_size,
+            optimizer,
+            learning_rate: self.learning_rate.unwrap_or(DEFAULT_LEARNING_RATE),
+            weight_decay: self.weight_decay.unwrap_or(0.0),
+            scaling,
+            target_scaling,
+            seed: self.seed.unwrap_or(1),
+            link,
+            twin: self.twin,
+            model: self.model,
+            report: self.report,
+        })
+    }
+
+    fn optimizer(&self) -> Result<Optimizer> {
+        match self.optimizer.unwrap_or(OptimizerName::Adam) {
+            OptimizerName::Adam if self.momentum.is_some() => {
+                Err(Failure::input("--momentum is for --optimizer sgd: Adam has moments of its own"))
+            }
+            OptimizerName::Adam => Ok(Optimizer::adam(self.refresh.unwrap_or(1))),
+            OptimizerName::Sgd if self.refresh.is_some() => Err(Failure::input(
+                "--refresh is for --optimizer adam: gradient descent has no preconditioner",
+            )),
+            OptimizerName::Sgd => Ok(Optimizer::Sgd { momentum: self.momentum.unwrap_or(0.0) }),
+        }
+    }
+
+    fn test_source(&self) -> Result<TestSource> {
+        match (self.test.is_empty(), self.test_fraction) {
+            (false, Some(_)) => {
+                Err(Failure::input("--test and --test-fraction exclude each other: give one of them"))
+            }
+            (false, None) => Ok(TestSource::Files(self.test.clone())),
+            (true, Some(0.0)) => Ok(TestSource::None),
+            (true, Some(fraction)) => Ok(TestSource::Fraction(fraction)),
+            (true, None) if self.mnist.is_some() => Ok(TestSource::Included),
+            (true, None) => Ok(TestSource::Fraction(DEFAULT_TEST_FRACTION)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(text: &str) -> JobFields {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn flags_override_the_file_and_defaults_fill_the_rest() {
+        let file = fields(
+            "data = ['a.csv']\ntarget = 'y'\ntask = 'regression'\nhidden = [20, 20]\nepochs = 50\nseed = 3",
+        );
+        let flags = JobFields { epochs: Some(2), test_fraction: Some(0.0), ..JobFields::default() };
+        let job = flags.or(file).resolve().unwrap();
+        assert_eq!((job.epochs, job.hidden, job.seed, job.learning_rate), (2, vec![20, 20], 3, 0.001));
+        assert!(matches!(job.test, TestSource::None));
+        assert_eq!(job.scaling, Scaling::Standard);
+    }
+
+    #[test]
+    fn a_source_in_the_flags_replaces_that_of_the_file() {
+        let flags = JobFields { mnist: Some("dir".into()), ..JobFields::default() };
+        let job = flags.or(fields("data = ['a.csv']")).resolve().unwrap();
+        assert!(matches!(job.source, Source::Mnist { .. }));
+        assert!(matches!(job.test, TestSource::Included));
+        assert_eq!(job.scaling, Scaling::Standard);
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (text, part) in [
+            ("", "no task"),
+            ("task = 'regression'", "no data"),
+            ("task = 'regression'\ndata = ['a']", "no target"),
+            ("task = 'regression'\ndata = ['a']\nmnist = 'b'", "exclude"),
+            ("mnist = 'b'\nmomentum = 0.9", "--momentum"),
+            ("mnist = 'b'\noptimizer = 'sgd'\nrefresh = 2", "--refresh"),
+            ("mnist = 'b'\ntest = ['a']\ntest_fraction = 0.5", "exclude"),
+            ("mnist = 'b'\nlatency = -1.0", "latency"),
+            ("mnist = 'b'\ndeadline = nan", "deadline"),
+        ] {
+            match fields(text).resolve() {
+                Err(Failure::Input(message)) => {
+                    assert!(message.text.contains(part), "{text}: {}", message.text);
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How the three local parties are joined.
+
+use std::time::Duration;
+
+use crate::choices::{Ports, TransportName};
+use crate::failure::{Failure, Result};
+
+/// Seconds that a party waits for another one unless the user says otherwise.
+const DEFAULT_DEADLINE: f64 = 60.0;
+
+/// How the three local parties are joined.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// Processes over TLS, or threads in memory.
+    pub transport: TransportName,
+    /// Imitated one-way latency.
+    pub latency: Duration,
+    /// Imitated bandwidth in bits a second; 0 for no limit.
+    pub bandwidth: f64,
+    /// Fixed ports.
+    pub ports: Option<Ports>,
+    /// Longest wait of a party for another one.
+    pub deadline: Duration,
+}
+
+impl Link {
+    /// A link from what the user gave.
+    ///
+    /// # Errors
+    ///
+    /// If a number is out of range.
+    pub fn new(
+        transport: TransportName,
+        latency: Option<f64>,
+        bandwidth: Option<f64>,
+        ports: Option<Ports>,
+        deadline: Option<f64>,
+    ) -> Result<Self> {
+        let latency = latency.unwrap_or(0.0);
+        if !(0.0..=10_000.0).contains(&latency) {
+            return Err(Failure::input(format!("the latency is {latency} ms, it must be 0 to 10000")));
+        }
+        if let Some(mbit) = bandwidth.filter(|mbit| !(*mbit >= 0.001 && *mbit <= 1e6)) {
+            return Err(Failure::input(format!(
+                "the bandwidth is {mbit} Mbit/s, it must be 0.001 to 1000000"
+            )));
+        }
+        let deadline = deadline.unwrap_or(DEFAULT_DEADLINE);
+        if !(0.1..=86_400.0).contains(&deadline) {
+            return Err(Failure::input(format!("the deadline is {deadline} s, it must be 0.1 to 86400")));
+        }
+        if ports.is_some() && transport == TransportName::Memory {
+            return Err(Failure::input("--ports is for --transport tls: threads in memory have no ports"));
+        }
+        Ok(Self {
+            transport,
+            latency: Duration::from_secs_f64(latency / 1e3),
+            bandwidth: bandwidth.map_or(0.0, |mbit| mbit * 1e6),
+            ports,
+            deadline: Duration::from_secs_f64(deadline),
+        })
+    }
+
+    /// Whether a slower network is imitated.
+    pub fn is_throttled(&self) -> bool {
+        self.bandwidth > 0.0 || !self.latency.is_zero()
+    }
+}

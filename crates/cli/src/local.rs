@@ -1,0 +1,54 @@
+//! Three parties as three threads of this process, joined in memory.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use shamisen_net::throttled::Throttled;
+use shamisen_net::{Transport, memory};
+
+use crate::event::{Cause, Event, Failed, Outcome, Step};
+use crate::failure::Result;
+use crate::link::Link;
+use crate::party;
+use crate::supervise::{News, Note, watch};
+use crate::workdir::WorkDir;
+
+/// Runs the three parties of a work directory in threads and returns what each found out.
+///
+/// # Errors
+///
+/// With the most telling reason if a party fails. After Ctrl-C the threads still run: the process has to end.
+pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) -> Result<[Outcome; 3]> {
+    let (sender, notes) = channel();
+    for transport in memory::mesh() {
+        let mut transport: Box<dyn Transport> = if link.is_throttled() {
+            Box::new(Throttled::new(transport, link.latency, link.bandwidth))
+        } else {
+            Box::new(transport)
+        };
+        transport.set_deadline(link.deadline);
+        let party = transport.party().index();
+        let dir = work.party(party).to_owned();
+        let sender = sender.clone();
+        thread::spawn(move || {
+            // The launcher may have made up its mind and not listen any more.
+            let send = |news| drop(sender.send(Note { party, news }));
+            let mut emit = |event| send(News::Event(event));
+            // A panic was reported by the panic hook; what this party held is not used any more.
+            let result = catch_unwind(AssertUnwindSafe(|| party::work(&dir, transport, &mut emit)));
+            send(match result {
+                Ok(Ok(())) => News::Ended(None),
+                Ok(Err(failed)) => News::Event(Event::Failed(failed)),
+                Err(_) => News::Event(Event::Failed(Failed::new(
+                    Cause::Died,
+                    format!("party {party} panicked, which is a bug of shamisen: please report it"),
+                ))),
+            });
+            send(News::Ended(None));
+        });
+    }
+    drop(sender);
+    // Threads cannot be stopped from outside; when one fails, the others lose it and end.
+    Ok(watch(&notes, &mut || (), observe)?)
+}

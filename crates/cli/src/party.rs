@@ -1,0 +1,211 @@
+//! One party: it opens its own directory, meets its two peers, and does its part of the job.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use std::{fs, process};
+
+use shamisen_data::model::{DESCRIPTION_FILE, read_description, read_party_share, write_party_share};
+use shamisen_mpc::{Rep, Session};
+use shamisen_net::throttled::Throttled;
+use shamisen_net::tls::TlsTransport;
+use shamisen_net::{Counters, Party, Transport};
+use shamisen_nn::evaluate::{evaluate, predict};
+use shamisen_nn::perceptron::Perceptron;
+use shamisen_nn::train::{Progress, train};
+
+use crate::assignment::{Assignment, Score, Work};
+use crate::config::PartyConfig;
+use crate::event::{Cause, Cost, Event, Failed, Outcome, Step};
+use crate::meter::Metered;
+use crate::rows::{DealtRows, Part};
+use crate::store::write_share;
+
+/// Name of a party's share of a model, in its directory.
+pub const MODEL_SHARE_FILE: &str = "model.share";
+
+/// Name of a party's share of predictions, in its directory.
+pub const PREDICTIONS_FILE: &str = "predictions.share";
+
+/// Least time between two reports of progress.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs the party of a directory in this process and writes its events to the standard output.
+///
+/// # Errors
+///
+/// Whatever keeps it from doing its part; it has then been written as an event, too.
+pub fn run_process(dir: &Path) -> Result<(), Failed> {
+    let mut emit = |event: Event| {
+        let Ok(mut line) = serde_json::to_string(&event) else {
+            process::exit(1);
+        };
+        line.push('\n');
+        let mut out = io::stdout().lock();
+        if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
+            // Whoever started this party is gone, so that nobody wants the result.
+            process::exit(1);
+        }
+    };
+    let result = connect_and_work(dir, &mut emit);
+    if let Err(failed) = &result {
+        emit(Event::Failed(failed.clone()));
+    }
+    result
+}
+
+fn connect_and_work(dir: &Path, emit: &mut dyn FnMut(Event)) -> Result<(), Failed> {
+    let config = PartyConfig::read(dir)?;
+    let (assignment, hash) = Assignment::read(dir)?;
+    let party = config.party()?;
+    // Files are checked before the peers are made to wait.
+    let inputs = Inputs::open(dir, &assignment, party)?;
+    let transport = TlsTransport::connect(&config.tls(dir, hash)?)?;
+    tracing::info!("{party} is connected with both peers");
+    let latency = Duration::try_from_secs_f64(config.latency.unwrap_or(0.0) / 1e3).map_err(|_| {
+        Failed::new(Cause::Input, "the latency in party.toml makes no sense: give milliseconds")
+    })?;
+    let transport: Box<dyn Transport> = match (config.latency, config.bandwidth) {
+        (None, None) => Box::new(transport),
+        (_, bandwidth) => Box::new(Throttled::new(transport, latency, bandwidth.unwrap_or(0.0) * 1e6)),
+    };
+    inputs.work(dir, &assignment, transport, emit)
+}
+
+/// Does the part of `party`, whose directory is `dir`, over an open transport.
+///
+/// # Errors
+///
+/// Whatever keeps it from doing its part.
+pub fn work(dir: &Path, transport: Box<dyn Transport>, emit: &mut dyn FnMut(Event)) -> Result<(), Failed> {
+    let (assignment, _) = Assignment::read(dir)?;
+    let inputs = Inputs::open(dir, &assignment, transport.party())?;
+    inputs.work(dir, &assignment, transport, emit)
+}
+
+/// A party's shares of what goes in.
+enum Inputs {
+    Train { train: Box<DealtRows>, test: Option<Box<DealtRows>> },
+    Predict { features: Box<DealtRows>, parameters: Rep },
+}
+
+impl Inputs {
+    fn open(dir: &Path, assignment: &Assignment, party: Party) -> Result<Self, Failed> {
+        match &assignment.work {
+            Work::Train { score, .. } => {
+                let open = |part| DealtRows::open(dir, part, assignment, party).map(Box::new);
+                let test = match score {
+                    Score::TestRows => Some(open(Part::Test)?),
+                    Score::TrainingRows => None,
+                };
+                Ok(Self::Train { train: open(Part::Train)?, test })
+            }
+            Work::Predict => {
+                let description = read_description(dir)?;
+                let (mine, next) =
+                    read_party_share(&dir.join(MODEL_SHARE_FILE), &description, party.index())?;
+                if mine.len() != assignment.plan.parameters() {
+                    let text = format!("{DESCRIPTION_FILE} and the job have different numbers of parameters");
+                    return Err(Failed::new(Cause::Input, text));
+                }
+                let features = Box::new(DealtRows::open(dir, Part::Predict, assignment, party)?);
+                Ok(Self::Predict { features, parameters: Rep::from_components(mine, next) })
+            }
+        }
+    }
+
+    fn work(
+        self,
+        dir: &Path,
+        assignment: &Assignment,
+        transport: Box<dyn Transport>,
+        emit: &mut dyn FnMut(Event),
+    ) -> Result<(), Failed> {
+        let (transport, sent) = Metered::new(transport);
+        let mut session = Session::open(Box::new(transport))?;
+        emit(Event::Connected);
+        let plan = &assignment.plan;
+        let started = Instant::now();
+        session.enter("other");
+        let before = session.counters().clone();
+        let mut outcome = Outcome::default();
+        match (self, &assignment.work) {
+            (Self::Train { mut train, test }, Work::Train { model, .. }) => {
+                let mut reported: Option<Instant> = None;
+                let mut observe = |progress: Progress| {
+                    let due = reported.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
+                    if due || progress.loss.is_some() || progress.batch == progress.batches {
+                        reported = Some(Instant::now());
+                        let bytes_sent = sent.load(Ordering::Relaxed);
+                        emit(Event::Progress(step(progress, bytes_sent)));
+                    }
+                };
+                let trained = self::train(plan, &mut *train, &mut observe, &mut session)?;
+                session.enter("evaluation");
+                outcome.seconds = started.elapsed().as_secs_f64();
+                outcome.cost = cost(session.counters(), &before);
+                outcome.loss = trained.loss;
+                let mut scored = test.unwrap_or(train);
+                outcome.metrics = Some(evaluate(plan, &trained.network, &mut *scored, &mut session)?);
+                if let Some(id) = model {
+                    let (mine, next) = trained.network.parameters().components();
+                    write_party_share(&dir.join(MODEL_SHARE_FILE), id, session.party().index(), mine, next)?;
+                }
+            }
+            (Self::Predict { mut features, parameters }, _) => {
+                let network = Perceptron::from_parameters(plan, parameters);
+                let predictions = predict(plan, &network, &mut *features, &mut session)?;
+                session.enter("other");
+                outcome.seconds = started.elapsed().as_secs_f64();
+                outcome.cost = cost(session.counters(), &before);
+                let path = dir.join(PREDICTIONS_FILE);
+                write_share(&path, &predictions).map_err(|error| {
+                    Failed::new(Cause::Input, format!("cannot write {}: {error}", path.display()))
+                })?;
+            }
+            (Self::Train { .. }, Work::Predict) => {
+                unreachable!("inputs are opened for the work of the same job")
+            }
+        }
+        outcome.cost.peak_rss_bytes = peak_rss_bytes();
+        emit(Event::Finished(Box::new(outcome)));
+        Ok(())
+    }
+}
+
+fn step(progress: Progress, bytes_sent: u64) -> Step {
+    let Progress { epoch, batch, batches, loss, .. } = progress;
+    Step { epoch, batch, batches, loss: loss.filter(|loss| loss.is_finite()), bytes_sent }
+}
+
+/// What was spent since `before`.
+fn cost(now: &Counters, before: &Counters) -> Cost {
+    let traffic = now.total - before.total;
+    let mut seconds_by_phase = BTreeMap::new();
+    let mut seconds_waiting = 0.0;
+    for (phase, cost) in &now.by_phase {
+        let earlier = before.by_phase.get(phase).copied().unwrap_or_default();
+        let seconds = cost.seconds - earlier.seconds;
+        if seconds > 0.0 {
+            seconds_by_phase.insert((*phase).to_owned(), seconds);
+        }
+        seconds_waiting += cost.waiting - earlier.waiting;
+    }
+    Cost {
+        rounds: traffic.rounds,
+        bytes_sent: traffic.sent(),
+        seconds_by_phase,
+        seconds_waiting,
+        peak_rss_bytes: 0,
+    }
+}
+
+/// The largest resident memory of this process so far; 0 where the system does not tell.
+fn peak_rss_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}

@@ -1,0 +1,76 @@
+//! The progress bar.
+
+use std::io::{self, IsTerminal};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use shamisen_nn::plan::Plan;
+
+use crate::event::Step;
+use crate::summary::bytes;
+
+/// Shows how far a training is, if the standard error is a terminal.
+pub(crate) struct Display {
+    bar: Option<ProgressBar>,
+    rows: usize,
+    epochs: usize,
+    batch_size: usize,
+    started: Option<(Instant, u64)>,
+    loss: Option<f64>,
+}
+
+impl Display {
+    /// A display for a training by `plan` on so many rows.
+    pub(crate) fn new(plan: &Plan, rows: usize) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let total = plan.epochs * rows.div_ceil(plan.batch_size);
+            let style = ProgressStyle::with_template("{bar:24} {msg}, {eta} left");
+            let bar = ProgressBar::new(total as u64);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message("the parties meet");
+            bar
+        });
+        Self { bar, rows, epochs: plan.epochs, batch_size: plan.batch_size, started: None, loss: None }
+    }
+
+    /// Shows a step of party 0; the others are at most a round away.
+    pub(crate) fn show(&mut self, party: usize, step: Step) {
+        if party != 0 {
+            return;
+        }
+        self.loss = step.loss.or(self.loss);
+        let loss = self.loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
+        if step.batch == step.batches {
+            tracing::info!("epoch {}/{} is done, loss {loss}", step.epoch, self.epochs);
+        }
+        let Some(bar) = &self.bar else { return };
+        let seen = (step.epoch - 1) * self.rows + (step.batch * self.batch_size).min(self.rows);
+        // The rates count from the first report on, when the connections stand.
+        let (start, bytes_before) = *self.started.get_or_insert_with(|| (Instant::now(), step.bytes_sent));
+        let seconds = start.elapsed().as_secs_f64().max(1e-3);
+        let samples = seen.saturating_sub(self.batch_size) as f64 / seconds;
+        let sent = step.bytes_sent.saturating_sub(bytes_before) as f64 / seconds;
+        bar.set_position(((step.epoch - 1) * step.batches + step.batch) as u64);
+        bar.set_message(format!(
+            "epoch {}/{}, batch {}/{}, loss {loss}, {samples:.0} samples/s, {}/s sent per party",
+            step.epoch,
+            self.epochs,
+            step.batch,
+            step.batches,
+            bytes(sent),
+        ));
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

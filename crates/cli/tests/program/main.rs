@@ -1,0 +1,10 @@
+//! The whole program: its command line, three processes over TLS, and everything that can go wrong around them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod bad_input;
+mod demo;
+mod lost;
+mod model;
+mod support;
+mod train;

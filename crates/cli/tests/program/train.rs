@@ -1,0 +1,158 @@
+//! `train`, over TLS and in memory: the report, the twin, job files.
+
+use std::fs;
+
+use crate::support::{Place, classify, numbers, output, shamisen, succeed, table, text};
+use serde_json::Value;
+
+fn report(place: &Place, name: &str, arguments: &[String]) -> Value {
+    let path = place.path(name);
+    let out = succeed(shamisen().args(arguments).arg("--report").arg(&path));
+    assert!(out.contains("semi-honest"), "{out}");
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn number(report: &Value, pointer: &str) -> f64 {
+    report
+        .pointer(pointer)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no number at {pointer}: {report}"))
+}
+
+#[test]
+fn tls_and_memory_train_alike_and_as_the_twin_does() {
+    let place = Place::new();
+    let data = place.write("table.csv", table(120));
+    let mut arguments = classify(&data);
+    let flags = "--hidden 8,6 --epochs 3 --batch-size 20 --learning-rate 0.01 --twin";
+    arguments.extend(flags.split(' ').map(str::to_owned));
+    let tls = report(&place, "tls.json", &arguments);
+    arguments.extend(["--transport", "memory"].map(str::to_owned));
+    let memory = report(&place, "memory.json", &arguments);
+
+    // The names are stable: other programs read them.
+    for pointer in [
+        "/security",
+        "/task",
+        "/model/layers",
+        "/model/parameters",
+        "/data/rows",
+        "/data/features",
+        "/data/test_rows",
+        "/training/optimizer",
+        "/training/refresh",
+        "/training/epochs",
+        "/training/batch_size",
+        "/training/batches",
+        "/training/seconds",
+        "/training/loss/2",
+        "/test/accuracy",
+        "/test/cross_entropy",
+        "/twin/accuracy",
+        "/twin/cross_entropy",
+        "/cost/rounds_per_batch",
+        "/cost/bytes_sent_per_batch/2",
+        "/cost/seconds_by_phase/truncation",
+        "/cost/seconds_waiting",
+        "/cost/peak_rss_bytes/2",
+        "/transport",
+        "/processes",
+        "/version",
+    ] {
+        assert!(tls.pointer(pointer).is_some_and(|value| !value.is_null()), "no {pointer} in {tls}");
+    }
+    assert_eq!((&tls["transport"], &tls["processes"]), (&"tls".into(), &3.into()));
+    assert_eq!((&memory["transport"], &memory["processes"]), (&"memory".into(), &1.into()));
+    assert_eq!(tls["model"]["layers"], serde_json::json!([4, 8, 6, 2]).clone());
+    assert_eq!((&tls["data"]["rows"], &tls["data"]["test_rows"]), (&96.into(), &24.into()));
+    assert_eq!(tls["training"]["batches"], 15);
+
+    for pointer in ["/test/cross_entropy", "/training/loss/0", "/training/loss/2"] {
+        let difference = number(&tls, pointer) - number(&memory, pointer);
+        assert!(difference.abs() < 0.02, "{pointer} differs by {difference}");
+    }
+    for (own, twin) in [("/test/cross_entropy", "/twin/cross_entropy"), ("/training/loss/2", "/twin/loss/2")]
+    {
+        let difference = number(&tls, own) - number(&tls, twin);
+        assert!(difference.abs() < 0.05, "{own} is {difference} away from the twin");
+    }
+    assert_eq!(tls["cost"]["rounds_per_batch"], memory["cost"]["rounds_per_batch"]);
+    assert_eq!(tls["cost"]["bytes_sent_per_batch"], memory["cost"]["bytes_sent_per_batch"]);
+}
+
+#[test]
+fn regression_is_scored_in_the_targets_own_units() {
+    let place = Place::new();
+    let data = place.write("table.csv", numbers(100));
+    let flags = "--target price --task regression --hidden  --epochs 30 --batch-size 10 --learning-rate 0.05 \
+                 --optimizer sgd --test-fraction 0 --transport memory --twin --target-scaling";
+    let mut arguments = vec!["train".to_owned(), "--data".to_owned(), data.to_str().unwrap().to_owned()];
+    arguments.extend(flags.split(' ').map(str::to_owned));
+    for scaling in ["none", "standard"] {
+        arguments.push(scaling.to_owned());
+        let report = report(&place, scaling, &arguments);
+        arguments.pop();
+        assert_eq!(report["data"]["scored_on"], "training rows");
+        assert_eq!((&report["data"]["rows"], &report["data"]["test_rows"]), (&100.into(), &100.into()));
+        // The price is linear in the features, so that all of its variance of about 6.5 is explained.
+        assert!(number(&report, "/test/r2") > 0.9, "{report}");
+        let (own, twin) = (number(&report, "/test/mse"), number(&report, "/twin/mse"));
+        assert!((own - twin).abs() < 0.1 && own < 0.65, "{scaling}: {own} and {twin}");
+    }
+}
+
+#[test]
+fn a_job_file_has_the_same_fields_and_flags_override_it() {
+    let place = Place::new();
+    let data = place.write("table.csv", table(40));
+    let job = format!(
+        "data = [{data:?}]\ntarget = 'kind'\ntask = 'classification'\nhidden = [5]\nepochs = 7\nbatch_size = 8\n\
+         optimizer = 'sgd'\nmomentum = 0.9\ntransport = 'memory'\nscaling = 'minmax'\n",
+    );
+    let job = place.write("job.toml", job);
+    let arguments = ["train", "--job", job.to_str().unwrap(), "--epochs", "2"].map(str::to_owned);
+    let report = report(&place, "report.json", &arguments);
+    assert_eq!(report["training"]["epochs"], 2);
+    assert_eq!(report["training"]["batch_size"], 8);
+    assert_eq!(report["training"]["optimizer"], "sgd");
+    assert_eq!(report["model"]["layers"], serde_json::json!([4, 5, 2]));
+    assert_eq!(report["transport"], "memory");
+}
+
+#[test]
+fn a_slower_network_is_imitated() {
+    let place = Place::new();
+    let data = place.write("table.csv", numbers(24));
+    let data = data.to_str().unwrap();
+    let flags =
+        "--target price --task regression --hidden  --latency 2 --bandwidth 100 --target-scaling standard";
+    for transport in ["memory", "tls"] {
+        let arguments =
+            ["train", "--data", data, "--transport", transport].into_iter().chain(flags.split(' '));
+        let report = report(&place, "report.json", &arguments.map(str::to_owned).collect::<Vec<_>>());
+        // Not every round makes every party wait.
+        let rounds = number(&report, "/cost/rounds_per_batch") * number(&report, "/training/batches");
+        assert!(number(&report, "/training/seconds") >= 0.001 * rounds, "{report}");
+    }
+}
+
+#[test]
+fn logs_hold_no_data_and_no_keys() {
+    let place = Place::new();
+    // Numbers that occur nowhere else.
+    let rows = (0..20).map(|row| format!("{}.271828,{}", 31415 + row * row, row % 2));
+    let rows = rows.collect::<Vec<_>>().join("\n");
+    let data = place.write("table.csv", format!("feature,label\n{rows}\n"));
+    let data = data.to_str().unwrap();
+    for transport in ["tls", "memory"] {
+        let flags =
+            ["--target", "label", "--task", "classification", "--hidden", "3", "--transport", transport];
+        let mut command = shamisen();
+        command.env("RUST_LOG", "trace").args(["-vvvv", "train", "--data", data]).args(flags);
+        let output = output(&mut command);
+        let log = text(&output.stderr);
+        assert!(output.status.success(), "{log}");
+        assert!(!log.contains("271828"), "{log}");
+        assert!(!log.contains("PRIVATE") && !log.contains("BEGIN"), "{log}");
+    }
+}
