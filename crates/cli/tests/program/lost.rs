@@ -177,7 +177,7 @@ fn parties_by_hand_finish_their_job() {
             output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(events.first().unwrap()["event"], "connected");
         assert_eq!(events.last().unwrap()["event"], "finished");
-        assert!(events.last().unwrap()["metrics"]["mse"].is_number());
+        assert!(events.last().unwrap()["metrics"]["regression"]["mse"].is_number());
     }
 }
 

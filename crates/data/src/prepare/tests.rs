@@ -120,7 +120,10 @@ fn test_files_are_scaled_as_the_training_files() {
     options.scaling = Scaling::MinMax;
     options.feature_limit = 100.0;
     let message = prepare(&options).unwrap_err().to_string();
-    assert!(message.contains("t.csv, row 3, column `b`: the value 5000 is 124.75 after min-max"), "{message}");
+    assert!(
+        message.contains("t.csv, row 3, column `b`: the value 5000 is 124.75 after min-max"),
+        "{message}"
+    );
 
     fs::write(&test, "a,b,y\n").unwrap();
     let message = prepare(&options).unwrap_err().to_string();

@@ -196,12 +196,12 @@ impl Connection {
         self.finished
     }
 
-    /// Whether the other end is gone, as far as can be known without waiting. What it sent before is thrown away.
-    pub(super) fn is_gone(&mut self) -> bool {
+    /// Whether the other end is gone, or goes until then. What it sent before is thrown away.
+    pub(super) fn is_gone(&mut self, until: Instant) -> bool {
         let mut ignored = vec![0; RECORD];
         loop {
             match self.receive(&mut ignored) {
-                Ok(0) => return false,
+                Ok(0) if self.wait(PollFlags::IN, until).is_err() => return false,
                 Ok(_) => {}
                 Err(_) => return true,
             }

@@ -81,6 +81,10 @@ struct Link {
     stage: Vec<u8>,
 }
 
+/// How long a party that lost one peer looks whether the other one was lost first: the ends of a killed process may
+/// be closed one after the other.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 impl TlsTransport {
     /// Connects to both peers, waiting until they are there.
     ///
@@ -133,7 +137,7 @@ impl TlsTransport {
         let NetError::Disconnected { peer } = error else { return error };
         let Peers { next, prev } = &mut self.links;
         let (link, third) = if next.peer == peer { (next, prev) } else { (prev, next) };
-        if !third.connection.is_gone() || third.connection.said_goodbye() {
+        if !third.connection.is_gone(Instant::now() + LAST_WORDS) || third.connection.said_goodbye() {
             return error;
         }
         if link.connection.said_goodbye() {
