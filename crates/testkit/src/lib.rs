@@ -18,6 +18,23 @@ pub fn random_words(len: usize, rng: &mut ChaCha12Rng) -> Vec<u64> {
     (0..len).map(|_| rng.next_u64()).collect()
 }
 
+/// Pairs of factors of all sizes whose products lie in `[-2^62, 2^62)`, the range of a truncation; the extremes first.
+pub fn factors(len: usize, rng: &mut ChaCha12Rng) -> (Vec<u64>, Vec<u64>) {
+    let (half, most) = (1_i64 << 31, 1_i64 << 61);
+    let extremes =
+        [(0, 0), (1, 1), (-1, 1), (-half, half), (half - 1, half + 1), (-most, 2), (most, -2), (most - 1, 2)];
+    let random = (0..len).map(|_| {
+        let bits = rng.next_u64() % 61 + 1;
+        let mut factor = |bits: u64| {
+            let word = rng.next_u64();
+            let size = (word >> 1) as i64 >> (63 - bits);
+            if word & 1 == 1 { -size } else { size }
+        };
+        (factor(bits), factor(62 - bits))
+    });
+    extremes.into_iter().chain(random).take(len).map(|(x, y)| (x as u64, y as u64)).unzip()
+}
+
 /// Splits values into the three parties' shares.
 pub fn deal(values: &[u64], rng: &mut ChaCha12Rng) -> [Rep; 3] {
     let first = random_words(values.len(), rng);

@@ -17,7 +17,7 @@ use crate::share::{Bits, Rep};
 /// With `low = 0` the result is exact. Otherwise the carry out of the dropped bits is replaced by a public 1, so the
 /// result is that of `x >> low` or one more, and never negative for `x >= 0`.
 ///
-/// 2 + ceil(log2(width)) rounds; 3 `width` + 1 bits and about `width log2(width)` ANDs of 3 bits.
+/// 2 + ceil(log2(width - 1)) rounds; 3 `width` - 2 bits and about `width (log2(width) - 1)` ANDs of 3 bits.
 ///
 /// # Errors
 ///

@@ -93,7 +93,8 @@ pub fn and_planes(x: Bits, groups: usize, session: &mut Session) -> Result<Bits>
 
 /// The AND of all bits of one plane; the result has one element.
 ///
-/// ceil(log2(words)) + 6 rounds, less than 6 bits an element. Bits past the end count as ones.
+/// ceil(log2(words)) + 6 rounds, 3 bits an element and 120 bytes more. Bits past the end count as ones, and so does a
+/// plane of none.
 ///
 /// # Errors
 ///
@@ -104,6 +105,9 @@ pub fn and_planes(x: Bits, groups: usize, session: &mut Session) -> Result<Bits>
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn all(x: &Bits, session: &mut Session) -> Result<Bits> {
     assert_eq!(x.width, 1, "one plane");
+    if x.is_empty() {
+        return Ok(Bits::zeros(1, 1).inverted(session.party()));
+    }
     let mut tree = x.clone();
     tree.set_past_end(session.party());
     let mut words = Bits { width: tree.mine.len(), len: 64, mine: tree.mine, next: tree.next };

@@ -9,8 +9,8 @@ use crate::share::{Bits, Rep};
 
 /// Whether each element is negative, given `|x| < 2^(width - 1)`.
 ///
-/// Only the low `width` bits are added. 2 + ceil(log2(width - 1)) rounds; 3 `width` bits and at most 2 `width` ANDs of
-/// 3 bits.
+/// Only the low `width` bits are added. 2 + ceil(log2(width - 1)) rounds; 3 `width` - 2 bits and fewer than 2 `width`
+/// ANDs of 3 bits.
 ///
 /// # Errors
 ///

@@ -25,9 +25,11 @@ const FINE_FRAC: u32 = 16;
 
 /// `e^x` with [`EXP_FRAC`] fractional bits, the argument clamped to `[-16, 16)`.
 ///
-/// `|x| < 2^integer_bits`, with `frac >= 10` fractional bits. The argument is cut to steps of `2^-10`, whose middle is
-/// taken: the relative error is below `2^-11` (plus `2^-15` absolute). The index of 15 bits is split in two tables,
-/// one product joins them.
+/// `|x| < 2^integer_bits`, with `frac >= 10` fractional bits. The argument is rounded at random to one of the two steps
+/// of `2^-10` next to it: the relative error is below `2^-10 + 2^-16` (plus `2^-15` absolute), its mean about
+/// `2^-frac`. The index of 15 bits is split in two tables, one product joins them.
+///
+/// With g = `max(integer_bits, 5) - 3` bits above the index, 8 + `ceil(log2(14 + g))` + `ceil(log2(g))` rounds.
 ///
 /// # Errors
 ///
@@ -37,7 +39,7 @@ pub fn exp(shared: &Rep, frac: u32, integer_bits: u32, session: &mut Session) ->
     let fine_step = 2.0_f64.powi(-(STEP_BITS as i32));
     let coarse_step = fine_step * f64::from(1_u32 << FINE_BITS);
     let lowest = -f64::from(1_u32 << CLAMP_BITS);
-    // The adder may count one step too high: a step's middle is that of the true argument and the next.
+    // The adder counts one step up with the probability that the dropped bits say: the entries are those of the steps.
     let fine: Vec<u64> =
         (0..1_u32 << FINE_BITS).map(|i| rounded((f64::from(i) * fine_step).exp(), FINE_FRAC)).collect();
     let coarse: Vec<u64> = (0..1_u32 << COARSE_BITS)

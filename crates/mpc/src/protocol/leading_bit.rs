@@ -59,7 +59,11 @@ impl Window {
 /// product of the steps with the bits, which costs one bit. Where the window begins above bit 0, the bits below are
 /// dropped before the adder, so the element may be counted up to one unit of the lowest bit used too high.
 ///
-/// 3 + 2 ceil(log2(width)) rounds or so.
+/// Counted up, it must still be below `2^(low + width)`: the elements must stay below that by one such unit more, or the
+/// largest may come out as the smallest.
+///
+/// With `s = min(mantissa + guard, low)` bits seen below the window, `3 + ceil(log2(width + s - 1)) + ceil(log2(width))`
+/// rounds, one less without a mantissa.
 ///
 /// # Errors
 ///

@@ -16,10 +16,12 @@ pub const LOG_FRAC: u32 = 20;
 
 const MANTISSA: u32 = 5;
 
-/// `ln x` for `1 <= x < 2^integer_bits`, at most `2^20`, with [`LOG_FRAC`] fractional bits and an error below `2^-17`.
+/// `ln x` for `1 <= x < 2^integer_bits - 2^-8`, at most `2^20`, with [`LOG_FRAC`] fractional bits and an error below `2^-17`.
 ///
 /// `x` has `frac` fractional bits, at least 8. One look-up gives `ln x'` and `1 / x'` of a nearby `x'`; with
 /// `r = x / x' - 1`, `|r| < 2^-5.9`, it is `ln x' + r - r^2 / 2` up to `r^3 / 3`.
+///
+/// 10 + `ceil(log2(integer_bits + 7))` + `ceil(log2(integer_bits))` rounds.
 ///
 /// # Errors
 ///

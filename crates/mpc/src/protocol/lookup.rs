@@ -22,7 +22,7 @@ use crate::share::{Bits, Rep};
 /// Third receives `q` with a bit flipped, and lacks `s_1`. First receives sums under a pad and a mask from `s_2`.
 /// Second receives the result minus a draw from `s_0`.
 ///
-/// 3 rounds, `2^k / 8` bytes for all tables and 24 bytes for each.
+/// 3 rounds, `2^k / 8` bytes (but at least 8) for all tables and 24 bytes for each.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ pub struct RangeChecks {
     claims: Vec<Claim>,
 }
 
-/// One claim: `|x| < 2^bound` where `|x| < 2^prior` is known.
+/// One claim: `|x| < 2^(bound - 1)` where `|x| < 2^prior` is known.
 struct Claim {
     name: String,
     values: Rep,
@@ -40,7 +40,7 @@ impl RangeChecks {
         self.claims.is_empty()
     }
 
-    /// Verifies all claims and forgets them; the name of the first false one, if any.
+    /// Verifies all claims and forgets them; the name of a false one, if any: of the lowest bound among several.
     ///
     /// One bit is opened: whether all hold. Only when it is 0, one bit per name is opened.
     ///

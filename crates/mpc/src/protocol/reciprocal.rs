@@ -13,13 +13,13 @@ use crate::share::Rep;
 /// Fractional bits of the first guess.
 const GUESS_FRAC: u32 = 26;
 
-/// `1 / x` for `1 <= x < 2^integer_bits`, to about `2^-12` of itself or `2^-24`, whichever is more.
+/// `1 / x` for `1 <= x < 2^integer_bits - 2^-8`, to about `2^-12` of itself or `2^-24`, whichever is more.
 ///
 /// `x` has `frac` fractional bits, at least 8; the result has `result_frac`, at most 24. A table over the leading bit
 /// and five bits behind it gives `y`, one Newton step `y (2 - x y)` squares its relative error of `2^-6`
 /// (`integer_bits` at most 30).
 ///
-/// 10 + 2 `ceil(log2(integer_bits))` rounds or so.
+/// 10 + `ceil(log2(integer_bits + 7))` + `ceil(log2(integer_bits))` rounds.
 ///
 /// # Errors
 ///

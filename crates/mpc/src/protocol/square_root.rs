@@ -12,9 +12,10 @@ use crate::share::Rep;
 /// A multiple of `1 / sqrt(x)` for an integer `x` below `2^(low + width)` of the window, read from a table.
 ///
 /// The result is `round(scale / sqrt(x'))` with `x'` the representative of `x` in the window: the relative error is
-/// below `2^-(mantissa + 2)` for `x >= 2^low`, and smaller numbers count as `2^low`.
+/// below `2^-(mantissa + 2)` for `x >= 2^low`, plus `2^-guard` of that where the adder drops bits, and smaller numbers
+/// count as `2^low`.
 ///
-/// 6 + 2 ceil(log2(width)) rounds or so.
+/// Those of [`leading_index`] and 3 rounds.
 ///
 /// # Errors
 ///
@@ -40,9 +41,11 @@ pub fn refine(shared: &Rep, guess: &Rep, frac: u32, guess_frac: u32, session: &m
     truncate(product(&rest, guess), guess_frac + 1, session)
 }
 
-/// `1 / sqrt(x)` for `1 <= x < 2^integer_bits`, to about `2^-12` of itself.
+/// `1 / sqrt(x)` for `1 <= x < 2^integer_bits - 2^-7`, to about `2^-11` of itself.
 ///
 /// `x` has `frac` fractional bits, at least 8, the result 24.
+///
+/// 12 + `ceil(log2(integer_bits + 6))` + `ceil(log2(integer_bits))` rounds.
 ///
 /// # Errors
 ///

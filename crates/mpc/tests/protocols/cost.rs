@@ -18,11 +18,6 @@ impl Cost {
     fn new(rounds: usize, words: usize) -> Self {
         Self { rounds: if words == 0 { 0 } else { rounds as u64 }, bytes: 8 * words as u64 }
     }
-
-    /// `times` times the same in the same rounds.
-    fn wide(self, times: usize) -> Self {
-        Self { rounds: self.rounds, bytes: self.bytes * times as u64 }
-    }
 }
 
 impl Add for Cost {
@@ -82,7 +77,7 @@ pub(crate) fn and_planes(groups: usize, size: usize, n: usize) -> Cost {
 }
 
 pub(crate) fn all(n: usize) -> Cost {
-    if n == 0 { Cost::NONE } else { and_planes(1, plane(n), 64) + and(1, 64).wide(6) + Cost { rounds: 5, bytes: 0 } }
+    if n == 0 { Cost::NONE } else { and_planes(1, plane(n), 64) + Cost::new(6, 6 * 3) }
 }
 
 /// The bits of the first summand, and where it makes a carry with the second.
@@ -113,7 +108,7 @@ pub(crate) fn is_negative(width: u32, n: usize) -> Cost {
     let mut ands = 0;
     while positions > 1 {
         // Two ANDs a pair, but one where the pair is the lowest group of all.
-        ands += 2 * (positions / 2) - usize::from(positions % 2 == 0);
+        ands += 2 * (positions / 2) - usize::from(positions.is_multiple_of(2));
         positions = positions.div_ceil(2);
     }
     addends(width as usize, n) + Cost::new(ceil_log2(width as usize - 1), 3 * ands * plane(n))
@@ -197,7 +192,9 @@ pub(crate) fn arg_max(rows: usize, classes: usize, width: u32) -> Cost {
         return all_pairs(rows, classes, width);
     }
     let groups = classes.div_ceil(8);
-    all_pairs(rows.next_multiple_of(64) * groups, 8, width) + arg_max(rows, groups, width) + and(classes, rows)
+    all_pairs(rows.next_multiple_of(64) * groups, 8, width)
+        + arg_max(rows, groups, width)
+        + and(classes, rows)
 }
 
 /// Bits of a number up to `classes`.

@@ -1,0 +1,243 @@
+//! Tables and the functions built on them.
+
+use shamisen_mpc::protocol::exp::{EXP_FRAC, exp};
+use shamisen_mpc::protocol::leading_bit::Window;
+use shamisen_mpc::protocol::log::{LOG_FRAC, ln};
+use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_each};
+use shamisen_mpc::protocol::reciprocal::reciprocal;
+use shamisen_mpc::protocol::square_root::{inverse_square_root, inverse_square_root_of_fixed, refine};
+use shamisen_testkit::{combine, deal, deal_bits, random_words, rng, run};
+
+use crate::common::{LENGTHS, SEED, assert_cost, bit, fixed, on_bits, on_ring, random_planes, real, uniform};
+use crate::cost;
+
+/// The number in planes `planes` at place `at`.
+fn index_at(planes: &[u64], range: std::ops::Range<usize>, len: usize, at: usize) -> usize {
+    let first = range.start;
+    range.fold(0, |index, plane| index | (bit(planes, len, plane, at) as usize) << (plane - first))
+}
+
+#[test]
+fn table_entries() {
+    let mut rng = rng(SEED);
+    for width in 4..=10 {
+        for count in [1, 2, 5] {
+            let tables: Vec<Vec<u64>> = (0..count).map(|_| random_words(1 << width, &mut rng)).collect();
+            let tables: Vec<&[u64]> = tables.iter().map(Vec::as_slice).collect();
+            for len in LENGTHS.into_iter().filter(|&len| len < 6000 || count == 1) {
+                // All indices the least, all the greatest, or random.
+                for planes in [
+                    vec![0; width * len.div_ceil(64)],
+                    vec![u64::MAX; width * len.div_ceil(64)],
+                    random_planes(width, len, &mut rng),
+                ] {
+                    let out = on_bits(&planes, width, len, |index, session| look_up(index, &tables, session));
+                    assert_cost("look_up", len, &out, cost::look_up(&[(width, count)], len));
+                    for (column, table) in tables.iter().enumerate() {
+                        let entries = combine(&out.results.each_ref().map(|results| results[column].clone()));
+                        let expected: Vec<u64> =
+                            (0..len).map(|at| table[index_at(&planes, 0..width, len, at)]).collect();
+                        assert_eq!(entries, expected);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_at_several_indices() {
+    let mut rng = rng(SEED);
+    let tables = [4, 4, 9].map(|width| random_words(1 << width, &mut rng));
+    for len in LENGTHS {
+        let planes = [random_planes(4, len, &mut rng), random_planes(9, len, &mut rng)];
+        let first = deal_bits(&planes[0], 4, len, &mut rng);
+        let second = deal_bits(&planes[1], 9, len, &mut rng);
+        let out = run(SEED, |session| {
+            let me = session.party().index();
+            let queries = [
+                Query { index: &first[me], tables: &[&tables[0], &tables[1]] },
+                Query { index: &second[me], tables: &[&tables[2]] },
+            ];
+            look_up_each(&queries, session).unwrap()
+        });
+        assert_cost("look_up_each", len, &out, cost::look_up(&[(4, 2), (9, 1)], len));
+        for (table, (query, column)) in tables.iter().zip([(0, 0), (0, 1), (1, 0)]) {
+            let width = [4, 9][query];
+            let entries = combine(&out.results.each_ref().map(|results| results[query][column].clone()));
+            let expected: Vec<u64> =
+                (0..len).map(|at| table[index_at(&planes[query], 0..width, len, at)]).collect();
+            assert_eq!(entries, expected);
+        }
+    }
+}
+
+/// `len` fixed-point numbers from 1 to below `2^integer_bits`, of all magnitudes, the extremes first.
+fn at_least_one(len: usize, frac: u32, integer_bits: u32) -> Vec<u64> {
+    let mut rng = rng(SEED ^ u64::from(frac << 8 | integer_bits));
+    let one = 1_u64 << frac;
+    // The adder does not see the lowest bits and may count one unit of those it sees up, which must not overflow.
+    let largest = (one << integer_bits) - 1 - if frac > 7 { one >> 7 } else { 0 };
+    [one, largest, one + 1, one << (integer_bits - 1), largest / 2]
+        .into_iter()
+        .chain((0..).map(|_| {
+            let x = uniform(0.0, f64::from(integer_bits), &mut rng).exp2() * one as f64;
+            (x as u64).clamp(one, largest)
+        }))
+        .take(len)
+        .collect()
+}
+
+#[test]
+fn reciprocals() {
+    for (frac, integer_bits, result_frac) in
+        [(16, 30, 20), (16, 30, 24), (8, 10, 16), (10, 2, 24), (30, 12, 24), (16, 1, 20)]
+    {
+        for len in LENGTHS {
+            let values = at_least_one(len, frac, integer_bits);
+            let out = on_ring(&values, |share, session| {
+                reciprocal(share, frac, integer_bits, result_frac, session)
+            });
+            assert_cost("reciprocal", len, &out, cost::reciprocal(frac, integer_bits, result_frac, len));
+            for (&x, y) in values.iter().zip(combine(&out.results)) {
+                let want = 1.0 / real(x, frac);
+                let off = (real(y, result_frac) - want).abs();
+                let unit = 0.5_f64.powi(result_frac as i32);
+                assert!(
+                    off < want * 0.5_f64.powf(11.6) + 0.5_f64.powi(24) + unit,
+                    "1 / {}: {off}",
+                    1.0 / want
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn inverse_square_roots_from_a_table() {
+    let windows = [
+        Window { low: 0, width: 20, mantissa: 3, guard: 0 },
+        Window { low: 20, width: 24, mantissa: 1, guard: 3 },
+        Window { low: 20, width: 24, mantissa: 2, guard: 0 },
+        Window { low: 16, width: 32, mantissa: 4, guard: 2 },
+    ];
+    for window in windows {
+        let scale = 2.0_f64.powi(40 + window.low as i32 / 2);
+        for len in LENGTHS {
+            let values = at_least_one(len, window.low, window.width - 1);
+            let out = on_ring(&values, |share, session| inverse_square_root(share, window, scale, session));
+            assert_cost("inverse_square_root", len, &out, cost::inverse_square_root(window, len));
+            // The representative is half an interval away, and what the adder dropped.
+            let dropped = if window.low > window.mantissa + window.guard {
+                0.5_f64.powi(window.guard as i32)
+            } else {
+                0.0
+            };
+            let bound = 0.5_f64.powi(window.mantissa as i32 + 2) * (1.0 + dropped);
+            for (&x, y) in values.iter().zip(combine(&out.results)) {
+                let want = scale / (x as f64).sqrt();
+                let off = (y as f64 - want).abs() / want;
+                assert!(off < bound, "1 / sqrt({x}) in {window:?} is off by {off}, more than {bound}");
+            }
+        }
+        // What lies below the window counts as its lowest number.
+        let values = vec![0, 1, (1 << window.low) >> 2];
+        let out = on_ring(&values, |share, session| inverse_square_root(share, window, scale, session));
+        let lowest = scale / 2.0_f64.powi(window.low as i32).sqrt();
+        for y in combine(&out.results) {
+            assert!(
+                (y as f64 / lowest - 1.0).abs() < 0.5_f64.powi(window.mantissa as i32 + 1),
+                "{window:?}: {y}"
+            );
+        }
+    }
+}
+
+#[test]
+fn inverse_square_roots() {
+    for (frac, integer_bits) in [(16, 20), (8, 12), (12, 16), (20, 2), (16, 1)] {
+        for len in LENGTHS {
+            let values = at_least_one(len, frac, integer_bits);
+            let out = on_ring(&values, |share, session| {
+                inverse_square_root_of_fixed(share, frac, integer_bits, session)
+            });
+            let expected = cost::inverse_square_root_of_fixed(frac, integer_bits, len);
+            assert_cost("inverse_square_root_of_fixed", len, &out, expected);
+            for (&x, y) in values.iter().zip(combine(&out.results)) {
+                let want = real(x, frac).sqrt().recip();
+                let off = (real(y, 24) - want).abs();
+                assert!(
+                    off < want * 0.5_f64.powf(11.1) + 0.5_f64.powi(23),
+                    "1 / sqrt({}): {off}",
+                    real(x, frac)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn newton_steps() {
+    let mut rng = rng(SEED);
+    for len in LENGTHS {
+        let reals: Vec<f64> = (0..len).map(|_| uniform(0.0, 10.0, &mut rng).exp2()).collect();
+        let guesses: Vec<f64> =
+            reals.iter().map(|x| x.sqrt().recip() * uniform(0.9, 1.1, &mut rng)).collect();
+        let (x, y) = (deal(&fixed(&reals, 16), &mut rng), deal(&fixed(&guesses, 24), &mut rng));
+        let out = run(SEED, |session| {
+            let me = session.party().index();
+            refine(&x[me], &y[me], 16, 24, session).unwrap()
+        });
+        assert_cost("refine", len, &out, cost::refine(16, 24, len));
+        for ((x, guess), y) in reals.iter().zip(&guesses).zip(combine(&out.results)) {
+            let want = guess * (3.0 - x * guess * guess) / 2.0;
+            // x is rounded to 2^-17, which matters most where the guess is large.
+            let off = (real(y, 24) - want).abs();
+            assert!(off < 1e-5, "a step from {guess} to 1 / sqrt({x}): {off}");
+        }
+    }
+}
+
+#[test]
+fn logarithms() {
+    for (frac, integer_bits) in [(16, 20), (8, 12), (16, 2), (20, 1), (16, 7)] {
+        for len in LENGTHS {
+            let values = at_least_one(len, frac, integer_bits);
+            let out = on_ring(&values, |share, session| ln(share, frac, integer_bits, session));
+            assert_cost("ln", len, &out, cost::ln(frac, integer_bits, len));
+            for (&x, y) in values.iter().zip(combine(&out.results)) {
+                let off = (real(y, LOG_FRAC) - real(x, frac).ln()).abs();
+                assert!(off < 0.5_f64.powi(17), "ln {}: {off}", real(x, frac));
+            }
+        }
+    }
+}
+
+#[test]
+fn exponentials() {
+    let mut rng = rng(SEED);
+    for (frac, integer_bits) in [(14, 11), (10, 5), (10, 3), (16, 20), (20, 4), (24, 30)] {
+        let bound = 2.0_f64.powi(integer_bits as i32);
+        let unit = 0.5_f64.powi(frac as i32);
+        for len in LENGTHS {
+            let extremes =
+                [0.0, 1.0, -1.0, unit, -unit, bound - unit, -bound, 16.0, -16.0, 16.0 - unit, -16.0 - unit];
+            let mut reals: Vec<f64> = extremes.into_iter().filter(|x| -bound <= *x && *x < bound).collect();
+            while reals.len() < len {
+                let width = if reals.len().is_multiple_of(2) { bound } else { bound.min(17.0) };
+                reals.push((uniform(-width, width, &mut rng) / unit).floor() * unit);
+            }
+            reals.truncate(len);
+            let out = on_ring(&fixed(&reals, frac), |share, session| exp(share, frac, integer_bits, session));
+            assert_cost("exp", len, &out, cost::exp(integer_bits, len));
+            for (x, y) in reals.iter().zip(combine(&out.results)) {
+                let want = x.clamp(-16.0, 16.0 - 0.5_f64.powi(10)).exp();
+                let off = (real(y, EXP_FRAC) - want).abs();
+                assert!(
+                    off < want * (0.5_f64.powi(10) + 0.5_f64.powi(16)) + 0.5_f64.powi(15),
+                    "exp({x}): {off} of {want}"
+                );
+            }
+        }
+    }
+}
