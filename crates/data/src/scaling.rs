@@ -374,7 +374,7 @@ mod tests {
         let standard = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::None).unwrap();
         let mut test = Matrix::new(2, 1, vec![1.0, 2.0]).unwrap();
         standard.apply(&mut test, 256.0).unwrap();
-        assert_eq!(test.values()[1], OUTLIER_LIMIT);
+        assert_eq!(test.values()[1..], [OUTLIER_LIMIT]);
         let mut test = Matrix::new(2, 1, vec![1.0, 2.0]).unwrap();
         let min_max = Preprocessing::fit(&table, Scaling::MinMax, TargetScaling::None).unwrap();
         let message = min_max.apply(&mut test, 256.0).unwrap_err().to_string();

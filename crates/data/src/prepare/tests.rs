@@ -116,7 +116,7 @@ fn test_files_are_scaled_as_the_training_files() {
     fs::write(&test, "a,b,y\n1,10,no\n1,5000,no\n").unwrap();
     let mut options = options(train, TargetKind::Classes, source);
     let clipped = prepare(&options).unwrap().test.unwrap();
-    assert_eq!(clipped.features.values()[3], OUTLIER_LIMIT);
+    assert_eq!(clipped.features.values()[3..], [OUTLIER_LIMIT]);
     options.scaling = Scaling::MinMax;
     options.feature_limit = 100.0;
     let message = prepare(&options).unwrap_err().to_string();
