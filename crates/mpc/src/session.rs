@@ -18,7 +18,7 @@ pub struct SessionKeys {
 /// One party's end of a computation: its connection to the two peers, its keys, and the number of the current step.
 ///
 /// Component `j` of a sharing is known to parties `j - 1` and `j`, and so is key `s_j`. Party `i` therefore holds
-/// `s_i` ([`Key::Own`], in common with the party before) and `s_{i+1}` ([`Key::Next`], in common with the party
+/// `s_i` (in common with the party before) and `s_{i+1}` (in common with the party
 /// after). Each draw of randomness has a step number of its own, which all three count alike because all three run
 /// the same protocols in the same order.
 pub struct Session {
