@@ -83,6 +83,12 @@ pub fn check(plan: &Plan) -> Result<()> {
             "a layer of {width} units is too wide: at most {MAX_WIDTH} keep sums in range"
         ));
     }
+    if let Some(width) = plan.layers.iter().skip(2).find(|&&width| width > BASE_WIDTH) {
+        return refuse(format!(
+            "a layer of {width} units is too wide for back-propagation: after the first hidden layer at most \
+             {BASE_WIDTH} keep sums in range"
+        ));
+    }
     if plan.task == Task::Classification && plan.outputs() < 2 {
         return refuse("classification needs at least two classes".into());
     }

@@ -26,6 +26,8 @@ const WINDOW_WIDTH: u32 = 31;
 const WINDOW_MANTISSA: u32 = 1;
 /// The root mean square gradient that passes the range check is `2^2`.
 const MAX_ROOT_BITS: u32 = 2;
+/// Significant bits of the factor that brings an older table up to date.
+const RATIO_BITS: u32 = 7;
 /// Significant bits of the smallest entry of the preconditioner's table.
 const SMALLEST_ENTRY_BITS: i32 = 7;
 
@@ -55,6 +57,8 @@ struct Adam {
 struct Preconditioner {
     values: Rep,
     shift: u32,
+    /// Entries are below two to this power.
+    entry_bits: u32,
     /// Sum of the first moment's weights when it was made.
     weight_sum: f64,
 }
@@ -110,7 +114,8 @@ impl State {
                 velocity.add(&values, session)?;
                 let factor = learning_rate * f64::from(1 << (WEIGHT_FRAC - GRADIENT_FRAC))
                     / (scale * velocity.weight() as f64);
-                let shift = 16 - factor.log2().floor() as i32;
+                // 2^14 at most, times a velocity below 2^(25 + 16) / (1 - 0.99), stays in range.
+                let shift = 13 - factor.log2().floor() as i32;
                 let shift = shift.clamp(1, 60) as u32;
                 let mut update = velocity.sum.clone();
                 update.scale((factor * 2.0_f64.powi(shift as i32)).round() as u64);
@@ -164,15 +169,23 @@ impl Adam {
             Some(old) if self.step > WARM_UP && !(self.step - 1).is_multiple_of(self.refresh) => old,
             _ => self.preconditioner(low, scale, learning_rate, session)?,
         };
-        let mut update = product(&self.first.sum, &fresh.values);
         let mut shift = fresh.shift;
         let ratio = fresh.weight_sum / self.first.weight_sum;
-        if (ratio - 1.0).abs() > 1e-9 {
-            // The weights have grown since: between 2^-8 and 2^8, and the product has 11 bits to spare.
-            let places = 7 - ratio.log2().floor() as i32;
+        let update = if (ratio - 1.0).abs() < 1e-9 {
+            product(&self.first.sum, &fresh.values)
+        } else {
+            // An older table does not bound the product by the second moment: a gradient may have grown since. What
+            // bounds it then is the greatest entry and the greatest gradient, so the sum must give up low bits first.
+            let sum_bits = GRADIENT_BOUND + 1 + self.first.weight_sum.log2().ceil() as u32;
+            let drop = (sum_bits + fresh.entry_bits + RATIO_BITS).saturating_sub(RANGE_BITS - 1).max(1);
+            let sum = truncate_shared(&self.first.sum, drop, session)?;
+            // The weights have grown since.
+            let places = RATIO_BITS as i32 - 1 - ratio.log2().floor() as i32;
+            let mut update = product(&sum, &fresh.values);
             update.scale((ratio * 2.0_f64.powi(places)).round() as u64);
-            shift = (shift as i32 + places) as u32;
-        }
+            shift = (shift as i32 + places - drop as i32) as u32;
+            update
+        };
         self.preconditioner = Some(fresh);
         Ok((truncate(update, shift, session)?, shift))
     }
@@ -195,9 +208,10 @@ impl Adam {
         let smallest = update(2.0_f64.powi((low + WINDOW_WIDTH) as i32));
         let shift = (SMALLEST_ENTRY_BITS - smallest.log2().floor() as i32) as u32;
         let table = window.table(|x| (update(x) * 2.0_f64.powi(shift as i32)).round() as u64);
+        let entry_bits = table.iter().copied().max().map_or(0, |greatest| greatest.ilog2() + 1);
         let index = leading_index(&self.second.sum, window, session)?;
         let values = look_up(&index, &[&table], session)?.swap_remove(0);
-        Ok(Preconditioner { values, shift, weight_sum: first_sum })
+        Ok(Preconditioner { values, shift, entry_bits, weight_sum: first_sum })
     }
 }
 
