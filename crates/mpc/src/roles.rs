@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use shamisen_net::{Party, Peers};
+use shamisen_ring::words::Words;
 
 use crate::error::Result;
 use crate::session::Session;
@@ -70,49 +71,65 @@ pub(crate) fn parts(len: usize, party: Party) -> [Part; 3] {
     })
 }
 
+/// Elements that are worked on at a time, so that they stay in the first-level cache between two passes.
+pub(crate) const CHUNK: usize = 1024;
+
+/// Cuts `0..len` into pieces of whole words of bit planes that fit into the cache.
+pub(crate) fn chunks(len: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..len).step_by(CHUNK).map(move |start| start..(start + CHUNK).min(len))
+}
+
 /// A round of an asymmetric protocol: the messages of all three parts, joined into one per peer.
 pub(crate) struct Round {
-    outgoing: Peers<Vec<u64>>,
+    outgoing: Peers<Words>,
+    written: Peers<usize>,
+    expect: Peers<usize>,
 }
 
 /// What came in during a [`Round`], read in the order of the parts.
 pub(crate) struct Incoming {
-    words: Peers<Vec<u64>>,
+    words: Peers<Words>,
     read: Peers<usize>,
 }
 
 impl Round {
-    /// An empty round.
-    pub(crate) fn new() -> Self {
-        Self { outgoing: Peers { next: Vec::new(), prev: Vec::new() } }
-    }
-
-    /// Appends to the message for the next party.
-    pub(crate) fn send_next(&mut self, words: &[u64]) {
-        self.outgoing.next.extend_from_slice(words);
-    }
-
-    /// Appends to the message for the previous party.
-    pub(crate) fn send_prev(&mut self, words: &[u64]) {
-        self.outgoing.prev.extend_from_slice(words);
-    }
-
-    /// Sends and receives. `sends(role, part)` says how many words a role sends to its next and previous party;
-    /// what this party must receive follows from it.
-    pub(crate) fn exchange(
-        self,
-        parts: &[Part; 3],
-        sends: impl Fn(Role, &Part) -> Peers<usize>,
-        session: &mut Session,
-    ) -> Result<Incoming> {
+    /// A round in which a party with a role sends, for a part, `sends(role, part)` words to its next and previous party.
+    /// What this party sends and receives follows from it.
+    pub(crate) fn new(parts: &[Part; 3], sends: impl Fn(Role, &Part) -> Peers<usize>) -> Self {
         let total = |of: &dyn Fn(&Part) -> usize| parts.iter().map(of).sum::<usize>();
-        debug_assert_eq!(self.outgoing.next.len(), total(&|part| sends(part.role, part).next));
-        debug_assert_eq!(self.outgoing.prev.len(), total(&|part| sends(part.role, part).prev));
-        let expect = Peers {
-            next: total(&|part| sends(part.role.next(), part).prev),
-            prev: total(&|part| sends(part.role.prev(), part).next),
-        };
-        let words = session.exchange(&self.outgoing, expect)?;
+        Self {
+            outgoing: Peers {
+                next: Words::scratch(total(&|part| sends(part.role, part).next)),
+                prev: Words::scratch(total(&|part| sends(part.role, part).prev)),
+            },
+            written: Peers { next: 0, prev: 0 },
+            expect: Peers {
+                next: total(&|part| sends(part.role.next(), part).prev),
+                prev: total(&|part| sends(part.role.prev(), part).next),
+            },
+        }
+    }
+
+    /// The next `len` words of the message for the next party, to be written.
+    pub(crate) fn to_next(&mut self, len: usize) -> &mut [u64] {
+        self.written.next += len;
+        &mut self.outgoing.next[self.written.next - len..self.written.next]
+    }
+
+    /// The next `len` words of the message for the previous party, to be written.
+    pub(crate) fn to_prev(&mut self, len: usize) -> &mut [u64] {
+        self.written.prev += len;
+        &mut self.outgoing.prev[self.written.prev - len..self.written.prev]
+    }
+
+    /// Sends and receives.
+    pub(crate) fn exchange(self, session: &mut Session) -> Result<Incoming> {
+        let Peers { next, prev } = &self.outgoing;
+        assert!(
+            self.written.next == next.len() && self.written.prev == prev.len(),
+            "every word of a message is written before it is sent"
+        );
+        let words = session.exchange(Peers { next, prev }, self.expect)?;
         Ok(Incoming { words, read: Peers { next: 0, prev: 0 } })
     }
 }

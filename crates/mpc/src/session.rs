@@ -1,7 +1,10 @@
 //! A session: one party's end of a computation among three, with its keys and its place in the protocol.
 
+use std::sync::Arc;
+
 use shamisen_net::{Counters, Network, Party, Peers, Transport};
 use shamisen_ring::prg::Prg;
+use shamisen_ring::words::{UNWRITTEN, Words};
 
 use crate::error::{MpcError, Result};
 
@@ -23,9 +26,9 @@ pub struct SessionKeys {
 /// the same protocols in the same order.
 pub struct Session {
     network: Network,
-    own: Prg,
-    next: Prg,
-    private: Prg,
+    own: Arc<Prg>,
+    next: Arc<Prg>,
+    private: Arc<Prg>,
     step: u64,
     #[cfg(debug_assertions)]
     drawn: std::collections::HashSet<(Key, Step)>,
@@ -80,9 +83,9 @@ impl Session {
     fn over(network: Network, keys: &SessionKeys) -> Self {
         Self {
             network,
-            own: Prg::new(&keys.own),
-            next: Prg::new(&keys.next),
-            private: Prg::new(&keys.private),
+            own: Arc::new(Prg::new(&keys.own)),
+            next: Arc::new(Prg::new(&keys.next)),
+            private: Arc::new(Prg::new(&keys.private)),
             step: 0,
             #[cfg(debug_assertions)]
             drawn: std::collections::HashSet::new(),
@@ -112,58 +115,87 @@ impl Session {
         })
     }
 
+    /// A random stream. It may be asked for once; whoever needs it again keeps it.
+    pub(crate) fn stream(&mut self, key: Key, step: Step) -> Stream {
+        #[cfg(debug_assertions)]
+        assert!(self.drawn.insert((key, step)), "randomness of {step:?} under {key:?} was drawn twice");
+        let prg = match key {
+            Key::Own => &self.own,
+            Key::Next => &self.next,
+            Key::Private => &self.private,
+        };
+        Stream { prg: Arc::clone(prg), step }
+    }
+
     /// `len` random words of a stream.
-    pub(crate) fn random(&mut self, key: Key, step: Step, len: usize) -> Vec<u64> {
-        let mut out = vec![0; len];
-        self.stream(key, step).fill(step.0, 0, &mut out);
+    pub(crate) fn random(&mut self, key: Key, step: Step, len: usize) -> Words {
+        let mut out = Words::scratch(len);
+        self.stream(key, step).fill(0, &mut out);
         out
     }
 
-    /// Adds a zero sharing, `F(s_i) - F(s_{i+1})`, to this party's summand: it becomes uniformly random.
-    pub(crate) fn mask_sum(&mut self, out: &mut [u64]) {
+    /// The two streams of a zero sharing, `F(s_i)` and `F(s_{i+1})`: their difference (or XOR), added to this party's
+    /// summand, makes it uniformly random.
+    pub(crate) fn zero_sharing(&mut self) -> (Stream, Stream) {
         let [step] = self.steps();
-        self.stream(Key::Own, step).add_into(step.0, 0, out);
-        self.stream(Key::Next, step).sub_into(step.0, 0, out);
-    }
-
-    /// Adds a zero sharing under XOR, `F(s_i) ^ F(s_{i+1})`, to this party's summand.
-    pub(crate) fn mask_xor(&mut self, out: &mut [u64]) {
-        let [step] = self.steps();
-        self.stream(Key::Own, step).xor_into(step.0, 0, out);
-        self.stream(Key::Next, step).xor_into(step.0, 0, out);
+        (self.stream(Key::Own, step), self.stream(Key::Next, step))
     }
 
     /// One round: sends the two messages and returns those of the given lengths, in words, from the two peers.
-    pub(crate) fn exchange(
-        &mut self,
-        send: &Peers<Vec<u64>>,
-        expect: Peers<usize>,
-    ) -> Result<Peers<Vec<u64>>> {
-        let mut received = Peers { next: vec![0; expect.next], prev: vec![0; expect.prev] };
-        self.network.exchange(
-            Peers { next: &send.next, prev: &send.prev },
-            Peers { next: &mut received.next, prev: &mut received.prev },
-        )?;
+    pub(crate) fn exchange(&mut self, send: Peers<&[u64]>, expect: Peers<usize>) -> Result<Peers<Words>> {
+        debug_assert!(
+            is_written(send.next) && is_written(send.prev),
+            "a message has words that were never written"
+        );
+        let mut received = Peers { next: Words::scratch(expect.next), prev: Words::scratch(expect.prev) };
+        self.network.exchange(send, Peers { next: &mut received.next, prev: &mut received.prev })?;
         Ok(received)
     }
 
     /// One round in which every party sends `words` to the party before it.
-    pub(crate) fn pass_back(&mut self, words: &[u64]) -> Result<Vec<u64>> {
-        let mut received = vec![0; words.len()];
-        self.network
-            .exchange(Peers { next: &[], prev: words }, Peers { next: &mut received, prev: &mut [] })?;
+    pub(crate) fn pass_back(&mut self, words: &[u64]) -> Result<Words> {
+        let mut received = Words::scratch(words.len());
+        self.pass_back_into(words, &mut received)?;
         Ok(received)
     }
 
-    fn stream(&mut self, key: Key, step: Step) -> &Prg {
-        #[cfg(debug_assertions)]
-        assert!(self.drawn.insert((key, step)), "randomness of {step:?} under {key:?} was drawn twice");
-        #[cfg(not(debug_assertions))]
-        let _ = step;
-        match key {
-            Key::Own => &self.own,
-            Key::Next => &self.next,
-            Key::Private => &self.private,
-        }
+    /// As [`pass_back`](Self::pass_back), into a place of the same length.
+    pub(crate) fn pass_back_into(&mut self, words: &[u64], received: &mut [u64]) -> Result<()> {
+        debug_assert!(is_written(words), "a message has words that were never written");
+        self.network.exchange(Peers { next: &[], prev: words }, Peers { next: received, prev: &mut [] })?;
+        Ok(())
+    }
+}
+
+/// Whether a message has no word of scratch memory, which may hold secrets of another vector.
+fn is_written(message: &[u64]) -> bool {
+    !message.contains(&UNWRITTEN)
+}
+
+/// A random stream that this party shares with a peer, or its own.
+pub(crate) struct Stream {
+    prg: Arc<Prg>,
+    step: Step,
+}
+
+impl Stream {
+    /// Writes the words `offset..` of the stream.
+    pub(crate) fn fill(&self, offset: usize, out: &mut [u64]) {
+        self.prg.fill(self.step.0, offset as u64, out);
+    }
+
+    /// Adds the words `offset..` of the stream.
+    pub(crate) fn add_into(&self, offset: usize, out: &mut [u64]) {
+        self.prg.add_into(self.step.0, offset as u64, out);
+    }
+
+    /// Subtracts the words `offset..` of the stream.
+    pub(crate) fn sub_into(&self, offset: usize, out: &mut [u64]) {
+        self.prg.sub_into(self.step.0, offset as u64, out);
+    }
+
+    /// XORs the words `offset..` of the stream.
+    pub(crate) fn xor_into(&self, offset: usize, out: &mut [u64]) {
+        self.prg.xor_into(self.step.0, offset as u64, out);
     }
 }

@@ -5,13 +5,14 @@ use std::fmt;
 use std::ops::Range;
 
 use shamisen_net::Party;
+use shamisen_ring::words::Words;
 use shamisen_ring::{bits, planes};
 
 /// A vector of `Z_2^64` under replicated sharing: party `i` holds components `i` (mine) and `i + 1` (next).
 #[derive(Clone, Default)]
 pub struct Rep {
-    pub(crate) mine: Vec<u64>,
-    pub(crate) next: Vec<u64>,
+    pub(crate) mine: Words,
+    pub(crate) next: Words,
 }
 
 /// A vector of `Z_2^64` as the sum of one summand per party: the local result of a product.
@@ -20,7 +21,7 @@ pub struct Rep {
 /// [`truncate`](crate::protocol::truncate::truncate) turns it into a [`Rep`].
 #[derive(Clone)]
 #[must_use = "an additive sharing becomes usable by `reshare` or `truncate`"]
-pub struct Additive(pub(crate) Vec<u64>);
+pub struct Additive(pub(crate) Words);
 
 /// A vector of `width`-bit numbers under replicated XOR sharing, as bit planes.
 ///
@@ -29,8 +30,8 @@ pub struct Additive(pub(crate) Vec<u64>);
 pub struct Bits {
     pub(crate) width: usize,
     pub(crate) len: usize,
-    pub(crate) mine: Vec<u64>,
-    pub(crate) next: Vec<u64>,
+    pub(crate) mine: Words,
+    pub(crate) next: Words,
 }
 
 impl Rep {
@@ -39,7 +40,8 @@ impl Rep {
     /// # Panics
     ///
     /// When the components differ in length.
-    pub fn from_components(mine: Vec<u64>, next: Vec<u64>) -> Self {
+    pub fn from_components(mine: impl Into<Words>, next: impl Into<Words>) -> Self {
+        let (mine, next) = (mine.into(), next.into());
         assert_eq!(mine.len(), next.len(), "the two components of a share have one length");
         Self { mine, next }
     }
@@ -51,18 +53,12 @@ impl Rep {
 
     /// A sharing of zeros.
     pub fn zeros(len: usize) -> Self {
-        Self { mine: vec![0; len], next: vec![0; len] }
+        Self { mine: Words::zeros(len), next: Words::zeros(len) }
     }
 
-    /// An empty sharing with room for `len` elements.
-    pub(crate) fn with_capacity(len: usize) -> Self {
-        Self { mine: Vec::with_capacity(len), next: Vec::with_capacity(len) }
-    }
-
-    /// Cuts to `len` elements, or appends zeros up to there.
-    pub(crate) fn resize(&mut self, len: usize) {
-        self.mine.resize(len, 0);
-        self.next.resize(len, 0);
+    /// A sharing that is yet to be written.
+    pub(crate) fn scratch(len: usize) -> Self {
+        Self { mine: Words::scratch(len), next: Words::scratch(len) }
     }
 
     /// A sharing of values that everyone knows: component 0 is the value.
@@ -131,7 +127,7 @@ impl Rep {
     /// A copy of some elements.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {
-        Self { mine: self.mine[range.clone()].to_vec(), next: self.next[range].to_vec() }
+        Self { mine: Words::copy(&self.mine[range.clone()]), next: Words::copy(&self.next[range]) }
     }
 
     /// Appends the elements of another sharing.
@@ -176,12 +172,12 @@ impl fmt::Debug for Rep {
 impl Additive {
     /// A sharing of zeros.
     pub fn zeros(len: usize) -> Self {
-        Self(vec![0; len])
+        Self(Words::zeros(len))
     }
 
     /// This party's summands, unmasked: sent to a peer they would leak.
     pub fn danger_into_words(self) -> Vec<u64> {
-        self.0
+        self.0.into_vec()
     }
 
     /// Number of elements.
@@ -201,14 +197,12 @@ impl Additive {
 
     /// Adds a number of times a replicated sharing to the elements from `first` on.
     pub fn add_scaled(&mut self, first: usize, other: &Rep, factor: u64) {
-        for (sum, &x) in self.0[first..].iter_mut().zip(&other.mine) {
-            *sum = sum.wrapping_add(x.wrapping_mul(factor));
-        }
+        bits::add_scaled(&mut self.0[first..first + other.len()], &other.mine, factor);
     }
 
     /// The column sums of a row-major sharing.
     pub fn sum_columns(other: &Rep, cols: usize) -> Self {
-        let mut sums = vec![0; cols];
+        let mut sums = Words::zeros(cols);
         for row in other.mine.chunks_exact(cols) {
             bits::add_assign(&mut sums, row);
         }
@@ -217,15 +211,13 @@ impl Additive {
 
     /// The sum of all elements, as one element.
     pub fn sum(&self) -> Self {
-        Self(vec![self.0.iter().fold(0, |sum: u64, &x| sum.wrapping_add(x))])
+        self.sum_groups(self.len())
     }
 
     /// Adds a row to every row of a row-major sharing.
     pub fn add_row(&mut self, row: &Rep, factor: u64) {
         for target in self.0.chunks_exact_mut(row.len()) {
-            for (sum, &x) in target.iter_mut().zip(&row.mine) {
-                *sum = sum.wrapping_add(x.wrapping_mul(factor));
-            }
+            bits::add_scaled(target, &row.mine, factor);
         }
     }
 
@@ -241,7 +233,7 @@ impl Additive {
 
     /// Appends the elements of another sharing.
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.0.extend_from_slice(&other.0);
     }
 
     /// Sums runs of `group` consecutive elements.
@@ -267,7 +259,8 @@ impl Bits {
     /// # Panics
     ///
     /// When a component has not `width` planes of `len` bits.
-    pub fn from_components(width: usize, len: usize, mine: Vec<u64>, next: Vec<u64>) -> Self {
+    pub fn from_components(width: usize, len: usize, mine: impl Into<Words>, next: impl Into<Words>) -> Self {
+        let (mine, next) = (mine.into(), next.into());
         let words = width * planes::plane_words(len);
         assert!(mine.len() == words && next.len() == words, "a component has {width} planes of {len} bits");
         Self { width, len, mine, next }
@@ -281,7 +274,13 @@ impl Bits {
     /// A sharing of zeros.
     pub fn zeros(width: usize, len: usize) -> Self {
         let words = width * planes::plane_words(len);
-        Self { width, len, mine: vec![0; words], next: vec![0; words] }
+        Self { width, len, mine: Words::zeros(words), next: Words::zeros(words) }
+    }
+
+    /// A sharing that is yet to be written.
+    pub(crate) fn scratch(width: usize, len: usize) -> Self {
+        let words = width * planes::plane_words(len);
+        Self { width, len, mine: Words::scratch(words), next: Words::scratch(words) }
     }
 
     /// Number of elements.
@@ -310,8 +309,8 @@ impl Bits {
         Self {
             width: range.len(),
             len: self.len,
-            mine: self.mine[words.clone()].to_vec(),
-            next: self.next[words].to_vec(),
+            mine: Words::copy(&self.mine[words.clone()]),
+            next: Words::copy(&self.next[words]),
         }
     }
 
@@ -359,13 +358,6 @@ impl Bits {
         bits::xor_assign(&mut self.next[words], &other.next);
     }
 
-    /// Replaces one plane.
-    pub(crate) fn set_plane(&mut self, index: usize, plane: &Self) {
-        let words = index * self.plane_words()..(index + 1) * self.plane_words();
-        self.mine[words.clone()].copy_from_slice(&plane.mine);
-        self.next[words].copy_from_slice(&plane.next);
-    }
-
     /// Makes the bits past the end public ones: component 0 takes them.
     pub(crate) fn set_past_end(&mut self, party: Party) {
         let rest = self.len % 64;
@@ -411,8 +403,8 @@ impl Bits {
         Self {
             width: self.width * times,
             len: self.len,
-            mine: self.mine.repeat(times),
-            next: self.next.repeat(times),
+            mine: self.mine.repeat(times).into(),
+            next: self.next.repeat(times).into(),
         }
     }
 }

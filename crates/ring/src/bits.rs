@@ -41,6 +41,15 @@ pub fn sub_assign(out: &mut [u64], x: &[u64]) {
     sub_assign_at(level(), out, x);
 }
 
+/// `out = x - out`.
+///
+/// # Panics
+///
+/// If the slices differ in length.
+pub fn sub_from(out: &mut [u64], x: &[u64]) {
+    sub_from_at(level(), out, x);
+}
+
 /// `out ^= x`.
 ///
 /// # Panics
@@ -48,6 +57,43 @@ pub fn sub_assign(out: &mut [u64], x: &[u64]) {
 /// If the slices differ in length.
 pub fn xor_assign(out: &mut [u64], x: &[u64]) {
     xor_assign_at(level(), out, x);
+}
+
+/// The AND of two vectors, added to a third: `out ^= x & y`.
+///
+/// # Panics
+///
+/// If the slices differ in length.
+pub fn and_assign(out: &mut [u64], x: &[u64], y: &[u64]) {
+    and_assign_at(level(), out, x, y);
+}
+
+/// `out = x`, or `-x` where `bit` is 1; `bit` is 0 or 1 everywhere.
+///
+/// # Panics
+///
+/// If the slices differ in length.
+pub fn negate_where(out: &mut [u64], x: &[u64], bit: &[u64]) {
+    negate_where_at(level(), out, x, bit);
+}
+
+/// `out += factor * x`.
+///
+/// # Panics
+///
+/// If the slices differ in length.
+pub fn add_scaled(out: &mut [u64], x: &[u64], factor: u64) {
+    add_scaled_at(level(), out, x, factor);
+}
+
+/// `out = -out`.
+pub fn negate(out: &mut [u64]) {
+    scale_assign(out, u64::MAX);
+}
+
+/// `out += value`.
+pub fn add_constant(out: &mut [u64], value: u64) {
+    add_constant_at(level(), out, value);
 }
 
 /// `out *= factor`.
@@ -120,11 +166,61 @@ at_levels! {
 }
 
 at_levels! {
+    /// [`sub_from`] at a given level.
+    fn sub_from_at(out: &mut [u64], x: &[u64]) {
+        check_lengths(out.len(), &[x]);
+        for (o, x) in out.iter_mut().zip(x) {
+            *o = x.wrapping_sub(*o);
+        }
+    }
+}
+
+at_levels! {
     /// [`xor_assign`] at a given level.
     fn xor_assign_at(out: &mut [u64], x: &[u64]) {
         check_lengths(out.len(), &[x]);
         for (o, x) in out.iter_mut().zip(x) {
             *o ^= *x;
+        }
+    }
+}
+
+at_levels! {
+    /// [`and_assign`] at a given level.
+    fn and_assign_at(out: &mut [u64], x: &[u64], y: &[u64]) {
+        check_lengths(out.len(), &[x, y]);
+        for (o, (x, y)) in out.iter_mut().zip(x.iter().zip(y)) {
+            *o ^= x & y;
+        }
+    }
+}
+
+at_levels! {
+    /// [`negate_where`] at a given level.
+    fn negate_where_at(out: &mut [u64], x: &[u64], bit: &[u64]) {
+        check_lengths(out.len(), &[x, bit]);
+        for (o, (x, bit)) in out.iter_mut().zip(x.iter().zip(bit)) {
+            let negative = bit.wrapping_neg();
+            *o = (x ^ negative).wrapping_sub(negative);
+        }
+    }
+}
+
+at_levels! {
+    /// [`add_scaled`] at a given level.
+    fn add_scaled_at(out: &mut [u64], x: &[u64], factor: u64) {
+        check_lengths(out.len(), &[x]);
+        for (o, x) in out.iter_mut().zip(x) {
+            *o = o.wrapping_add(x.wrapping_mul(factor));
+        }
+    }
+}
+
+at_levels! {
+    /// [`add_constant`] at a given level.
+    fn add_constant_at(out: &mut [u64], value: u64) {
+        for o in out {
+            *o = o.wrapping_add(value);
         }
     }
 }
@@ -207,7 +303,18 @@ mod tests {
             });
             check(&rows, |l, o, [a, ..]| add_assign_at(l, o, a), |[o, x, ..]| o.wrapping_add(x));
             check(&rows, |l, o, [a, ..]| sub_assign_at(l, o, a), |[o, x, ..]| o.wrapping_sub(x));
+            check(&rows, |l, o, [a, ..]| sub_from_at(l, o, a), |[o, x, ..]| x.wrapping_sub(o));
             check(&rows, |l, o, [a, ..]| xor_assign_at(l, o, a), |[o, x, ..]| o ^ x);
+            check(&rows, |l, o, [a, b, ..]| and_assign_at(l, o, a, b), |[o, x, y, ..]| o ^ x & y);
+            let signed = |l: Level, o: &mut [u64], x: &[u64], y: &[u64]| {
+                let bit: Vec<u64> = y.iter().map(|y| y & 1).collect();
+                negate_where_at(l, o, x, &bit);
+            };
+            check(&rows, |l, o, [a, b, ..]| signed(l, o, a, b),
+                |[_, x, y, ..]| if y & 1 == 1 { x.wrapping_neg() } else { x });
+            check(&rows, |l, o, [a, ..]| add_scaled_at(l, o, a, factor),
+                |[o, x, ..]| o.wrapping_add(x.wrapping_mul(factor)));
+            check(&rows, |l, o, _| add_constant_at(l, o, factor), |[o, ..]| o.wrapping_add(factor));
             check(&rows, |l, o, _| scale_assign_at(l, o, factor), |[o, ..]| o.wrapping_mul(factor));
             check(&rows, |l, o, _| shl_assign_at(l, o, bits), |[o, ..]| o << bits);
             check(&rows, |l, o, _| shr_logical_at(l, o, bits), |[o, ..]| o >> bits);

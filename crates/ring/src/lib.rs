@@ -8,10 +8,12 @@
 //! | [`planes`] | from words to bit planes and back |
 //! | [`pack`] | values of a few bits, packed for a message |
 //! | [`lookup`] | the servers' side of an oblivious table look-up |
+//! | [`truncation`] | the steps of a truncation |
+//! | [`words`] | vectors whose memory is used again |
 //! | [`fixed`] | fixed-point numbers |
 //! | [`level`] | the choice of instruction set at run time |
 //!
-//! Everything works on slices that the caller owns. Unless a function says otherwise, its time and its memory accesses depend on
+//! Everything but [`words`] works on slices that the caller owns. Unless a function says otherwise, its time and its memory accesses depend on
 //! lengths, widths and shapes only, never on values.
 
 pub mod bits;
@@ -22,6 +24,8 @@ pub mod matmul;
 pub mod pack;
 pub mod planes;
 pub mod prg;
+pub mod truncation;
+pub mod words;
 
 #[cfg(target_arch = "x86_64")]
 mod simd;

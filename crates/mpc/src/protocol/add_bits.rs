@@ -4,10 +4,11 @@
 //! those of `b` are shared as they are, and a carry tree adds them.
 
 use shamisen_net::{Party, Peers};
+use shamisen_ring::words::Words;
 use shamisen_ring::{bits, planes};
 
 use crate::error::Result;
-use crate::protocol::and::and;
+use crate::protocol::circuit::Circuit;
 use crate::roles::{Part, Role, Round, parts};
 use crate::session::{Key, Session};
 use crate::share::{Bits, Rep};
@@ -25,10 +26,15 @@ use crate::share::{Bits, Rep};
 pub fn to_bits(shared: &Rep, low: u32, width: u32, session: &mut Session) -> Result<Bits> {
     let round_up = if low > 0 { 1 << low } else { 0 };
     let addends = Addends::share(shared, low, width, round_up, session)?;
-    let generate = addends.generate(width as usize - 1, session)?;
-    let carries = all_carries(generate, &addends.propagate, session)?;
-    let mut sum = addends.propagate;
-    sum.xor_planes(1, &carries);
+    let width = width as usize;
+    let generate = addends.generate(width - 1, session)?;
+    let mut inputs = addends.propagate;
+    inputs.push(&generate);
+    let (propagate, generate): (Vec<_>, Vec<_>) = (0..width - 1).map(|at| (at, width + at)).unzip();
+    let mut circuit = Circuit::new(inputs, width * (width.ilog2() as usize + 3));
+    let carries = circuit.carries(&generate, &propagate, session)?;
+    let mut sum = circuit.outputs(&(0..width).collect::<Vec<_>>());
+    sum.xor_planes(1, &circuit.outputs(&carries));
     Ok(sum)
 }
 
@@ -55,7 +61,10 @@ impl Addends {
         let parts = parts(shared.len(), session.party());
         let mut propagate = second_summand(shared, low, width, |b| b, session.party());
         let stride = propagate.plane_words();
-        let mut round = Round::new();
+        let mut round = Round::new(&parts, |role, part| Peers {
+            next: 0,
+            prev: if role == Role::First { width as usize * part.words().len() } else { 0 },
+        });
         for part in &parts {
             let [half] = session.steps();
             let words = part.words();
@@ -63,17 +72,16 @@ impl Addends {
             let range = part.elements.clone();
             match part.role {
                 Role::First => {
-                    let mut a = shared.mine[range.clone()].to_vec();
+                    let mut a = Words::copy(&shared.mine[range.clone()]);
                     bits::add_assign(&mut a, &shared.next[range]);
-                    for word in &mut a {
-                        *word = word.wrapping_add(offset);
+                    if offset != 0 {
+                        bits::add_constant(&mut a, offset);
                     }
-                    let mut rest = vec![0; size];
-                    planes::to_planes(&a, low, width, &mut rest);
+                    let rest = round.to_prev(size);
+                    planes::to_planes(&a, low, width, rest);
                     let random = session.random(Key::Next, half, size);
-                    bits::xor_assign(&mut rest, &random);
-                    round.send_prev(&rest);
-                    place(&mut propagate.mine, &rest, stride, &words);
+                    bits::xor_assign(rest, &random);
+                    place(&mut propagate.mine, rest, stride, &words);
                     place(&mut propagate.next, &random, stride, &words);
                 }
                 Role::Second => {
@@ -83,11 +91,7 @@ impl Addends {
                 Role::Third => {}
             }
         }
-        let sends = |role, part: &Part| Peers {
-            next: 0,
-            prev: if role == Role::First { width as usize * part.words().len() } else { 0 },
-        };
-        let mut incoming = round.exchange(&parts, sends, session)?;
+        let mut incoming = round.exchange(session)?;
         for part in parts.iter().filter(|part| part.role == Role::Third) {
             let words = part.words();
             place(&mut propagate.next, incoming.take_next(width as usize * words.len()), stride, &words);
@@ -101,54 +105,83 @@ impl Addends {
     /// result, masked by `s_1` and `s_0`. 1 round, 2 bits a position.
     pub(crate) fn generate(&self, width: usize, session: &mut Session) -> Result<Bits> {
         let stride = self.propagate.plane_words();
-        let mut out = Bits::zeros(width, self.propagate.len());
-        let mut round = Round::new();
+        let mut answers = Answers::new(width, self.propagate.len(), &self.parts);
         for part in &self.parts {
-            let [first, second] = session.steps();
             let words = part.words();
-            let size = width * words.len();
-            let local = || {
-                let mut product = cut(&self.propagate.mine, stride, width, &words);
-                for (x, y) in product.iter_mut().zip(cut(&self.propagate.next, stride, width, &words)) {
-                    *x &= y;
+            answers.give(part, session, |out| {
+                for (plane, out) in out.chunks_exact_mut(words.len().max(1)).enumerate() {
+                    let place = plane * stride + words.start..plane * stride + words.end;
+                    bits::and_assign(out, &self.propagate.mine[place.clone()], &self.propagate.next[place]);
                 }
-                product
-            };
-            match part.role {
-                Role::First => {
-                    place(&mut out.mine, &session.random(Key::Own, first, size), stride, &words);
-                    place(&mut out.next, &session.random(Key::Next, second, size), stride, &words);
-                }
-                Role::Second => {
-                    let random = session.random(Key::Own, second, size);
-                    let mut rest = local();
-                    bits::xor_assign(&mut rest, &random);
-                    round.send_next(&rest);
-                    place(&mut out.mine, &random, stride, &words);
-                    place(&mut out.next, &rest, stride, &words);
-                }
-                Role::Third => {
-                    let random = session.random(Key::Next, first, size);
-                    let mut rest = local();
-                    bits::xor_assign(&mut rest, &random);
-                    round.send_prev(&rest);
-                    place(&mut out.mine, &rest, stride, &words);
-                    place(&mut out.next, &random, stride, &words);
-                }
-            }
+            });
         }
-        let sends = |role, part: &Part| {
+        answers.exchange(session)
+    }
+}
+
+/// Bits that Second and Third compute each for itself, and whose XOR is the result: they become a replicated sharing.
+///
+/// Each sends the other what it has, masked by `s_1` and `s_0`, which the other lacks: these are components 1 and 0.
+/// 1 round, 2 bits a bit.
+pub(crate) struct Answers<'a> {
+    parts: &'a [Part; 3],
+    round: Round,
+    out: Bits,
+}
+
+impl<'a> Answers<'a> {
+    /// For `width` planes of `len` bits.
+    pub(crate) fn new(width: usize, len: usize, parts: &'a [Part; 3]) -> Self {
+        let round = Round::new(parts, |role, part| {
             let size = width * part.words().len();
             match role {
                 Role::First => Peers { next: 0, prev: 0 },
                 Role::Second => Peers { next: size, prev: 0 },
                 Role::Third => Peers { next: 0, prev: size },
             }
-        };
-        let mut incoming = round.exchange(&self.parts, sends, session)?;
-        for part in &self.parts {
+        });
+        Self { parts, round, out: Bits::scratch(width, len) }
+    }
+
+    /// The bits of a part, the parts in their order: `answer` is called at Second and Third and XORs its bits into the
+    /// planes, which hold a mask.
+    pub(crate) fn give(&mut self, part: &Part, session: &mut Session, answer: impl FnOnce(&mut [u64])) {
+        let [first, second] = session.steps();
+        let words = part.words();
+        let stride = self.out.plane_words();
+        let size = self.out.width * words.len();
+        match part.role {
+            Role::First => {
+                place(&mut self.out.mine, &session.random(Key::Own, first, size), stride, &words);
+                place(&mut self.out.next, &session.random(Key::Next, second, size), stride, &words);
+            }
+            Role::Second => {
+                let random = session.random(Key::Own, second, size);
+                let rest = self.round.to_next(size);
+                rest.copy_from_slice(&random);
+                answer(rest);
+                place(&mut self.out.mine, &random, stride, &words);
+                place(&mut self.out.next, rest, stride, &words);
+            }
+            Role::Third => {
+                let random = session.random(Key::Next, first, size);
+                let rest = self.round.to_prev(size);
+                rest.copy_from_slice(&random);
+                answer(rest);
+                place(&mut self.out.mine, rest, stride, &words);
+                place(&mut self.out.next, &random, stride, &words);
+            }
+        }
+    }
+
+    /// Sends and receives, once all three parts are given.
+    pub(crate) fn exchange(self, session: &mut Session) -> Result<Bits> {
+        let Self { parts, round, mut out } = self;
+        let stride = out.plane_words();
+        let mut incoming = round.exchange(session)?;
+        for part in parts {
             let words = part.words();
-            let size = width * words.len();
+            let size = out.width * words.len();
             match part.role {
                 Role::First => {}
                 Role::Second => xor_into(&mut out.next, incoming.take_next(size), stride, &words),
@@ -175,71 +208,15 @@ pub(crate) fn second_summand(
             Role::Second => (&shared.next, &mut out.next),
             Role::Third => (&shared.mine, &mut out.mine),
         };
-        let b: Vec<u64> = from[part.elements.clone()].iter().map(|&b| map(b >> low)).collect();
-        let mut bits = vec![0; width as usize * part.words().len()];
+        let mut b = Words::copy(&from[part.elements.clone()]);
+        for b in b.iter_mut() {
+            *b = map(*b >> low);
+        }
+        let mut bits = Words::scratch(width as usize * part.words().len());
         planes::to_planes(&b, 0, width, &mut bits);
         place(to, &bits, stride, &part.words());
     }
     out
-}
-
-/// The carry out of the top position.
-///
-/// Neighbouring groups of positions are joined until one is left: `g = g_hi ^ p_hi g_lo`, `p = p_hi p_lo`.
-/// ceil(log2(width)) rounds, at most 2 ANDs a position.
-pub(crate) fn carry_out(generate: Bits, propagate: Bits, session: &mut Session) -> Result<Bits> {
-    let (mut g, mut p) = (generate, propagate);
-    while g.width() > 1 {
-        let pairs = g.width() / 2;
-        let odd = g.width() % 2;
-        // The lowest group never needs its own p.
-        let highs = (0..pairs).map(|pair| odd + 2 * pair + 1);
-        let lows = (0..pairs).map(|pair| odd + 2 * pair);
-        let skip = usize::from(odd == 0);
-        let mut left = p.select(highs.clone());
-        left.push(&p.select(highs.clone().skip(skip)));
-        let mut right = g.select(lows.clone());
-        right.push(&p.select(lows.skip(skip)));
-        let joined = and(&left, &right, session)?;
-        let mut next_g = g.planes(0..odd);
-        let mut upper = g.select(highs);
-        upper.xor_assign(&joined.planes(0..pairs));
-        next_g.push(&upper);
-        // Without an odd group below, the lowest pair's p is left out: a zero plane keeps the places.
-        let mut next_p = if odd == 1 { p.planes(0..1) } else { Bits::zeros(1, p.len()) };
-        next_p.push(&joined.planes(pairs..joined.width()));
-        (g, p) = (next_g, next_p);
-    }
-    Ok(g)
-}
-
-/// The carries out of every position (Sklansky's prefix tree).
-///
-/// ceil(log2(width)) rounds, `width / 2` joins of two ANDs in each.
-fn all_carries(generate: Bits, propagate: &Bits, session: &mut Session) -> Result<Bits> {
-    let width = generate.width();
-    let (mut g, mut p) = (generate, propagate.planes(0..width));
-    let mut span = 1;
-    while span < width {
-        // Position i joins the group that ends just below its own block of `span`, if its block is an upper one.
-        let uppers: Vec<usize> = (0..width).filter(|i| i & span != 0).collect();
-        let lower = |i: usize| (i & !(span - 1)) - 1;
-        // Positions below 2 span then reach down to 0 and need no p any more.
-        let rest: Vec<usize> = uppers.iter().copied().filter(|&i| i >= 2 * span).collect();
-        let mut left = p.select(uppers.iter().copied());
-        left.push(&p.select(rest.iter().copied()));
-        let mut right = g.select(uppers.iter().map(|&i| lower(i)));
-        right.push(&p.select(rest.iter().map(|&i| lower(i))));
-        let joined = and(&left, &right, session)?;
-        for (at, &i) in uppers.iter().enumerate() {
-            g.xor_planes(i, &joined.plane(at));
-        }
-        for (at, &i) in rest.iter().enumerate() {
-            p.set_plane(i, &joined.plane(uppers.len() + at));
-        }
-        span *= 2;
-    }
-    Ok(g)
 }
 
 /// Writes the planes of a part into planes of the whole.
@@ -260,11 +237,4 @@ fn xor_into(whole: &mut [u64], part: &[u64], stride: usize, words: &std::ops::Ra
     for (whole, part) in whole.chunks_exact_mut(stride).zip(part.chunks_exact(words.len())) {
         bits::xor_assign(&mut whole[words.clone()], part);
     }
-}
-
-/// The planes of a part of the whole.
-fn cut(whole: &[u64], stride: usize, width: usize, words: &std::ops::Range<usize>) -> Vec<u64> {
-    (0..width)
-        .flat_map(|plane| whole[plane * stride + words.start..plane * stride + words.end].iter().copied())
-        .collect()
 }

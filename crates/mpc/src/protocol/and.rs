@@ -1,8 +1,7 @@
 //! AND of bit planes, and trees of it.
 
-use shamisen_ring::bits;
-
 use crate::error::Result;
+use crate::protocol::circuit::Circuit;
 use crate::session::Session;
 use crate::share::Bits;
 
@@ -19,11 +18,8 @@ use crate::share::Bits;
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn and(x: &Bits, y: &Bits, session: &mut Session) -> Result<Bits> {
     assert_eq!((x.width, x.len), (y.width, y.len), "operands of AND have one shape");
-    let mut mine = vec![0; x.mine.len()];
-    bits::and_shares(&mut mine, &x.mine, &x.next, &y.mine, &y.next);
-    session.mask_xor(&mut mine);
-    let next = session.pass_back(&mine)?;
-    Ok(Bits { width: x.width, len: x.len, mine, next })
+    let terms: Vec<_> = (0..x.width).map(|plane| vec![(plane, plane)]).collect();
+    inner_products(x, y, &terms, session)
 }
 
 /// For each output, the XOR over its terms of `x AND y`: an inner product of bits.
@@ -40,17 +36,13 @@ pub fn inner_products(
     terms: &[Vec<(usize, usize)>],
     session: &mut Session,
 ) -> Result<Bits> {
-    let words = x.plane_words();
-    let plane = |index: usize| index * words..(index + 1) * words;
-    let mut mine = vec![0; terms.len() * words];
-    for (out, pairs) in mine.chunks_exact_mut(words.max(1)).zip(terms) {
-        for &(a, b) in pairs {
-            bits::and_shares(out, &x.mine[plane(a)], &x.next[plane(a)], &y.mine[plane(b)], &y.next[plane(b)]);
-        }
-    }
-    session.mask_xor(&mut mine);
-    let next = session.pass_back(&mine)?;
-    Ok(Bits { width: terms.len(), len: x.len, mine, next })
+    let mut inputs = x.clone();
+    inputs.push(y);
+    let mut circuit = Circuit::new(inputs, terms.len());
+    let outputs: Vec<Vec<_>> =
+        terms.iter().map(|pairs| pairs.iter().map(|&(a, b)| (a, x.width + b)).collect()).collect();
+    let results: Vec<_> = circuit.inner_products(&outputs, session)?.collect();
+    Ok(circuit.outputs(&results))
 }
 
 /// The AND of groups of planes: the input has `groups` groups of `width / groups` planes each, the result one plane
@@ -67,28 +59,11 @@ pub fn inner_products(
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn and_planes(x: Bits, groups: usize, session: &mut Session) -> Result<Bits> {
     assert_eq!(x.width % groups, 0, "groups of one size");
-    let mut tree = x;
-    while tree.width > groups {
-        let size = tree.width / groups;
-        let half = size / 2;
-        let pick = |first: usize, count: usize| {
-            (0..groups).flat_map(move |group| (0..count).map(move |at| group * size + first + at))
-        };
-        let mut folded = and(&tree.select(pick(0, half)), &tree.select(pick(half, half)), session)?;
-        if size % 2 == 1 {
-            // The odd plane of each group goes up as it is.
-            let odd = tree.select(pick(size - 1, 1));
-            let both = {
-                folded.push(&odd);
-                folded
-            };
-            let order = (0..groups)
-                .flat_map(|group| (0..half).map(move |at| group * half + at).chain([groups * half + group]));
-            folded = both.select(order);
-        }
-        tree = folded;
-    }
-    Ok(tree)
+    let size = x.width / groups;
+    let members = (0..groups).map(|group| (group * size..(group + 1) * size).collect()).collect();
+    let mut circuit = Circuit::new(x, groups * size);
+    let results = circuit.all_of(members, session)?;
+    Ok(circuit.outputs(&results))
 }
 
 /// The AND of all bits of one plane; the result has one element.

@@ -1,5 +1,7 @@
 //! The greatest of several classes, row by row.
 
+use shamisen_ring::words::Words;
+
 use crate::error::Result;
 use crate::protocol::and::{and, and_planes};
 use crate::protocol::compare::is_negative;
@@ -74,8 +76,8 @@ pub fn arg_max(
         within.push(&Bits {
             width: 1,
             len: rows,
-            mine: first.one_hot.mine[start..start + words].to_vec(),
-            next: first.one_hot.next[start..start + words].to_vec(),
+            mine: Words::copy(&first.one_hot.mine[start..start + words]),
+            next: Words::copy(&first.one_hot.next[start..start + words]),
         });
         group_of.push(&last.one_hot.plane(group));
     }

@@ -1,7 +1,8 @@
 //! Sign and comparison, and the rectifier built on it.
 
 use crate::error::Result;
-use crate::protocol::add_bits::{Addends, carry_out};
+use crate::protocol::add_bits::Addends;
+use crate::protocol::circuit::Circuit;
 use crate::protocol::convert::to_ring;
 use crate::protocol::multiply::multiply;
 use crate::session::Session;
@@ -18,13 +19,17 @@ use crate::share::{Bits, Rep};
 pub fn is_negative(shared: &Rep, width: u32, session: &mut Session) -> Result<Bits> {
     let addends = Addends::share(shared, 0, width, 0, session)?;
     let top = width as usize - 1;
-    let mut sign = addends.propagate.plane(top);
-    if top > 0 {
-        let generate = addends.generate(top, session)?;
-        let carry = carry_out(generate, addends.propagate.planes(0..top), session)?;
-        sign.xor_assign(&carry);
+    if top == 0 {
+        return Ok(addends.propagate);
     }
-    Ok(sign)
+    let generate = addends.generate(top, session)?;
+    let mut inputs = addends.propagate;
+    inputs.push(&generate);
+    let (propagate, generate): (Vec<_>, Vec<_>) = (0..top).map(|at| (at, top + 1 + at)).unzip();
+    let mut circuit = Circuit::new(inputs, 4 * top);
+    let carry = circuit.carry_out(&generate, &propagate, session)?;
+    let sign = circuit.xor(&[top, carry]);
+    Ok(circuit.outputs(&[sign]))
 }
 
 /// The rectifier `max(x, 0)` and its derivative, 0 or 1, given `|x| < 2^(width - 1)`; the derivative at 0 is 1.

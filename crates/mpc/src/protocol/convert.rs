@@ -1,6 +1,9 @@
 //! Between bits and the ring.
 
+use std::ops::Range;
+
 use shamisen_net::Peers;
+use shamisen_ring::words::Words;
 use shamisen_ring::{bits, planes};
 
 use crate::error::Result;
@@ -21,82 +24,80 @@ use crate::share::{Bits, Rep};
 ///
 /// When a peer fails.
 pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
-    let len = shared.len();
-    let mut out = Rep::zeros(len * shared.width());
+    let (len, width, stride) = (shared.len(), shared.width(), shared.plane_words());
+    let mut out = Rep::scratch(len * width);
     let parts = parts(len, session.party());
-    let width = shared.width();
-    let expand = |component: &[u64], part: &Part| -> Vec<u64> {
-        let mut values = vec![0; width * part.len()];
-        for (plane, values) in values.chunks_exact_mut(part.len().max(1)).enumerate() {
-            let first = plane * shared.plane_words();
-            let words = first + part.words().start..first + part.words().end;
-            planes::from_planes(&component[words], 1, part.len(), values);
+    // The bits of a part as numbers, plane by plane.
+    let expand = |plane: &dyn Fn(Range<usize>, &mut [u64]), part: &Part, values: &mut [u64]| {
+        let words = part.words();
+        let mut bits = Words::scratch(words.len());
+        for (at, values) in values.chunks_exact_mut(part.len().max(1)).enumerate() {
+            let first = at * stride;
+            plane(first + words.start..first + words.end, &mut bits);
+            planes::from_planes(&bits, 1, part.len(), values);
         }
-        values
     };
 
-    let mut round = Round::new();
+    let mut round = Round::new(&parts, |role, part| Peers {
+        next: 0,
+        prev: if role == Role::First { width * part.len() } else { 0 },
+    });
     let mut halves = Vec::with_capacity(3);
     for part in &parts {
         let [half] = session.steps();
         let size = width * part.len();
         halves.push(match part.role {
             Role::First => {
-                let mut both = shared.mine.clone();
-                bits::xor_assign(&mut both, &shared.next);
-                let mut c = expand(&both, part);
-                bits::sub_assign(&mut c, &session.random(Key::Next, half, size));
-                round.send_prev(&c);
-                Vec::new()
+                let c = |place: Range<usize>, bits: &mut [u64]| {
+                    bits.copy_from_slice(&shared.mine[place.clone()]);
+                    bits::xor_assign(bits, &shared.next[place]);
+                };
+                let message = round.to_prev(size);
+                expand(&c, part, message);
+                session.stream(Key::Next, half).sub_into(0, message);
+                Words::default()
             }
             Role::Second => session.random(Key::Own, half, size),
-            Role::Third => Vec::new(),
+            Role::Third => Words::default(),
         });
     }
-    let sends =
-        |role, part: &Part| Peers { next: 0, prev: if role == Role::First { width * part.len() } else { 0 } };
-    let mut incoming = round.exchange(&parts, sends, session)?;
+    let mut incoming = round.exchange(session)?;
 
-    let mut round = Round::new();
+    let mut round = Round::new(&parts, |role, part| match role {
+        Role::First => Peers { next: 0, prev: 0 },
+        Role::Second => Peers { next: width * part.len(), prev: 0 },
+        Role::Third => Peers { next: 0, prev: width * part.len() },
+    });
     let mut kept = Vec::with_capacity(3);
     for (part, half) in parts.iter().zip(halves) {
         let [first, second] = session.steps();
         let size = width * part.len();
-        // (1 - 2d) times the half of c.
-        let signed = |mut half: Vec<u64>, d: &[u64]| {
-            for (half, &d) in half.iter_mut().zip(d) {
-                let negative = d.wrapping_neg();
-                *half = (*half ^ negative).wrapping_sub(negative);
-            }
-            half
-        };
         kept.push(match part.role {
             Role::First => (session.random(Key::Own, first, size), session.random(Key::Next, second, size)),
             Role::Second => {
-                let d = expand(&shared.next, part);
-                let mut rest = signed(half, &d);
-                bits::add_assign(&mut rest, &d);
-                let component = session.random(Key::Own, second, size);
-                bits::sub_assign(&mut rest, &component);
-                round.send_next(&rest);
-                (component, rest)
+                let mut d = Words::scratch(size);
+                expand(&|place, bits| bits.copy_from_slice(&shared.next[place]), part, &mut d);
+                let mut component = Words::scratch(size);
+                session.stream(Key::Own, second).fill(0, &mut component);
+                // (1 - 2d) times the half of c, plus d.
+                let rest = round.to_next(size);
+                bits::negate_where(rest, &half, &d);
+                bits::add_assign(rest, &d);
+                bits::sub_assign(rest, &component);
+                (component, Words::copy(rest))
             }
             Role::Third => {
-                let d = expand(&shared.mine, part);
-                let mut rest = signed(incoming.take_next(size).to_vec(), &d);
+                let mut d = Words::scratch(size);
+                expand(&|place, bits| bits.copy_from_slice(&shared.mine[place]), part, &mut d);
                 let component = session.random(Key::Next, first, size);
-                bits::sub_assign(&mut rest, &component);
-                round.send_prev(&rest);
-                (rest, component)
+                let rest = round.to_prev(size);
+                bits::negate_where(rest, incoming.take_next(size), &d);
+                bits::sub_assign(rest, &component);
+                (Words::copy(rest), component)
             }
         });
     }
-    let sends = |role, part: &Part| match role {
-        Role::First => Peers { next: 0, prev: 0 },
-        Role::Second => Peers { next: width * part.len(), prev: 0 },
-        Role::Third => Peers { next: 0, prev: width * part.len() },
-    };
-    let mut incoming = round.exchange(&parts, sends, session)?;
+    let mut incoming = round.exchange(session)?;
     for (part, (mut mine, mut next)) in parts.iter().zip(kept) {
         let size = width * part.len();
         match part.role {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::protocol::add_bits::to_bits;
-use crate::protocol::and::{and, inner_products};
+use crate::protocol::circuit::{Circuit, Wire};
 use crate::session::Session;
 use crate::share::{Bits, Rep};
 
@@ -77,54 +77,43 @@ pub fn leading_index(shared: &Rep, window: Window, session: &mut Session) -> Res
     let below = window.below() as usize;
     let width = window.width as usize;
     let value = to_bits(shared, window.low - window.below(), window.width + window.below(), session)?;
-    let thermometer = prefix_or(value.planes(below..below + width), session)?;
-    // step_i = h_i ^ h_{i+1}
-    let mut steps = thermometer.clone();
-    steps.xor_planes(0, &thermometer.planes(1..width));
+    let mut circuit = Circuit::new(value, width * (width.ilog2() as usize + 4));
+    let party = session.party();
+    // From the top: whether there is no one down to here.
+    let zeros: Vec<Wire> = (0..width).rev().map(|place| circuit.not(below + place, party)).collect();
+    let mut none = circuit.prefix_and(&zeros, session)?;
+    none.reverse();
+    // The leading one stands where there is none above and one down to here.
+    let steps: Vec<Wire> = (0..width)
+        .map(|place| {
+            if place + 1 < width {
+                circuit.xor(&[none[place], none[place + 1]])
+            } else {
+                circuit.not(none[place], party)
+            }
+        })
+        .collect();
 
     let place_bits = (window.index_bits() - window.mantissa) as usize;
-    let mut index = Bits::zeros(place_bits, shared.len());
-    for place in 0..width {
-        for bit in (0..place_bits).filter(|bit| place >> bit & 1 == 1) {
-            index.xor_planes(bit, &steps.plane(place));
-        }
-    }
+    let mut index: Vec<Wire> = (0..place_bits)
+        .map(|bit| {
+            let places: Vec<Wire> =
+                (0..width).filter(|place| place >> bit & 1 == 1).map(|place| steps[place]).collect();
+            circuit.xor(&places)
+        })
+        .collect();
     if window.mantissa > 0 {
         // Index bit m of the mantissa lies mantissa - m places behind the leading one.
-        let terms: Vec<Vec<(usize, usize)>> = (0..window.mantissa as usize)
+        let terms: Vec<Vec<(Wire, Wire)>> = (0..window.mantissa as usize)
             .map(|bit| {
                 let behind = window.mantissa as usize - bit;
                 (0..width)
                     .filter(|place| place + below >= behind)
-                    .map(|place| (place, place + below - behind))
+                    .map(|place| (steps[place], place + below - behind))
                     .collect()
             })
             .collect();
-        index.push(&inner_products(&steps, &value, &terms, session)?);
+        index.extend(circuit.inner_products(&terms, session)?);
     }
-    Ok(index)
-}
-
-/// For each position, the OR of it and all above it (Sklansky's prefix tree, from the top).
-///
-/// ceil(log2(width)) rounds, `width / 2` ANDs in each.
-fn prefix_or(bits: Bits, session: &mut Session) -> Result<Bits> {
-    let width = bits.width();
-    let mut h = bits;
-    // Counted from the top, as the carries are from the bottom.
-    let from_top = |i: usize| width - 1 - i;
-    let mut span = 1;
-    while span < width {
-        let uppers: Vec<usize> = (0..width).filter(|i| i & span != 0).collect();
-        let source = |i: usize| (i & !(span - 1)) - 1;
-        let left = h.select(uppers.iter().map(|&i| from_top(i)));
-        let right = h.select(uppers.iter().map(|&i| from_top(source(i))));
-        let mut or = and(&left, &right, session)?;
-        or.xor_assign(&right);
-        for (at, &i) in uppers.iter().enumerate() {
-            h.xor_planes(from_top(i), &or.plane(at));
-        }
-        span *= 2;
-    }
-    Ok(h)
+    Ok(circuit.outputs(&index))
 }

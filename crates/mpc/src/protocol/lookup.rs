@@ -1,6 +1,9 @@
 //! Oblivious look-up in a public table, with the result in the ring.
 
+use std::ops::Range;
+
 use shamisen_net::Peers;
+use shamisen_ring::words::Words;
 use shamisen_ring::{bits, lookup, planes};
 
 use crate::error::Result;
@@ -48,17 +51,16 @@ impl Query<'_> {
         (self.entries() / 64).max(1)
     }
 
-    /// The index, or a component of it, of each element of a part.
-    fn indices(&self, component: &[u64], part: &Part) -> Vec<u16> {
+    /// What `plane` tells of the index's bits, for each element of a part.
+    fn indices(&self, plane: impl Fn(Range<usize>, &mut [u64]), part: &Part) -> Vec<u16> {
         let (words, stride, width) = (part.words(), self.index.plane_words(), self.index.width());
-        let cut: Vec<u64> = (0..width)
-            .flat_map(|plane| {
-                component[plane * stride + words.start..plane * stride + words.end].iter().copied()
-            })
-            .collect();
-        let mut values = vec![0; part.len()];
-        planes::from_planes(&cut, width as u32, part.len(), &mut values);
-        values.into_iter().map(|value| value as u16).collect()
+        let mut bits = Words::scratch(width * words.len());
+        for (at, bits) in bits.chunks_exact_mut(words.len().max(1)).enumerate() {
+            plane(at * stride + words.start..at * stride + words.end, bits);
+        }
+        let mut values = Words::scratch(part.len());
+        planes::from_planes(&bits, width as u32, part.len(), &mut values);
+        values.iter().map(|&value| value as u16).collect()
     }
 }
 
@@ -82,7 +84,10 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
     let query_words: usize = queries.iter().map(Query::words).sum();
     let parts = parts(len, session.party());
 
-    let mut round = Round::new();
+    let mut round = Round::new(&parts, |role, part| Peers {
+        next: 0,
+        prev: if role == Role::First { query_words * part.len() } else { 0 },
+    });
     // One selection per part and query; Third's comes with the message.
     let mut selections = Vec::with_capacity(3 * queries.len());
     for part in &parts {
@@ -91,99 +96,102 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
             let size = query.words() * part.len();
             selections.push(match part.role {
                 Role::First => {
-                    let mut both = query.index.mine.clone();
-                    bits::xor_assign(&mut both, &query.index.next);
-                    let mut flipped = session.random(Key::Next, random, size);
-                    lookup::set_point(&mut flipped, &query.indices(&both, part), query.entries());
-                    round.send_prev(&flipped);
-                    Vec::new()
+                    let alpha = |place: Range<usize>, bits: &mut [u64]| {
+                        bits.copy_from_slice(&query.index.mine[place.clone()]);
+                        bits::xor_assign(bits, &query.index.next[place]);
+                    };
+                    let flipped = round.to_prev(size);
+                    session.stream(Key::Next, random).fill(0, flipped);
+                    lookup::set_point(flipped, &query.indices(alpha, part), query.entries());
+                    Words::default()
                 }
                 Role::Second => session.random(Key::Own, random, size),
-                Role::Third => Vec::new(),
+                Role::Third => Words::default(),
             });
         }
     }
-    let sends = |role, part: &Part| Peers {
-        next: 0,
-        prev: if role == Role::First { query_words * part.len() } else { 0 },
-    };
-    let mut incoming = round.exchange(&parts, sends, session)?;
+    let mut incoming = round.exchange(session)?;
 
-    let mut round = Round::new();
-    let mut masks: Vec<Vec<u64>> = Vec::with_capacity(3);
-    for (part, selections) in parts.iter().zip(selections.chunks_mut(queries.len())) {
-        let [pad, mask] = session.steps();
-        let size = columns * part.len();
-        if part.role == Role::First {
-            masks.push(Vec::new());
-            continue;
-        }
-        let key = if part.role == Role::Second { Key::Next } else { Key::Own };
-        let mask = session.random(key, mask, size);
-        let mut sums = session.random(key, pad, size);
-        let mut columns = sums.chunks_mut(part.len().max(1)).zip(mask.chunks(part.len().max(1)));
-        for (query, selection) in queries.iter().zip(selections) {
-            let component = if part.role == Role::Second { &query.index.next } else { &query.index.mine };
-            if part.role == Role::Third {
-                *selection = incoming.take_next(query.words() * part.len()).to_vec();
-            }
-            let beta = query.indices(component, part);
-            for (table, (sums, mask)) in query.tables.iter().zip(&mut columns) {
-                lookup::answer(selection, &beta, table, mask, sums);
-            }
-        }
-        if part.role == Role::Second {
-            round.send_prev(&sums);
-        } else {
-            round.send_next(&sums);
-        }
-        masks.push(mask);
-    }
-    let sends = |role, part: &Part| {
+    let mut round = Round::new(&parts, |role, part| {
         let size = columns * part.len();
         match role {
             Role::First => Peers { next: 0, prev: 0 },
             Role::Second => Peers { next: 0, prev: size },
             Role::Third => Peers { next: size, prev: 0 },
         }
-    };
-    let mut incoming = round.exchange(&parts, sends, session)?;
-
-    let mut round = Round::new();
-    let mut kept = Vec::with_capacity(3);
-    for (part, mask) in parts.iter().zip(masks) {
-        let [first] = session.steps();
+    });
+    let mut masks: Vec<Words> = Vec::with_capacity(3);
+    for (part, selections) in parts.iter().zip(selections.chunks(queries.len())) {
+        let [pad, mask] = session.steps();
         let size = columns * part.len();
-        let negated = |mask: Vec<u64>| mask.into_iter().map(u64::wrapping_neg).collect::<Vec<_>>();
-        kept.push(match part.role {
+        let (key, sums) = match part.role {
             Role::First => {
-                let mut rest = incoming.take_next(size).to_vec();
-                bits::xor_assign(&mut rest, incoming.take_prev(size));
-                let component = session.random(Key::Own, first, size);
-                bits::sub_assign(&mut rest, &component);
-                round.send_next(&rest);
-                (component, rest)
+                masks.push(Words::default());
+                continue;
             }
-            Role::Second => (Vec::new(), negated(mask)),
-            Role::Third => (negated(mask), session.random(Key::Next, first, size)),
-        });
+            Role::Second => (Key::Next, round.to_prev(size)),
+            Role::Third => (Key::Own, round.to_next(size)),
+        };
+        let mask = session.random(key, mask, size);
+        session.stream(key, pad).fill(0, sums);
+        let mut columns = sums.chunks_mut(part.len().max(1)).zip(mask.chunks(part.len().max(1)));
+        for (query, selection) in queries.iter().zip(selections) {
+            let (component, selection) = if part.role == Role::Second {
+                (&query.index.next, &**selection)
+            } else {
+                (&query.index.mine, incoming.take_next(query.words() * part.len()))
+            };
+            let beta = query.indices(|place, bits| bits.copy_from_slice(&component[place]), part);
+            for (table, (sums, mask)) in query.tables.iter().zip(&mut columns) {
+                lookup::answer(selection, &beta, table, mask, sums);
+            }
+        }
+        masks.push(mask);
     }
-    let sends = |role, part: &Part| Peers {
+    let mut incoming = round.exchange(session)?;
+
+    let mut round = Round::new(&parts, |role, part| Peers {
         next: if role == Role::First { columns * part.len() } else { 0 },
         prev: 0,
-    };
-    let mut incoming = round.exchange(&parts, sends, session)?;
-    let mut results: Vec<Rep> = (0..columns).map(|_| Rep::zeros(len)).collect();
-    for (part, (mut mine, next)) in parts.iter().zip(kept) {
-        if part.role == Role::Second {
-            mine = incoming.take_prev(columns * part.len()).to_vec();
+    });
+    let mut results: Vec<Rep> = (0..columns).map(|_| Rep::scratch(len)).collect();
+    for (part, mut mask) in parts.iter().zip(masks) {
+        let [first] = session.steps();
+        let size = columns * part.len();
+        match part.role {
+            Role::First => {
+                let component = session.random(Key::Own, first, size);
+                let rest = round.to_next(size);
+                rest.copy_from_slice(incoming.take_next(size));
+                bits::xor_assign(rest, incoming.take_prev(size));
+                bits::sub_assign(rest, &component);
+                deal_columns(&component, part, results.iter_mut().map(|out| &mut out.mine));
+                deal_columns(rest, part, results.iter_mut().map(|out| &mut out.next));
+            }
+            Role::Second => {
+                bits::negate(&mut mask);
+                deal_columns(&mask, part, results.iter_mut().map(|out| &mut out.next));
+            }
+            Role::Third => {
+                bits::negate(&mut mask);
+                deal_columns(&mask, part, results.iter_mut().map(|out| &mut out.mine));
+                let component = session.random(Key::Next, first, size);
+                deal_columns(&component, part, results.iter_mut().map(|out| &mut out.next));
+            }
         }
-        for (column, out) in results.iter_mut().enumerate() {
-            let from = column * part.len()..(column + 1) * part.len();
-            out.mine[part.elements.clone()].copy_from_slice(&mine[from.clone()]);
-            out.next[part.elements.clone()].copy_from_slice(&next[from]);
-        }
+    }
+    let mut incoming = round.exchange(session)?;
+    for part in parts.iter().filter(|part| part.role == Role::Second) {
+        let rest = incoming.take_prev(columns * part.len());
+        deal_columns(rest, part, results.iter_mut().map(|out| &mut out.mine));
     }
     let mut results = results.into_iter();
     Ok(queries.iter().map(|query| results.by_ref().take(query.tables.len()).collect()).collect())
+}
+
+/// Puts the results of a part, one table after the other, in their places.
+fn deal_columns<'a>(results: &[u64], part: &Part, columns: impl Iterator<Item = &'a mut Words>) {
+    for (from, to) in results.chunks_exact(part.len().max(1)).zip(columns) {
+        to[part.elements.clone()].copy_from_slice(from);
+    }
 }

@@ -7,6 +7,7 @@
 pub mod add_bits;
 pub mod and;
 pub mod arg_max;
+mod circuit;
 pub mod compare;
 pub mod convert;
 pub mod exp;

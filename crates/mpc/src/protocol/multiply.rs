@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use shamisen_ring::bits;
 use shamisen_ring::matmul::{MatRef, multiply_add_pair};
+use shamisen_ring::words::Words;
 
 use crate::error::Result;
+use crate::roles::chunks;
 use crate::session::Session;
 use crate::share::{Additive, Rep};
 
@@ -18,7 +20,7 @@ use crate::share::{Additive, Rep};
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn product(x: &Rep, y: &Rep) -> Additive {
     assert_eq!(x.len(), y.len(), "factors of an element-wise product have one length");
-    let mut out = vec![0; x.len()];
+    let mut out = Words::zeros(x.len());
     bits::mul_shares(&mut out, &x.mine, &x.next, &y.mine, &y.next);
     Additive(out)
 }
@@ -65,8 +67,8 @@ impl<'a> RepMatrix<'a> {
     }
 
     /// The sum of the two components.
-    fn sum(self) -> Vec<u64> {
-        let mut sum = self.mine.to_vec();
+    fn sum(self) -> Words {
+        let mut sum = Words::copy(self.mine);
         bits::add_assign(&mut sum, self.next);
         sum
     }
@@ -80,7 +82,7 @@ impl<'a> RepMatrix<'a> {
 pub fn matrix_product(x: RepMatrix<'_>, y: RepMatrix<'_>) -> Additive {
     let ((rows, inner), (y_rows, cols)) = (x.shape(), y.shape());
     assert_eq!(inner, y_rows, "inner dimensions of a matrix product agree");
-    let mut out = vec![0; rows * cols];
+    let mut out = Words::zeros(rows * cols);
     // The sum goes over the smaller operand.
     if y.mine.len() <= x.mine.len() {
         let sum = y.sum();
@@ -102,7 +104,11 @@ pub fn matrix_product(x: RepMatrix<'_>, y: RepMatrix<'_>) -> Additive {
 /// When a peer fails.
 pub fn reshare(sum: Additive, session: &mut Session) -> Result<Rep> {
     let mut mine = sum.0;
-    session.mask_sum(&mut mine);
+    let (own, next) = session.zero_sharing();
+    for chunk in chunks(mine.len()) {
+        own.add_into(chunk.start, &mut mine[chunk.clone()]);
+        next.sub_into(chunk.start, &mut mine[chunk]);
+    }
     let next = session.pass_back(&mine)?;
     Ok(Rep { mine, next })
 }

@@ -16,12 +16,11 @@ use crate::share::{Bits, Rep};
 ///
 /// When a peer fails.
 pub fn open(shared: &Rep, session: &mut Session) -> Result<Vec<u64>> {
-    let send = Peers { next: shared.mine.clone(), prev: Vec::new() };
-    let received = session.exchange(&send, Peers { next: 0, prev: shared.len() })?;
-    let mut values = received.prev;
+    let send = Peers { next: &*shared.mine, prev: &[] };
+    let mut values = session.exchange(send, Peers { next: 0, prev: shared.len() })?.prev;
     bits::add_assign(&mut values, &shared.mine);
     bits::add_assign(&mut values, &shared.next);
-    Ok(values)
+    Ok(values.into_vec())
 }
 
 /// Opens values to one party; the two others get `None` and learn nothing.
@@ -34,16 +33,16 @@ pub fn open(shared: &Rep, session: &mut Session) -> Result<Vec<u64>> {
 pub fn open_to(receiver: Party, shared: &Rep, session: &mut Session) -> Result<Option<Vec<u64>>> {
     let party = session.party();
     let sends = party.next() == receiver;
-    let send = Peers { next: if sends { shared.mine.clone() } else { Vec::new() }, prev: Vec::new() };
+    let send = Peers { next: if sends { &*shared.mine } else { &[] }, prev: &[] };
     let expect = Peers { next: 0, prev: if party == receiver { shared.len() } else { 0 } };
-    let received = session.exchange(&send, expect)?;
+    let received = session.exchange(send, expect)?;
     if party != receiver {
         return Ok(None);
     }
     let mut values = received.prev;
     bits::add_assign(&mut values, &shared.mine);
     bits::add_assign(&mut values, &shared.next);
-    Ok(Some(values))
+    Ok(Some(values.into_vec()))
 }
 
 /// Opens bit planes to all three parties.
@@ -54,10 +53,9 @@ pub fn open_to(receiver: Party, shared: &Rep, session: &mut Session) -> Result<O
 ///
 /// When a peer fails.
 pub fn open_bits(shared: &Bits, session: &mut Session) -> Result<Vec<u64>> {
-    let send = Peers { next: shared.mine.clone(), prev: Vec::new() };
-    let received = session.exchange(&send, Peers { next: 0, prev: shared.mine.len() })?;
-    let mut planes = received.prev;
+    let send = Peers { next: &*shared.mine, prev: &[] };
+    let mut planes = session.exchange(send, Peers { next: 0, prev: shared.mine.len() })?.prev;
     bits::xor_assign(&mut planes, &shared.mine);
     bits::xor_assign(&mut planes, &shared.next);
-    Ok(planes)
+    Ok(planes.into_vec())
 }

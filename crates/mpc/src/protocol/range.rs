@@ -1,6 +1,8 @@
 //! Range checks: values that must not leave their fixed-point range are collected and verified before anything that
 //! depends on them is opened.
 
+use shamisen_ring::words::Words;
+
 use crate::error::Result;
 use crate::protocol::add_bits::{Addends, second_summand};
 use crate::protocol::and::{all, and_planes};
@@ -66,13 +68,16 @@ impl RangeChecks {
             let group: Vec<Claim> = claims.drain(..count).collect();
             let bound = group[count - 1].bound;
             let total = group.iter().map(|claim| claim.values.len().next_multiple_of(64)).sum();
-            let mut joined = Rep::with_capacity(total);
+            let mut joined = Rep::zeros(total);
             let mut places = Vec::with_capacity(count);
+            let mut start = 0;
             for mut claim in group {
-                places.push((claim.name, joined.len() / 64, claim.values.len()));
+                let len = claim.values.len();
                 claim.values.scale(1 << (bound - claim.bound));
-                joined.extend(&claim.values);
-                joined.resize(joined.len().next_multiple_of(64));
+                joined.mine[start..start + len].copy_from_slice(&claim.values.mine);
+                joined.next[start..start + len].copy_from_slice(&claim.values.next);
+                places.push((claim.name, start / 64, len));
+                start += len.next_multiple_of(64);
             }
             let ok = in_range(&joined, bound, bound + width - 2, session)?;
             for (name, word, len) in places {
@@ -80,8 +85,8 @@ impl RangeChecks {
                 let bits = Bits {
                     width: 1,
                     len,
-                    mine: ok.mine[words.clone()].to_vec(),
-                    next: ok.next[words].to_vec(),
+                    mine: Words::copy(&ok.mine[words.clone()]),
+                    next: Words::copy(&ok.next[words]),
                 };
                 names.push((name, bits));
             }

@@ -1,11 +1,14 @@
 //! Truncation: dropping low bits of a fixed-point product, without any probability of a large error.
 
+use std::ops::Range;
+
 use shamisen_net::Peers;
-use shamisen_ring::{bits, pack, planes};
+use shamisen_ring::words::Words;
+use shamisen_ring::{bits, pack, planes, truncation};
 
 use crate::error::Result;
-use crate::roles::{Part, Role, Round, parts};
-use crate::session::{Key, Session, Step};
+use crate::roles::{CHUNK, Part, Role, Round, chunks, parts};
+use crate::session::{Key, Session, Stream};
 use crate::share::{Additive, Rep};
 
 /// Values must lie in `[-2^62, 2^62)` before truncation.
@@ -35,56 +38,62 @@ pub const RANGE_BITS: u32 = 62;
 ///
 /// When a peer fails.
 pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> {
-    let Additive(sum) = sum;
+    let Additive(mut sum) = sum;
     let parts = parts(sum.len(), session.party());
-    let mut halves = Vec::with_capacity(3);
-    let mut round = Round::new();
-    let mut wraps = Vec::with_capacity(3);
-    for part in &parts {
-        wraps.push(begin_wrap(part, bits, &mut round, session));
-        let [half, mask] = session.steps();
-        let mut own = sum[part.elements.clone()].to_vec();
-        match part.role {
-            Role::First => {
-                let u0 = session.random(Key::Own, half, part.len());
-                bits::sub_assign(&mut own, &u0);
-                bits::add_assign(&mut own, &session.random(Key::Own, mask, part.len()));
-                round.send_next(&own);
-                halves.push(u0);
-            }
-            Role::Second => halves.push(own),
-            Role::Third => {
-                let u0 = session.random(Key::Next, half, part.len());
-                bits::sub_assign(&mut own, &session.random(Key::Next, mask, part.len()));
-                round.send_prev(&own);
-                halves.push(u0);
-            }
-        }
-    }
-    let sends = |role, part: &Part| match role {
+    let mut round = Round::new(&parts, |role, part| match role {
         Role::First => Peers { next: part.len(), prev: 0 },
         Role::Second => Peers { next: 0, prev: pack::packed_words(part.len(), bits) },
         Role::Third => Peers { next: 0, prev: part.len() },
-    };
-    let mut incoming = round.exchange(&parts, sends, session)?;
-    let mut betas = Vec::with_capacity(3);
-    for (part, half) in parts.iter().zip(&mut halves) {
+    });
+    let mut wraps = Vec::with_capacity(3);
+    let mut halves = Vec::with_capacity(3);
+    for part in &parts {
+        wraps.push(begin_wrap(part, bits, &mut round, session));
+        let [half, mask] = session.steps();
+        let own = &mut sum[part.elements.clone()];
         match part.role {
             Role::First => {
-                betas.push(incoming.take_next(pack::packed_words(part.len(), bits)).to_vec());
-            }
-            Role::Second => {
-                bits::add_assign(half, incoming.take_prev(part.len()));
-                bits::add_assign(half, incoming.take_next(part.len()));
-                for word in half.iter_mut() {
-                    *word = word.wrapping_add(1 << RANGE_BITS);
+                let (half, mask) = (session.stream(Key::Own, half), session.stream(Key::Own, mask));
+                let message = round.to_next(part.len());
+                for chunk in chunks(part.len()) {
+                    let out = &mut message[chunk.clone()];
+                    half.fill(chunk.start, out);
+                    let own = &mut own[chunk.clone()];
+                    bits::sub_from(out, own);
+                    // What is left of the own summand is the half.
+                    half.fill(chunk.start, own);
+                    mask.add_into(chunk.start, out);
                 }
-                betas.push(Vec::new());
             }
-            Role::Third => betas.push(Vec::new()),
+            Role::Second => {}
+            Role::Third => {
+                let (half, mask) = (session.stream(Key::Next, half), session.stream(Key::Next, mask));
+                let message = round.to_prev(part.len());
+                for chunk in chunks(part.len()) {
+                    let out = &mut message[chunk.clone()];
+                    let own = &mut own[chunk.clone()];
+                    out.copy_from_slice(own);
+                    mask.sub_into(chunk.start, out);
+                    half.fill(chunk.start, own);
+                }
+            }
         }
     }
-    finish(&parts, &halves, &wraps, betas, bits, sum.len(), session)
+    let mut incoming = round.exchange(session)?;
+    for (part, wrap) in parts.iter().zip(&mut wraps) {
+        let own = &mut sum[part.elements.clone()];
+        match part.role {
+            Role::First => wrap.take(incoming.take_next(pack::packed_words(part.len(), bits))),
+            Role::Second => {
+                bits::add_assign(own, incoming.take_prev(part.len()));
+                bits::add_assign(own, incoming.take_next(part.len()));
+                bits::add_constant(own, 1 << RANGE_BITS);
+            }
+            Role::Third => {}
+        }
+        halves.push(Words::copy(own));
+    }
+    finish(&parts, &halves, &wraps, bits, sum.len(), session)
 }
 
 /// Divides a replicated sharing by `2^bits`.
@@ -97,200 +106,218 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
 /// When a peer fails.
 pub fn truncate_shared(shared: &Rep, bits: u32, session: &mut Session) -> Result<Rep> {
     let parts = parts(shared.len(), session.party());
-    let mut round = Round::new();
-    let mut wraps = Vec::with_capacity(3);
-    let mut halves = Vec::with_capacity(3);
-    for part in &parts {
-        wraps.push(begin_wrap(part, bits, &mut round, session));
-        let range = part.elements.clone();
-        halves.push(match part.role {
-            Role::First => shared.mine[range].to_vec(),
-            Role::Second => {
-                let mut sum = shared.mine[range.clone()].to_vec();
-                bits::add_assign(&mut sum, &shared.next[range]);
-                for word in &mut sum {
-                    *word = word.wrapping_add(1 << RANGE_BITS);
-                }
-                sum
-            }
-            Role::Third => shared.next[range].to_vec(),
-        });
-    }
-    let sends = |role, part: &Part| match role {
+    let mut round = Round::new(&parts, |role, part| match role {
         Role::Second => Peers { next: 0, prev: pack::packed_words(part.len(), bits) },
         Role::First | Role::Third => Peers { next: 0, prev: 0 },
-    };
-    let mut incoming = round.exchange(&parts, sends, session)?;
-    let betas = parts
-        .iter()
-        .map(|part| match part.role {
-            Role::First => incoming.take_next(pack::packed_words(part.len(), bits)).to_vec(),
-            Role::Second | Role::Third => Vec::new(),
-        })
-        .collect();
-    finish(&parts, &halves, &wraps, betas, bits, shared.len(), session)
+    });
+    let mut wraps = Vec::with_capacity(3);
+    for part in &parts {
+        wraps.push(begin_wrap(part, bits, &mut round, session));
+    }
+    let mut incoming = round.exchange(session)?;
+    let mut halves = Vec::with_capacity(3);
+    for (part, wrap) in parts.iter().zip(&mut wraps) {
+        let range = part.elements.clone();
+        halves.push(match part.role {
+            Role::First => {
+                wrap.take(incoming.take_next(pack::packed_words(part.len(), bits)));
+                Words::copy(&shared.mine[range])
+            }
+            Role::Second => {
+                let mut sum = Words::copy(&shared.mine[range.clone()]);
+                bits::add_assign(&mut sum, &shared.next[range]);
+                bits::add_constant(&mut sum, 1 << RANGE_BITS);
+                sum
+            }
+            Role::Third => Words::copy(&shared.next[range]),
+        });
+    }
+    finish(&parts, &halves, &wraps, bits, shared.len(), session)
 }
 
-/// Randomness of the wrap correction of one part.
-struct Wrap {
-    /// Stream of `mu_c`, under `s_2`.
-    mu: Step,
-    /// Second's random bits, as words; empty at the others.
-    beta: Vec<u64>,
+/// The random bit `beta` of one part, as a party knows it.
+enum Wrap {
+    /// First: its share of `beta` modulo `2^bits`, packed; empty until it has come.
+    First(Words),
+    /// Second: the bits themselves, a plane.
+    Second(Words),
+    /// Third: its share `mu_c`, a stream under `s_2`.
+    Third(Stream),
+}
+
+impl Wrap {
+    /// First takes what Second sent.
+    fn take(&mut self, packed: &[u64]) {
+        *self = Self::First(Words::copy(packed));
+    }
 }
 
 /// First half of the wrap correction: Second sends `beta - mu_c` to First, modulo `2^bits`.
 fn begin_wrap(part: &Part, bits: u32, round: &mut Round, session: &mut Session) -> Wrap {
+    assert!((1..RANGE_BITS).contains(&bits), "truncation by 1 to 61 bits, not {bits}");
     let [mu, beta] = session.steps();
-    if part.role != Role::Second {
-        return Wrap { mu, beta: Vec::new() };
-    }
-    let beta = session.random(Key::Private, beta, planes::plane_words(part.len()));
-    let mut share = session.random(Key::Next, mu, part.len());
-    for (chunk, &word) in share.chunks_mut(64).zip(&beta) {
-        for (bit, element) in chunk.iter_mut().enumerate() {
-            *element = (word >> bit & 1).wrapping_sub(*element);
+    match part.role {
+        Role::First => Wrap::First(Words::default()),
+        Role::Second => {
+            let beta = session.random(Key::Private, beta, planes::plane_words(part.len()));
+            let mu = session.stream(Key::Next, mu);
+            let message = round.to_prev(pack::packed_words(part.len(), bits));
+            let mut buffer = Words::scratch(CHUNK);
+            for chunk in chunks(part.len()) {
+                let share = &mut buffer[..chunk.len()];
+                mu.fill(chunk.start, share);
+                truncation::subtract_from_bits(share, plane_of(&beta, &chunk));
+                pack::pack(share, bits, packed_of(message, &chunk, bits));
+            }
+            Wrap::Second(beta)
         }
+        Role::Third => Wrap::Third(session.stream(Key::Own, mu)),
     }
-    round.send_prev(&packed(&share, bits));
-    Wrap { mu, beta }
 }
 
 /// Second round: the shifted halves become replicated, and the wrap is taken off.
 fn finish(
     parts: &[Part; 3],
-    halves: &[Vec<u64>],
+    halves: &[Words],
     wraps: &[Wrap],
-    betas: Vec<Vec<u64>>,
     bits: u32,
     len: usize,
     session: &mut Session,
 ) -> Result<Rep> {
-    assert!((1..RANGE_BITS).contains(&bits), "truncation by 1 to 61 bits, not {bits}");
-    let mut round = Round::new();
-    let mut steps = Vec::with_capacity(3);
-    // What each role keeps: First kappa and its summand of q, Second kappa, lambda and e, Third lambda and its summand.
-    let mut kept = Vec::with_capacity(3);
-    for (((part, half), wrap), beta) in parts.iter().zip(halves).zip(wraps).zip(betas) {
-        let [kappa, lambda, mask] = session.steps();
-        steps.push((kappa, lambda, mask));
-        // (1 - m0) times a share of beta, minus a mask.
-        let summand = |share: Vec<u64>, mask: &[u64]| -> Vec<u64> {
-            share
-                .iter()
-                .zip(half)
-                .zip(mask)
-                .map(|((&share, &u0), &mask)| (share & (u0 >> 63).wrapping_sub(1)).wrapping_sub(mask))
-                .collect()
-        };
-        match part.role {
-            Role::First => {
-                let kappa = session.random(Key::Next, kappa, part.len());
-                let mut share = vec![0; part.len()];
-                pack::unpack(&beta, bits, &mut share);
-                let own = summand(share, &kappa);
-                round.send_prev(&packed(&own, bits));
-                kept.push((kappa, own, Vec::new()));
-            }
-            Role::Second => {
-                let mut shifted: Vec<u64> = half.iter().map(|&u1| u1 >> bits).collect();
-                let lambda = session.random(Key::Next, lambda, part.len());
-                let r = session.random(Key::Next, mask, part.len());
-                bits::sub_assign(&mut shifted, &r);
-                let mut e = vec![0; planes::plane_words(part.len())];
-                planes::to_planes(half, 63, 1, &mut e);
-                bits::xor_assign(&mut e, &wrap.beta);
-                round.send_prev(&shifted);
-                round.send_prev(&e);
-                round.send_next(&e);
-                let kappa = session.random(Key::Own, kappa, part.len());
-                // Both components, still without the wrap.
-                let mut ab = shifted;
-                let mut bc = r;
-                correct(&mut ab, &kappa, &e, bits);
-                correct(&mut bc, &lambda, &e, bits);
-                kept.push((ab, bc, Vec::new()));
-            }
-            Role::Third => {
-                let mu = session.random(Key::Own, wrap.mu, part.len());
-                let lambda = session.random(Key::Own, lambda, part.len());
-                let own = summand(mu, &lambda);
-                round.send_next(&packed(&own, bits));
-                let r = session.random(Key::Own, mask, part.len());
-                kept.push((lambda, own, r));
-            }
-        }
-    }
-    let sends = |role, part: &Part| {
+    let mut round = Round::new(parts, |role, part| {
         let (narrow, plane) = (pack::packed_words(part.len(), bits), planes::plane_words(part.len()));
         match role {
             Role::First => Peers { next: 0, prev: narrow },
             Role::Second => Peers { next: plane, prev: part.len() + plane },
             Role::Third => Peers { next: narrow, prev: 0 },
         }
-    };
-    let mut incoming = round.exchange(parts, sends, session)?;
+    });
+    let mut out = Rep::scratch(len);
+    let mut buffer = [Words::scratch(CHUNK), Words::scratch(CHUNK)];
+    let [share, random] = &mut buffer;
+    // First keeps kappa, Third lambda and r, for what they do when e has come.
+    let mut kept = Vec::with_capacity(3);
+    for ((part, half), wrap) in parts.iter().zip(halves).zip(wraps) {
+        let [kappa, lambda, mask] = session.steps();
+        let mine = &mut out.mine[part.elements.clone()];
+        let next = &mut out.next[part.elements.clone()];
+        let len = part.len();
+        // First and Third: (1 - m0) times a share of beta, minus a mask; sent and kept.
+        match (part.role, wrap) {
+            (Role::First, Wrap::First(beta)) => {
+                let kappa = session.stream(Key::Next, kappa);
+                let message = round.to_prev(pack::packed_words(len, bits));
+                for chunk in chunks(len) {
+                    let (share, kappas) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
+                    kappa.fill(chunk.start, kappas);
+                    pack::unpack(packed_at(beta, &chunk, bits), bits, share);
+                    let own = &mut mine[chunk.clone()];
+                    truncation::select_masked(own, share, &half[chunk.clone()], kappas);
+                    pack::pack(own, bits, packed_of(message, &chunk, bits));
+                }
+                kept.push((Some(kappa), None));
+            }
+            (Role::Second, Wrap::Second(beta)) => {
+                let (kappa, lambda) = (session.stream(Key::Own, kappa), session.stream(Key::Next, lambda));
+                let r = session.stream(Key::Next, mask);
+                let mut e = Words::scratch(planes::plane_words(len));
+                planes::to_planes(half, 63, 1, &mut e);
+                bits::xor_assign(&mut e, beta);
+                let message = round.to_prev(len);
+                for chunk in chunks(len) {
+                    let (bc, ab) = (&mut next[chunk.clone()], &mut mine[chunk.clone()]);
+                    r.fill(chunk.start, bc);
+                    truncation::shift_masked(ab, &half[chunk.clone()], bc, bits);
+                    message[chunk.clone()].copy_from_slice(ab);
+                    // Both components, less the wrap.
+                    let masks = &mut share[..chunk.len()];
+                    kappa.fill(chunk.start, masks);
+                    truncation::subtract_signed(ab, masks, plane_of(&e, &chunk), bits);
+                    lambda.fill(chunk.start, masks);
+                    truncation::subtract_signed(bc, masks, plane_of(&e, &chunk), bits);
+                }
+                round.to_prev(e.len()).copy_from_slice(&e);
+                round.to_next(e.len()).copy_from_slice(&e);
+                kept.push((None, None));
+            }
+            (Role::Third, Wrap::Third(mu)) => {
+                let (lambda, r) = (session.stream(Key::Own, lambda), session.stream(Key::Own, mask));
+                let message = round.to_next(pack::packed_words(len, bits));
+                for chunk in chunks(len) {
+                    let (share, lambdas) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
+                    mu.fill(chunk.start, share);
+                    lambda.fill(chunk.start, lambdas);
+                    let own = &mut next[chunk.clone()];
+                    truncation::select_masked(own, share, &half[chunk.clone()], lambdas);
+                    pack::pack(own, bits, packed_of(message, &chunk, bits));
+                }
+                kept.push((Some(lambda), Some(r)));
+            }
+            _ => unreachable!("a wrap is begun in the role of its part"),
+        }
+    }
+    let mut incoming = round.exchange(session)?;
 
-    let mut out = Rep { mine: Vec::with_capacity(len), next: Vec::with_capacity(len) };
-    for ((part, half), (first, second, third)) in parts.iter().zip(halves).zip(kept) {
-        let (narrow, plane) = (pack::packed_words(part.len(), bits), planes::plane_words(part.len()));
-        match part.role {
-            Role::First => {
-                let mut ab = incoming.take_next(part.len()).to_vec();
-                let e = incoming.take_next(plane).to_vec();
-                let ac = component_ac(half, &second, incoming.take_prev(narrow), &e, bits);
-                correct(&mut ab, &first, &e, bits);
-                out.mine.extend(ac);
-                out.next.extend(ab);
+    let offset = 1_u64.wrapping_sub(1 << (RANGE_BITS - bits));
+    for ((part, half), (mask, r)) in parts.iter().zip(halves).zip(kept) {
+        let len = part.len();
+        let (narrow, plane) = (pack::packed_words(len, bits), planes::plane_words(len));
+        let mine = &mut out.mine[part.elements.clone()];
+        let next = &mut out.next[part.elements.clone()];
+        // The component that First and Third know, the other one of theirs, and the mask to take off that.
+        let (common, other, mask, received, e) = match (part.role, mask) {
+            (Role::First, Some(kappa)) => {
+                next.copy_from_slice(incoming.take_next(len));
+                (
+                    mine,
+                    next,
+                    kappa,
+                    Words::copy(incoming.take_prev(narrow)),
+                    Words::copy(incoming.take_next(plane)),
+                )
             }
-            Role::Second => {
-                out.mine.extend(first);
-                out.next.extend(second);
+            (Role::Third, Some(lambda)) => (
+                next,
+                mine,
+                lambda,
+                Words::copy(incoming.take_next(narrow)),
+                Words::copy(incoming.take_prev(plane)),
+            ),
+            _ => continue,
+        };
+        for chunk in chunks(len) {
+            let (share, masks) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
+            pack::unpack(packed_at(&received, &chunk, bits), bits, share);
+            let e = plane_of(&e, &chunk);
+            truncation::known_component(
+                &mut common[chunk.clone()],
+                share,
+                &half[chunk.clone()],
+                e,
+                bits,
+                offset,
+            );
+            if let Some(r) = &r {
+                r.fill(chunk.start, &mut other[chunk.clone()]);
             }
-            Role::Third => {
-                let e = incoming.take_prev(plane).to_vec();
-                let ac = component_ac(half, &second, incoming.take_next(narrow), &e, bits);
-                let mut bc = third;
-                correct(&mut bc, &first, &e, bits);
-                out.mine.extend(bc);
-                out.next.extend(ac);
-            }
+            mask.fill(chunk.start, masks);
+            truncation::subtract_signed(&mut other[chunk], masks, e, bits);
         }
     }
     Ok(out)
 }
 
-/// Takes `(1 - 2e) share 2^(64 - bits)` off a component.
-fn correct(component: &mut [u64], share: &[u64], e: &[u64], bits: u32) {
-    for ((component, share), &word) in component.chunks_mut(64).zip(share.chunks(64)).zip(e) {
-        for (bit, (component, &share)) in component.iter_mut().zip(share).enumerate() {
-            let negative = (word >> bit & 1).wrapping_neg();
-            let signed = (share ^ negative).wrapping_sub(negative);
-            *component = component.wrapping_sub(signed << (64 - bits));
-        }
-    }
+/// The words of a plane that belong to a chunk.
+fn plane_of<'a>(plane: &'a [u64], chunk: &Range<usize>) -> &'a [u64] {
+    &plane[chunk.start / 64..chunk.end.div_ceil(64)]
 }
 
-/// The component that First and Third know: `(u_0 >> bits) - (m_0 + (1 - m_0) e + (1 - 2e) q) 2^(64 - bits)` plus the
-/// public `1 - 2^(62 - bits)`, where `q` is the sum of the two exchanged summands.
-fn component_ac(half: &[u64], own: &[u64], received: &[u64], e: &[u64], bits: u32) -> Vec<u64> {
-    let mut q = vec![0; half.len()];
-    pack::unpack(received, bits, &mut q);
-    bits::add_assign(&mut q, own);
-    let offset = 1_u64.wrapping_sub(1 << (RANGE_BITS - bits));
-    for ((q, half), &word) in q.chunks_mut(64).zip(half.chunks(64)).zip(e) {
-        for (bit, (q, &u0)) in q.iter_mut().zip(half).enumerate() {
-            let e = word >> bit & 1;
-            let negative = e.wrapping_neg();
-            let wrap = (u0 >> 63 | e).wrapping_add((*q ^ negative).wrapping_sub(negative));
-            *q = (u0 >> bits).wrapping_sub(wrap << (64 - bits)).wrapping_add(offset);
-        }
-    }
-    q
+/// The words of a packed vector that belong to a chunk, which begins at a whole word.
+fn packed_at<'a>(packed: &'a [u64], chunk: &Range<usize>, bits: u32) -> &'a [u64] {
+    &packed[pack::packed_words(chunk.start, bits)..pack::packed_words(chunk.end, bits)]
 }
 
-fn packed(values: &[u64], width: u32) -> Vec<u64> {
-    let mut out = vec![0; pack::packed_words(values.len(), width)];
-    pack::pack(values, width, &mut out);
-    out
+/// As [`packed_at`], to be written.
+fn packed_of<'a>(packed: &'a mut [u64], chunk: &Range<usize>, bits: u32) -> &'a mut [u64] {
+    &mut packed[pack::packed_words(chunk.start, bits)..pack::packed_words(chunk.end, bits)]
 }

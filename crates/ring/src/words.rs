@@ -1,0 +1,214 @@
+//! Vectors of words whose memory is used again.
+//!
+//! A protocol makes and drops vectors of a few sizes over and over. Fresh memory from the operating system costs a page
+//! fault for every 4 kB, which is dearer than most of what is computed in it. A [`Words`] leaves its memory to the next one
+//! of the same thread.
+
+use core::cell::RefCell;
+use core::fmt;
+use core::mem;
+use core::ops::{Deref, DerefMut};
+
+/// Vectors below this number of words go to the allocator, which is fast for them.
+const LEAST: usize = 256;
+
+/// What scratch memory holds in debug builds; who finds it in a message has found words that were never written.
+pub const UNWRITTEN: u64 = 0x5cfa_1de1_0b5e_55ed;
+
+/// Classes of sizes: powers of two and the middles between them.
+const CLASSES: usize = 2 * usize::BITS as usize;
+
+thread_local! {
+    /// Vectors that are free, by class; each is as long as its class says.
+    static FREE: RefCell<[Vec<Vec<u64>>; CLASSES]> = const { RefCell::new([const { Vec::new() }; CLASSES]) };
+}
+
+/// A vector of words. When it is dropped, its memory goes to the next vector of about the same size.
+///
+/// It never gives back memory to the operating system before the thread ends: a thread holds as much as it once used at
+/// the same time.
+#[derive(Default)]
+pub struct Words {
+    /// Its length is at least `len`; what lies behind is old.
+    memory: Vec<u64>,
+    len: usize,
+}
+
+/// The class of vectors with room for `len` words, and their length.
+fn class(len: usize) -> (usize, usize) {
+    let power = len.next_power_of_two().max(LEAST);
+    let middle = power / 4 * 3;
+    let index = 2 * power.trailing_zeros() as usize;
+    if len <= middle && power > LEAST { (index - 1, middle) } else { (index, power) }
+}
+
+impl Words {
+    /// `len` words of arbitrary content: what another vector left there.
+    pub fn scratch(len: usize) -> Self {
+        let memory = if len < LEAST {
+            vec![0; len]
+        } else {
+            let (class, size) = class(len);
+            let memory = FREE.try_with(|free| free.borrow_mut()[class].pop()).ok().flatten();
+            memory.unwrap_or_else(|| vec![0; size])
+        };
+        let mut words = Self { memory, len };
+        if cfg!(debug_assertions) {
+            words.fill(UNWRITTEN);
+        }
+        words
+    }
+
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let mut words = Self::scratch(len);
+        words.fill(0);
+        words
+    }
+
+    /// A copy.
+    pub fn copy(from: &[u64]) -> Self {
+        let mut words = Self::scratch(from.len());
+        words.copy_from_slice(from);
+        words
+    }
+
+    /// Cuts to `len` words, or appends zeros up to there.
+    pub fn resize(&mut self, len: usize) {
+        let old = self.len;
+        self.grow(len);
+        if len > old {
+            self[old..].fill(0);
+        }
+    }
+
+    /// Appends words.
+    pub fn extend_from_slice(&mut self, words: &[u64]) {
+        self.append(words.len()).copy_from_slice(words);
+    }
+
+    /// Appends `count` words of arbitrary content and returns them.
+    pub fn append(&mut self, count: usize) -> &mut [u64] {
+        let old = self.len;
+        self.grow(old + count);
+        &mut self[old..]
+    }
+
+    /// Makes room for a length of `len` words, so that appending up to there copies nothing.
+    pub fn reserve(&mut self, len: usize) {
+        let old = self.len;
+        self.grow(len.max(old));
+        self.len = old;
+    }
+
+    /// The words as an ordinary vector.
+    pub fn into_vec(mut self) -> Vec<u64> {
+        let mut memory = mem::take(&mut self.memory);
+        memory.truncate(self.len);
+        memory
+    }
+
+    /// Changes the length; what comes on top is arbitrary.
+    fn grow(&mut self, len: usize) {
+        if len > self.memory.len() {
+            let mut larger = Self::scratch(len.max(2 * self.len));
+            larger.len = self.len;
+            larger.copy_from_slice(self);
+            *self = larger;
+        }
+        self.len = len;
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        let size = self.memory.len();
+        if size < LEAST || class(size).1 != size {
+            return;
+        }
+        let memory = mem::take(&mut self.memory);
+        // Without a thread to keep it the memory goes back to the allocator.
+        let _ = FREE.try_with(|free| free.borrow_mut()[class(size).0].push(memory));
+    }
+}
+
+impl Deref for Words {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        &self.memory[..self.len]
+    }
+}
+
+impl DerefMut for Words {
+    fn deref_mut(&mut self) -> &mut [u64] {
+        &mut self.memory[..self.len]
+    }
+}
+
+impl Clone for Words {
+    fn clone(&self) -> Self {
+        Self::copy(self)
+    }
+}
+
+impl From<Vec<u64>> for Words {
+    fn from(memory: Vec<u64>) -> Self {
+        let len = memory.len();
+        Self { memory, len }
+    }
+}
+
+impl FromIterator<u64> for Words {
+    fn from_iter<I: IntoIterator<Item = u64>>(words: I) -> Self {
+        Vec::from_iter(words).into()
+    }
+}
+
+impl fmt::Debug for Words {
+    /// The length alone: words may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Words({})", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_has_room_for_what_falls_into_it() {
+        for len in (1..5000).chain([1 << 20, (1 << 20) + 1, 3 << 19, (3 << 19) + 1]) {
+            let (index, size) = class(len);
+            assert!(size >= len && size <= (2 * len).max(LEAST), "{len} words in {size}");
+            assert_eq!(class(size), (index, size), "a vector returns to the class it came from");
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again() {
+        let first = Words::scratch(1000);
+        let place = first.as_ptr();
+        drop(first);
+        let second = Words::scratch(1001);
+        assert_eq!(second.as_ptr(), place);
+        assert_ne!(Words::scratch(1000).as_ptr(), place, "what is in use is not given away");
+    }
+
+    #[test]
+    fn growing_keeps_the_words_and_appends_zeros() {
+        let mut words = Words::copy(&[1, 2, 3]);
+        drop(Words::from_iter(std::iter::repeat_n(7, 1024)));
+        words.resize(1000);
+        assert_eq!(&words[..4], &[1, 2, 3, 0]);
+        assert!(words[3..].iter().all(|&word| word == 0));
+        words.resize(2);
+        words.extend_from_slice(&[5]);
+        assert_eq!(words.into_vec(), [1, 2, 5]);
+    }
+
+    #[test]
+    fn debug_shows_no_word() {
+        assert_eq!(format!("{:?}", Words::copy(&[42])), "Words(1)");
+    }
+}
