@@ -8,6 +8,7 @@
 //! | [`planes`] | from words to bit planes and back |
 //! | [`pack`] | values of a few bits, packed for a message |
 //! | [`lookup`] | the servers' side of an oblivious table look-up |
+//! | [`digits`] | the same for 4-bit digits, with bits as results |
 //! | [`truncation`] | the steps of a truncation |
 //! | [`words`] | vectors whose memory is used again |
 //! | [`fixed`] | fixed-point numbers |
@@ -17,6 +18,7 @@
 //! lengths, widths and shapes only, never on values.
 
 pub mod bits;
+pub mod digits;
 pub mod fixed;
 pub mod level;
 pub mod lookup;
