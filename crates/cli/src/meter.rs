@@ -35,4 +35,8 @@ impl Transport for Metered {
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
     }
+
+    fn encryption(&self) -> Duration {
+        self.inner.encryption()
+    }
 }

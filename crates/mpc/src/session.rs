@@ -1,8 +1,9 @@
 //! A session: one party's end of a computation among three, with its keys and its place in the protocol.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use shamisen_net::{Counters, Network, Party, Peers, Transport};
+use shamisen_net::{Counters, Network, Party, Peers, Transport, Work};
 use shamisen_ring::prg::Prg;
 use shamisen_ring::words::{UNWRITTEN, Words};
 
@@ -30,6 +31,8 @@ pub struct Session {
     next: Arc<Prg>,
     private: Arc<Prg>,
     step: u64,
+    /// Words drawn since they were last booked under a phase.
+    random_words: Arc<AtomicU64>,
     #[cfg(debug_assertions)]
     drawn: std::collections::HashSet<(Key, Step)>,
 }
@@ -87,6 +90,7 @@ impl Session {
             next: Arc::new(Prg::new(&keys.next)),
             private: Arc::new(Prg::new(&keys.private)),
             step: 0,
+            random_words: Arc::default(),
             #[cfg(debug_assertions)]
             drawn: std::collections::HashSet::new(),
         }
@@ -94,6 +98,7 @@ impl Session {
 
     /// Books what follows under `phase` and returns the phase before.
     pub fn enter(&mut self, phase: &'static str) -> &'static str {
+        self.count_random_words();
         self.network.enter(phase)
     }
 
@@ -124,7 +129,7 @@ impl Session {
             Key::Next => &self.next,
             Key::Private => &self.private,
         };
-        Stream { prg: Arc::clone(prg), step }
+        Stream { prg: Arc::clone(prg), step, words: Arc::clone(&self.random_words) }
     }
 
     /// `len` random words of a stream.
@@ -147,6 +152,7 @@ impl Session {
             is_written(send.next) && is_written(send.prev),
             "a message has words that were never written"
         );
+        self.count_random_words();
         let mut received = Peers { next: Words::scratch(expect.next), prev: Words::scratch(expect.prev) };
         self.network.exchange(send, Peers { next: &mut received.next, prev: &mut received.prev })?;
         Ok(received)
@@ -159,8 +165,20 @@ impl Session {
         Ok(received)
     }
 
+    /// Counts multiply-adds of ring elements in a matrix product.
+    pub(crate) fn count_multiply_adds(&mut self, multiply_adds: usize) {
+        self.network.count_work(Work { multiply_adds: multiply_adds as u64, ..Work::default() });
+    }
+
+    /// Books the words drawn so far under the current phase.
+    fn count_random_words(&mut self) {
+        let random_words = self.random_words.swap(0, Ordering::Relaxed);
+        self.network.count_work(Work { random_words, ..Work::default() });
+    }
+
     /// As [`pass_back`](Self::pass_back), into a place of the same length.
     pub(crate) fn pass_back_into(&mut self, words: &[u64], received: &mut [u64]) -> Result<()> {
+        self.count_random_words();
         debug_assert!(is_written(words), "a message has words that were never written");
         self.network.exchange(Peers { next: &[], prev: words }, Peers { next: received, prev: &mut [] })?;
         Ok(())
@@ -176,26 +194,36 @@ fn is_written(message: &[u64]) -> bool {
 pub(crate) struct Stream {
     prg: Arc<Prg>,
     step: Step,
+    /// Where the words drawn are counted.
+    words: Arc<AtomicU64>,
 }
 
 impl Stream {
     /// Writes the words `offset..` of the stream.
     pub(crate) fn fill(&self, offset: usize, out: &mut [u64]) {
+        self.count(out);
         self.prg.fill(self.step.0, offset as u64, out);
     }
 
     /// Adds the words `offset..` of the stream.
     pub(crate) fn add_into(&self, offset: usize, out: &mut [u64]) {
+        self.count(out);
         self.prg.add_into(self.step.0, offset as u64, out);
     }
 
     /// Subtracts the words `offset..` of the stream.
     pub(crate) fn sub_into(&self, offset: usize, out: &mut [u64]) {
+        self.count(out);
         self.prg.sub_into(self.step.0, offset as u64, out);
     }
 
     /// XORs the words `offset..` of the stream.
     pub(crate) fn xor_into(&self, offset: usize, out: &mut [u64]) {
+        self.count(out);
         self.prg.xor_into(self.step.0, offset as u64, out);
+    }
+
+    fn count(&self, out: &[u64]) {
+        self.words.fetch_add(out.len() as u64, Ordering::Relaxed);
     }
 }

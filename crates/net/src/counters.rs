@@ -23,6 +23,26 @@ pub struct PhaseCost {
     pub seconds: f64,
     /// The part of it spent in exchanges, that is in sending and waiting, in seconds.
     pub waiting: f64,
+    /// The part of the exchanges spent encrypting and decrypting, in seconds; 0 where the transport does neither.
+    pub encryption: f64,
+    /// What the party computed.
+    pub work: Work,
+}
+
+/// Local work that a party reports by amount, so that it can be compared with the speed of its kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Words drawn from the pseudo-random generator.
+    pub random_words: u64,
+    /// Multiply-adds of ring elements in matrix products.
+    pub multiply_adds: u64,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.random_words += other.random_words;
+        self.multiply_adds += other.multiply_adds;
+    }
 }
 
 /// Rounds, messages and payload bytes of one party.

@@ -17,7 +17,7 @@ pub mod throttled;
 pub mod tls;
 mod transport;
 
-pub use counters::{Counters, PhaseCost, Traffic};
+pub use counters::{Counters, PhaseCost, Traffic, Work};
 pub use error::NetError;
 pub use network::Network;
 pub use party::{Party, Peers};

@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::time::Instant;
 
-use crate::{Counters, NetError, Party, Peers, Traffic, Transport};
+use crate::{Counters, NetError, Party, Peers, Traffic, Transport, Work};
 
 // Words travel as they lie in memory, so that sending a tensor needs no conversion.
 const _: () = assert!(cfg!(target_endian = "little"), "messages between the parties are little-endian");
@@ -16,6 +16,8 @@ pub struct Network {
     phase: &'static str,
     /// Until when the time of the current phase is in the counters.
     counted_until: Instant,
+    /// The transport's time of encryption that is in the counters, or was spent before.
+    encryption: Duration,
 }
 
 impl Network {
@@ -25,6 +27,7 @@ impl Network {
     /// A network over `transport`, with all counters at zero.
     pub fn new(transport: Box<dyn Transport>) -> Self {
         Self {
+            encryption: transport.encryption(),
             transport,
             counters: Counters::default(),
             phase: Self::FIRST_PHASE,
@@ -60,7 +63,15 @@ impl Network {
         let cost = self.counters.by_phase.entry(self.phase).or_default();
         cost.traffic += traffic;
         cost.waiting += start.elapsed().as_secs_f64();
+        let encryption = self.transport.encryption();
+        cost.encryption += encryption.saturating_sub(self.encryption).as_secs_f64();
+        self.encryption = encryption;
         Ok(())
+    }
+
+    /// Books local work under the current phase.
+    pub fn count_work(&mut self, work: Work) {
+        self.counters.by_phase.entry(self.phase).or_default().work += work;
     }
 
     /// Switches to another phase, to which all costs from now on are counted, and returns the former one.

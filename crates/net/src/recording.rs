@@ -43,6 +43,10 @@ impl<T: Transport> Transport for Recording<T> {
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
     }
+
+    fn encryption(&self) -> Duration {
+        self.inner.encryption()
+    }
 }
 
 /// The messages a party has received; clones share their content.

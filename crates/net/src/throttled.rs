@@ -73,6 +73,10 @@ impl<T: Transport> Transport for Throttled<T> {
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
     }
+
+    fn encryption(&self) -> Duration {
+        self.inner.encryption()
+    }
 }
 
 /// Length in bytes of the delivery time in front of a message.

@@ -32,6 +32,11 @@ pub trait Transport: Send {
     /// The time starts with the exchange, and anew whenever some bytes arrive from that peer or leave towards
     /// it.
     fn set_deadline(&mut self, deadline: Duration);
+
+    /// Time spent encrypting and decrypting so far; none where nothing is encrypted.
+    fn encryption(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for Box<T> {
@@ -45,6 +50,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn set_deadline(&mut self, deadline: Duration) {
         (**self).set_deadline(deadline);
+    }
+
+    fn encryption(&self) -> Duration {
+        (**self).encryption()
     }
 }
 

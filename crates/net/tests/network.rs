@@ -3,7 +3,7 @@
 mod common;
 
 use common::{in_parallel, meshes};
-use shamisen_net::{Network, Party, Peers, Traffic, memory};
+use shamisen_net::{Network, Party, Peers, Traffic, Work, memory};
 
 #[test]
 fn words_arrive_over_every_transport() {
@@ -42,6 +42,9 @@ fn costs_are_counted_by_phase() {
                 .expect("a complete round");
         }
         network.exchange(Peers::default(), Peers::default()).expect("nothing to do");
+        let work = Work { random_words: 5, multiply_adds: 7 };
+        network.count_work(work);
+        network.count_work(Work { multiply_adds: 2, ..Work::default() });
         assert_eq!(network.enter("input"), "training");
 
         let counters = network.counters();
@@ -64,6 +67,7 @@ fn costs_are_counted_by_phase() {
         assert_eq!((counters.total.sent(), counters.total.received()), (88, 88));
         let cost = counters.by_phase["training"];
         assert!(0.0 < cost.waiting && cost.waiting <= cost.seconds, "{cost:?}");
+        assert_eq!(cost.work, Work { multiply_adds: 9, ..work });
         assert_eq!(counters.by_phase[Network::FIRST_PHASE].traffic, Traffic::default());
     });
 }
@@ -74,4 +78,23 @@ fn failed_round_is_not_counted() {
     let mut network = Network::new(Box::new(own));
     network.exchange(Peers { next: &[1], prev: &[] }, Peers::default()).expect_err("the peers are gone");
     assert_eq!(network.counters().total, Traffic::default());
+}
+
+#[test]
+fn encryption_is_a_part_of_the_exchange() {
+    for (name, mesh) in meshes() {
+        in_parallel(mesh, |_, end| {
+            let mut network = Network::new(end);
+            let mut received = vec![0; 10_000];
+            network
+                .exchange(
+                    Peers { next: &vec![1; 10_000], prev: &[] },
+                    Peers { next: &mut [], prev: &mut received },
+                )
+                .expect("a complete round");
+            let cost = network.counters().by_phase[Network::FIRST_PHASE];
+            assert_eq!(cost.encryption > 0.0, name.contains("tls"), "{name}: {cost:?}");
+            assert!(cost.encryption <= cost.waiting, "{name}: {cost:?}");
+        });
+    }
 }

@@ -93,6 +93,7 @@ impl Perceptron {
             let mut sums = matrix_product(
                 RepMatrix::new(&input, rows, fan_in),
                 RepMatrix::of_range(&self.parameters, self.weights(layer), fan_in, units),
+                session,
             );
             sums.add_row(&self.parameters.slice(self.biases(layer)), 1 << frac);
             session.enter("truncation");
@@ -133,6 +134,7 @@ impl Perceptron {
             let mut gradient = matrix_product(
                 RepMatrix::new(&trace.inputs[layer], rows, fan_in).transposed(),
                 RepMatrix::new(&delta, rows, units),
+                session,
             );
             let mut biases = Additive::sum_columns(&delta, units);
             biases.scale(1 << self.activation_frac);
@@ -144,6 +146,7 @@ impl Perceptron {
             let back = matrix_product(
                 RepMatrix::new(&delta, rows, units),
                 RepMatrix::of_range(&self.parameters, self.weights(layer), fan_in, units).transposed(),
+                session,
             );
             session.enter("truncation");
             let back = truncate(back, WEIGHT_FRAC, session)?;

@@ -79,9 +79,10 @@ impl<'a> RepMatrix<'a> {
 /// # Panics
 ///
 /// When lengths or widths do not fit, which is a mistake of the caller.
-pub fn matrix_product(x: RepMatrix<'_>, y: RepMatrix<'_>) -> Additive {
+pub fn matrix_product(x: RepMatrix<'_>, y: RepMatrix<'_>, session: &mut Session) -> Additive {
     let ((rows, inner), (y_rows, cols)) = (x.shape(), y.shape());
     assert_eq!(inner, y_rows, "inner dimensions of a matrix product agree");
+    session.count_multiply_adds(2 * rows * inner * cols);
     let mut out = Words::zeros(rows * cols);
     // The sum goes over the smaller operand.
     if y.mine.len() <= x.mine.len() {

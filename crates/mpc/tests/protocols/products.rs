@@ -2,6 +2,7 @@
 
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
 use shamisen_mpc::protocol::square_root::square;
+use shamisen_net::Network;
 use shamisen_testkit::{combine, combine_additive, deal, random_words, rng, run};
 
 use crate::common::{LENGTHS, SEED, assert_cost, on_ring};
@@ -95,9 +96,14 @@ fn matrices() {
                 } else {
                     RepMatrix::new(y, inner, cols)
                 };
-                reshare(matrix_product(x, y), session).unwrap()
+                reshare(matrix_product(x, y, session), session).unwrap()
             });
             assert_cost("matrix_product and reshare", rows * cols, &out, cost::reshare(rows * cols));
+            for counters in &out.counters {
+                let work = counters.by_phase[Network::FIRST_PHASE].work;
+                assert_eq!(work.multiply_adds, 2 * (rows * inner * cols) as u64);
+                assert_eq!(work.random_words, 2 * (rows * cols) as u64);
+            }
             assert_eq!(combine(&out.results), expected, "{rows} x {inner} x {cols}, {turn_x} {turn_y}");
         }
     }
@@ -113,7 +119,7 @@ fn matrices_inside_a_longer_vector() {
     let out = on_ring(&words, |share, session| {
         let x = RepMatrix::of_range(share, x.clone(), rows, inner);
         let y = RepMatrix::of_range(share, y.clone(), inner, cols);
-        reshare(matrix_product(x, y), session)
+        reshare(matrix_product(x, y, session), session)
     });
     assert_eq!(combine(&out.results), expected);
 }

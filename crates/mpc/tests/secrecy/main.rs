@@ -236,7 +236,7 @@ fn products() {
         ("square", 2, |inputs, session| square(&inputs.x, session).map(drop)),
         ("matrix_product", 2, |inputs, session| {
             let (x, y) = (RepMatrix::new(&inputs.x, 24, 24), RepMatrix::new(&inputs.y, 24, 24));
-            reshare(matrix_product(x, y), session).map(drop)
+            reshare(matrix_product(x, y, session), session).map(drop)
         }),
     ];
     CASES.into_iter().for_each(assert_secret);

@@ -54,6 +54,8 @@ pub(super) struct Connection {
     broken: bool,
     /// Bytes that have gone through the socket in either direction.
     moved: u64,
+    /// Time that TLS took to encrypt and decrypt.
+    encryption: Duration,
 }
 
 /// The part of this end in the handshake.
@@ -83,6 +85,7 @@ impl Connection {
             finished: false,
             broken: false,
             moved: 0,
+            encryption: Duration::ZERO,
         })
     }
 
@@ -222,6 +225,11 @@ impl Connection {
         self.moved
     }
 
+    /// Time that TLS took to encrypt and decrypt, the copies into its buffers and the receiver's included.
+    pub(super) fn encryption(&self) -> Duration {
+        self.encryption
+    }
+
     fn is_handshaking(&self) -> bool {
         match &self.tls {
             Tls::Client(tls) => tls.is_handshaking(),
@@ -234,7 +242,9 @@ impl Connection {
         if self.broken {
             return Err(Failure::Closed);
         }
+        let start = Instant::now();
         let event = self.process_even_if_broken(buffer, send);
+        self.encryption += start.elapsed();
         self.broken = event.is_err();
         event
     }

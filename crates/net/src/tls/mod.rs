@@ -164,6 +164,10 @@ impl Transport for TlsTransport {
     fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
     }
+
+    fn encryption(&self) -> Duration {
+        self.links.next.connection.encryption() + self.links.prev.connection.encryption()
+    }
 }
 
 impl fmt::Debug for TlsTransport {
