@@ -57,17 +57,26 @@ impl Part {
     }
 }
 
+/// Where a vector of `len` elements is cut in three parts of about the same size: their starts, and the end.
+pub(crate) fn cuts(len: usize) -> [usize; 4] {
+    let words = len.div_ceil(64);
+    std::array::from_fn(|third| (words * third / 3 * 64).min(len))
+}
+
 /// Cuts a vector of `len` elements into three parts with rotating roles.
 pub(crate) fn parts(len: usize, party: Party) -> [Part; 3] {
-    let words = len.div_ceil(64);
-    let cut = |third: usize| (words * third / 3 * 64).min(len);
+    parts_at(cuts(len), party)
+}
+
+/// The three parts with these starts and this end.
+pub(crate) fn parts_at(cuts: [usize; 4], party: Party) -> [Part; 3] {
     std::array::from_fn(|third| Part {
         role: match (party.index() + 3 - third) % 3 {
             0 => Role::First,
             1 => Role::Second,
             _ => Role::Third,
         },
-        elements: cut(third)..cut(third + 1),
+        elements: cuts[third]..cuts[third + 1],
     })
 }
 

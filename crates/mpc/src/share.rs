@@ -117,6 +117,12 @@ impl Rep {
         bits::scale_assign(&mut self.next, factor);
     }
 
+    /// Adds a number of times another sharing of the same length.
+    pub fn add_scaled(&mut self, other: &Self, factor: u64) {
+        bits::add_scaled(&mut self.mine, &other.mine, factor);
+        bits::add_scaled(&mut self.next, &other.next, factor);
+    }
+
     /// The negative.
     #[must_use]
     pub fn negated(mut self) -> Self {

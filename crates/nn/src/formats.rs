@@ -31,6 +31,9 @@ pub const FEATURE_BITS: u32 = 9;
 /// Range checks and the loss are done together after this many mini-batches, more often in the first ones.
 pub(crate) const CHECK_EVERY: usize = 16;
 
+/// Which claims hold is found out after this many mini-batches, before the values that wait leave the processor's cache.
+pub(crate) const SETTLE_EVERY: usize = 4;
+
 /// Integer bits of an activation after a passed check.
 pub(crate) const ACTIVATION_BITS: u32 = 11;
 
@@ -39,9 +42,14 @@ pub(crate) const WEIGHT_BOUND: u32 = WEIGHT_FRAC + 5;
 pub(crate) const BIAS_BOUND: u32 = WEIGHT_FRAC + FEATURE_BITS + 1;
 pub(crate) const DELTA_BOUND: u32 = DELTA_FRAC + 4;
 pub(crate) const GRADIENT_BOUND: u32 = GRADIENT_FRAC + 6;
+/// What is known of a mean gradient beforehand: it is a mean of activations times back-propagated errors whose ranges are
+/// checked at the same time, and the weight decay; twice that in the short last mini-batch.
+pub(crate) const GRADIENT_PRIOR: u32 = GRADIENT_FRAC + ACTIVATION_BITS + (DELTA_BOUND + 1 - DELTA_FRAC) + 2;
 
 /// Largest mini-batch.
 pub const MAX_BATCH: usize = 2048;
+/// Most steps between two refreshes of Adam's preconditioner: a square then weighs at most as much as so many.
+const MAX_REFRESH: u32 = 256;
 const MAX_WIDTH: usize = 1 << 15;
 const BASE_FRAC: u32 = 14;
 const BASE_WIDTH: usize = 1 << 11;
@@ -122,8 +130,11 @@ pub fn check(plan: &Plan) -> Result<()> {
                      0.9995 and above the square of the first"
                 ));
             }
-            if refresh == 0 {
-                return refuse("the preconditioner is refreshed every 0 steps; 1 is exact Adam".into());
+            if !(1..=MAX_REFRESH).contains(&refresh) {
+                return refuse(format!(
+                    "the preconditioner is refreshed every {refresh} steps, it must be every 1 (exact Adam) to \
+                     {MAX_REFRESH}"
+                ));
             }
         }
         Optimizer::Sgd { momentum } => {

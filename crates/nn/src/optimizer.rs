@@ -4,15 +4,16 @@
 //! `decay^-s`: a decay step then costs nothing, and the bias correction is the division by the sum of the weights.
 //! Now and then the sum is truncated and the weights start anew.
 
-use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
+use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
 use shamisen_mpc::protocol::lookup::look_up;
-use shamisen_mpc::protocol::multiply::{multiply, product};
+use shamisen_mpc::protocol::multiply::product;
 use shamisen_mpc::protocol::range::RangeChecks;
+use shamisen_mpc::protocol::split::{Split, split};
 use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate, truncate_shared};
 use shamisen_mpc::{Additive, Rep, Session};
 
 use crate::error::Result;
-use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, WEIGHT_FRAC};
+use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, GRADIENT_PRIOR, WEIGHT_FRAC};
 use crate::plan::Optimizer;
 
 /// The published `epsilon` of Adam.
@@ -20,16 +21,32 @@ const EPSILON: f64 = 1e-8;
 /// Adam's preconditioner is fresh in each of this many first steps, whatever `refresh` says.
 const WARM_UP: u32 = 10;
 
-/// Places of the window in which the second moment's leading bit is sought.
-const WINDOW_WIDTH: u32 = 31;
-/// Bits behind it that count: the preconditioner is exact to 11 %.
-const WINDOW_MANTISSA: u32 = 1;
+/// Digits of the window in which the second moment's leading one is sought: the least root mean square gradient that it
+/// tells from none is `2^-14` of the greatest.
+const WINDOW_DIGITS: u32 = 7;
 /// The root mean square gradient that passes the range check is `2^2`.
 const MAX_ROOT_BITS: u32 = 2;
+/// Low bits of the weighted squares that are not kept: they lie below the window from the first step on. Where weights start
+/// lower, fewer.
+const SQUARE_DROP: u32 = 18;
 /// Significant bits of the factor that brings an older table up to date.
-const RATIO_BITS: u32 = 7;
+const RATIO_BITS: u32 = 5;
 /// Significant bits of the smallest entry of the preconditioner's table.
-const SMALLEST_ENTRY_BITS: i32 = 7;
+const SMALLEST_ENTRY_BITS: i32 = 6;
+
+/// How the public weights of a moment's terms grow: they start at two to `base` and are kept below two to `base + span`.
+#[derive(Clone, Copy)]
+struct Growth {
+    base: f64,
+    span: f64,
+}
+
+/// Of Adam's first moment: so small that its product with the preconditioner stays in range, also with an older one.
+const FIRST: Growth = Growth { base: 4.0, span: 1.0 };
+/// Of Adam's second moment. The terms of rarer updates weigh more, up to `2^7` times the square.
+const SECOND: Growth = Growth { base: 6.0, span: 1.0 };
+/// Of the velocity of gradient descent.
+const VELOCITY: Growth = Growth { base: 8.0, span: 8.0 };
 
 /// The optimiser with its state.
 pub(crate) struct State {
@@ -45,17 +62,18 @@ enum Rule {
 
 struct Adam {
     first: Moment,
-    second: Moment,
+    second: SecondMoment,
+    beta2: f64,
     refresh: u32,
     step: u32,
     preconditioner: Option<Preconditioner>,
-    /// The window's place at the first step after the last check of the second moment.
-    unchecked_low: Option<u32>,
 }
 
 /// A table value for each parameter, and what it must be multiplied with in later steps.
 struct Preconditioner {
     values: Rep,
+    /// The step in which it was made.
+    step: u32,
     shift: u32,
     /// Entries are below two to this power.
     entry_bits: u32,
@@ -79,14 +97,14 @@ impl State {
     pub(crate) fn new(optimizer: Optimizer, parameters: usize) -> Self {
         let rule = match optimizer {
             Optimizer::Adam { beta1, beta2, refresh } => Rule::Adam(Box::new(Adam {
-                first: Moment::new(beta1, 8, 8, parameters),
-                second: Moment::new(beta2, 6, 1, parameters),
+                first: Moment::new(beta1, FIRST, parameters),
+                second: SecondMoment::new(beta2, refresh, parameters),
+                beta2,
                 refresh,
                 step: 0,
                 preconditioner: None,
-                unchecked_low: None,
             })),
-            Optimizer::Sgd { momentum } => Rule::Sgd(Moment::new(momentum, 8, 8, parameters)),
+            Optimizer::Sgd { momentum } => Rule::Sgd(Moment::new(momentum, VELOCITY, parameters)),
         };
         Self { rule, update_bits: 0 }
     }
@@ -107,13 +125,13 @@ impl State {
             values = truncate_shared(&values, 16, session)?;
         }
         session.enter("optimizer");
-        checks.claim("a gradient", values.clone(), GRADIENT_BOUND, RANGE_BITS - gradient.shift + 2);
+        checks.claim("a gradient", Split::of(&values, session.party()), GRADIENT_BOUND, GRADIENT_PRIOR);
         let (update, shift) = match &mut self.rule {
             Rule::Adam(adam) => adam.step(&values, scale, learning_rate, session)?,
             Rule::Sgd(velocity) => {
                 velocity.add(&values, session)?;
                 let factor = learning_rate * f64::from(1 << (WEIGHT_FRAC - GRADIENT_FRAC))
-                    / (scale * velocity.weight() as f64);
+                    / (scale * velocity.decay.weight(1.0) as f64);
                 // 2^14 at most, times a velocity below 2^(25 + 16) / (1 - 0.99), stays in range.
                 let shift = 13 - factor.log2().floor() as i32;
                 let shift = shift.clamp(1, 60) as u32;
@@ -134,10 +152,9 @@ impl State {
     /// Claims that the second moment stayed inside its window since the last check.
     pub(crate) fn claim_moments(&mut self, checks: &mut RangeChecks) {
         if let Rule::Adam(adam) = &mut self.rule
-            && let Some(low) = adam.unchecked_low.take()
+            && let Some((sum, bound)) = adam.second.unchecked()
         {
-            let bound = low + WINDOW_WIDTH - 1;
-            checks.claim("the mean square of a gradient", adam.second.sum.clone(), bound, RANGE_BITS);
+            checks.claim("the mean square of a gradient", sum, bound, RANGE_BITS);
         }
     }
 }
@@ -146,8 +163,10 @@ impl Adam {
     /// Kingma and Ba (ICLR 2015), algorithm 1.
     ///
     /// With `M = sum of d_s g_s` and `V = sum of c_s g_s^2`, `m_hat = M / sum of d_s` and `v_hat = V / sum of c_s`.
-    /// `1 / (sqrt(v_hat) + epsilon)` comes from a table over the leading bit of `V` and two bits behind it, all public
-    /// factors included, so that one product and one truncation give the update.
+    /// `1 / (sqrt(v_hat) + epsilon)` comes from a table over the leading digit of `V`, all public factors included, so that
+    /// one product and one truncation give the update.
+    ///
+    /// After the first steps `V` takes in a square, and a new table value is read, in every `refresh`-th step alone.
     /// Returns the update and the bits that its truncation dropped.
     fn step(
         &mut self,
@@ -157,105 +176,182 @@ impl Adam {
         session: &mut Session,
     ) -> Result<(Rep, u32)> {
         self.first.add(gradient, session)?;
-        let square = multiply(gradient, gradient, session)?;
-        self.second.add(&square, session)?;
         self.step += 1;
-        // The window's top is the square of the largest root mean square, its place follows the sum of the weights.
-        let low = self.second.weight_sum.log2().ceil() as u32 + 2 * (GRADIENT_FRAC + MAX_ROOT_BITS) + 2
-            - WINDOW_WIDTH;
-        self.unchecked_low = Some(self.unchecked_low.map_or(low, |first| first.min(low)));
-
-        let fresh = match self.preconditioner.take() {
-            Some(old) if self.step > WARM_UP && !(self.step - 1).is_multiple_of(self.refresh) => old,
-            _ => self.preconditioner(low, scale, learning_rate, session)?,
-        };
-        let mut shift = fresh.shift;
-        let ratio = fresh.weight_sum / self.first.weight_sum;
-        let update = if (ratio - 1.0).abs() < 1e-9 {
-            product(&self.first.sum, &fresh.values)
+        if self.step <= WARM_UP || self.step.is_multiple_of(self.refresh) {
+            let elapsed = self.step - self.preconditioner.as_ref().map_or(0, |last| last.step);
+            // What the squares between would have weighed all together.
+            let share = (1.0 - self.beta2.powi(elapsed as i32)) / (1.0 - self.beta2);
+            self.second.add(product(gradient, gradient), elapsed, share, session)?;
+            self.preconditioner = Some(self.preconditioner(scale, learning_rate, session)?);
+        }
+        let Some(fresh) = &self.preconditioner else { unreachable!("made in the first step") };
+        let ratio = fresh.weight_sum / self.first.decay.weight_sum;
+        if fresh.step == self.step {
+            return Ok((
+                truncate(product(&self.first.sum, &fresh.values), fresh.shift, session)?,
+                fresh.shift,
+            ));
+        }
+        // An older table does not bound the product by the second moment: a gradient may have grown since. What bounds it
+        // is the greatest entry and the greatest gradient; where that is too much, the sum gives up low bits first.
+        let sum_bits = GRADIENT_BOUND + 1 + self.first.decay.weight_sum.log2().ceil() as u32;
+        let drop = (sum_bits + fresh.entry_bits + RATIO_BITS).saturating_sub(RANGE_BITS - 1);
+        let mut update = if drop > 0 {
+            product(&truncate_shared(&self.first.sum, drop, session)?, &fresh.values)
         } else {
-            // An older table does not bound the product by the second moment: a gradient may have grown since. What
-            // bounds it then is the greatest entry and the greatest gradient, so the sum must give up low bits first.
-            let sum_bits = GRADIENT_BOUND + 1 + self.first.weight_sum.log2().ceil() as u32;
-            let drop = (sum_bits + fresh.entry_bits + RATIO_BITS).saturating_sub(RANGE_BITS - 1).max(1);
-            let sum = truncate_shared(&self.first.sum, drop, session)?;
-            // The weights have grown since.
-            let places = RATIO_BITS as i32 - 1 - ratio.log2().floor() as i32;
-            let mut update = product(&sum, &fresh.values);
-            update.scale((ratio * 2.0_f64.powi(places)).round() as u64);
-            shift = (shift as i32 + places - drop as i32) as u32;
-            update
+            product(&self.first.sum, &fresh.values)
         };
-        self.preconditioner = Some(fresh);
+        // The weights have grown since.
+        let places = RATIO_BITS as i32 - 1 - ratio.log2().floor() as i32;
+        update.scale((ratio * 2.0_f64.powi(places)).round() as u64);
+        let shift = (fresh.shift as i32 + places - drop as i32) as u32;
         Ok((truncate(update, shift, session)?, shift))
     }
 
     fn preconditioner(
-        &self,
-        low: u32,
+        &mut self,
         scale: f64,
         learning_rate: f64,
         session: &mut Session,
     ) -> Result<Preconditioner> {
-        let window = Window { low, width: WINDOW_WIDTH, mantissa: WINDOW_MANTISSA, guard: 0 };
+        let window = self.second.window();
         let unit = f64::from(1 << GRADIENT_FRAC) * scale;
-        let (first_sum, second_sum) = (self.first.weight_sum, self.second.weight_sum);
-        // The update in units of the weights' last place, for M = 1 and V = x.
+        let weight_sum = self.first.decay.weight_sum;
+        // The update in units of the weights' last place, for M = 1 and what is kept of V.
         let update = |x: f64| {
-            let root = (x / second_sum).sqrt() / unit + EPSILON;
-            learning_rate * f64::from(1 << WEIGHT_FRAC) / (first_sum * unit * root)
+            let mean_square = x * f64::from(1 << self.second.drop) / self.second.decay.weight_sum;
+            let root = mean_square.sqrt() / unit + EPSILON;
+            learning_rate * f64::from(1 << WEIGHT_FRAC) / (weight_sum * unit * root)
         };
-        let smallest = update(2.0_f64.powi((low + WINDOW_WIDTH) as i32));
+        let smallest = update(2.0_f64.powi(window.bits() as i32));
         let shift = (SMALLEST_ENTRY_BITS - smallest.log2().floor() as i32) as u32;
         let table = window.table(|x| (update(x) * 2.0_f64.powi(shift as i32)).round() as u64);
         let entry_bits = table.iter().copied().max().map_or(0, |greatest| greatest.ilog2() + 1);
-        let index = leading_index(&self.second.sum, window, session)?;
+        let index = leading_digit(&self.second.sum, window, session)?;
         let values = look_up(&index, &[&table], session)?.swap_remove(0);
-        Ok(Preconditioner { values, shift, entry_bits, weight_sum: first_sum })
+        Ok(Preconditioner { values, step: self.step, shift, entry_bits, weight_sum })
     }
 }
 
-/// A decaying sum of vectors, `sum of d_s x_s` with public weights `d_s` proportional to `decay^-s`.
-struct Moment {
-    sum: Rep,
+/// Public weights proportional to `decay^-s` for the terms of a sum, so that the sum decays without being touched.
+struct Decay {
     decay: f64,
-    /// Weights start at `2^base` and are kept below `2^(base + span)`.
-    base: u32,
-    span: u32,
+    growth: Growth,
     /// Logarithm of the current weight, above the base.
     exponent: f64,
     weight_sum: f64,
-    started: bool,
+}
+
+impl Decay {
+    fn new(decay: f64, growth: Growth) -> Self {
+        Self { decay, growth, exponent: 0.0, weight_sum: 0.0 }
+    }
+
+    /// Some steps of decay. Returns the bits that the sum must give up, so that the weights can start anew.
+    fn pass(&mut self, steps: u32) -> u32 {
+        if self.weight_sum == 0.0 {
+            return 0;
+        }
+        self.exponent -= f64::from(steps) * self.decay.log2();
+        if self.exponent < self.growth.span {
+            return 0;
+        }
+        let bits = self.exponent.floor() as u32;
+        self.exponent -= f64::from(bits);
+        self.weight_sum /= 2.0_f64.powi(bits as i32);
+        bits
+    }
+
+    /// The current weight of a term that stands for several.
+    fn weight(&self, share: f64) -> u64 {
+        (2.0_f64.powf(self.growth.base + self.exponent) * share).round() as u64
+    }
+
+    /// The weight of the next term.
+    fn take(&mut self, share: f64) -> u64 {
+        let weight = self.weight(share);
+        self.weight_sum += weight as f64;
+        weight
+    }
+}
+
+/// A decaying sum of vectors, `sum of d_s x_s`.
+struct Moment {
+    sum: Rep,
+    decay: Decay,
 }
 
 impl Moment {
-    fn new(decay: f64, base: u32, span: u32, len: usize) -> Self {
-        Self { sum: Rep::zeros(len), decay, base, span, exponent: 0.0, weight_sum: 0.0, started: false }
-    }
-
-    /// The current weight.
-    fn weight(&self) -> u64 {
-        2.0_f64.powf(f64::from(self.base) + self.exponent).round() as u64
+    fn new(decay: f64, growth: Growth, len: usize) -> Self {
+        Self { sum: Rep::zeros(len), decay: Decay::new(decay, growth) }
     }
 
     /// One step of decay, then the new vector comes in.
     fn add(&mut self, values: &Rep, session: &mut Session) -> Result<()> {
-        if self.decay == 0.0 {
+        if self.decay.decay == 0.0 {
             self.sum = Rep::zeros(values.len());
-            self.weight_sum = 0.0;
-        } else if self.started {
-            self.exponent -= self.decay.log2();
-            if self.exponent >= f64::from(self.span) {
-                self.sum = truncate_shared(&self.sum, self.span, session)?;
-                self.exponent -= f64::from(self.span);
-                self.weight_sum /= f64::from(1 << self.span);
+            self.decay.weight_sum = 0.0;
+        } else {
+            let drop = self.decay.pass(1);
+            if drop > 0 {
+                self.sum = truncate_shared(&self.sum, drop, session)?;
             }
         }
-        self.started = true;
-        let mut weighted = values.clone();
-        weighted.scale(self.weight());
-        self.sum.add_assign(&weighted);
-        self.weight_sum += self.weight() as f64;
+        self.sum.add_scaled(values, self.decay.take(1.0));
         Ok(())
+    }
+}
+
+/// A decaying sum of squares `sum of c_s g_s^2`, without its lowest bits, in two components.
+///
+/// The bits of a word above those that are kept are arbitrary. A term may be counted up to two units too high.
+struct SecondMoment {
+    sum: Split,
+    decay: Decay,
+    /// Low bits that are not kept.
+    drop: u32,
+    /// The window's place at the first step after the last check.
+    unchecked_low: Option<u32>,
+}
+
+impl SecondMoment {
+    fn new(decay: f64, refresh: u32, len: usize) -> Self {
+        // A term of a rare update weighs up to `refresh` times as much: all start lower by that.
+        let share = (1.0 - decay.powi(refresh as i32)) / (1.0 - decay);
+        let lower = share.log2().min(SECOND.base);
+        let growth = Growth { base: SECOND.base - lower, ..SECOND };
+        let drop = SQUARE_DROP - lower.ceil() as u32;
+        Self { sum: Split::zeros(len), decay: Decay::new(decay, growth), drop, unchecked_low: None }
+    }
+
+    /// Some steps of decay, then the squares come in with the weight of `share` terms.
+    fn add(&mut self, mut squares: Additive, elapsed: u32, share: f64, session: &mut Session) -> Result<()> {
+        let drop = self.decay.pass(elapsed);
+        if drop > 0 {
+            // Shifted up the sum is exact.
+            let mut sum = self.sum.replicated(session)?;
+            sum.scale(1 << self.drop);
+            self.sum = Split::of(&truncate_shared(&sum, self.drop + drop, session)?, session.party());
+        }
+        squares.scale(self.decay.take(share));
+        self.sum.add_assign(&split(&squares, self.drop, 64 - self.drop, session)?);
+        let low = self.window().low;
+        self.unchecked_low = Some(self.unchecked_low.map_or(low, |first| first.min(low)));
+        Ok(())
+    }
+
+    /// The window's top is the square of the largest root mean square, its place follows the sum of the weights.
+    fn window(&self) -> DigitWindow {
+        let top = self.decay.weight_sum.log2().ceil() as u32 + 2 * (GRADIENT_FRAC + MAX_ROOT_BITS) + 2;
+        let window = DigitWindow { low: 0, digits: WINDOW_DIGITS };
+        DigitWindow { low: (top - self.drop).saturating_sub(window.bits()), ..window }
+    }
+
+    /// The sum and the bound of the claim that it stayed inside its window since the last check.
+    fn unchecked(&mut self) -> Option<(Split, u32)> {
+        let low = self.unchecked_low.take()?;
+        let mut sum = self.sum.clone();
+        sum.scale(1 << self.drop);
+        Some((sum, self.drop + DigitWindow { low, digits: WINDOW_DIGITS }.bits() - 1))
     }
 }

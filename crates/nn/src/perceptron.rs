@@ -5,8 +5,10 @@ use std::ops::Range;
 use shamisen_mpc::protocol::compare::relu;
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, product, reshare};
 use shamisen_mpc::protocol::range::RangeChecks;
+use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate};
 use shamisen_mpc::{Additive, Rep, Session};
+use shamisen_net::Party;
 use shamisen_ring::fixed;
 
 use crate::error::Result;
@@ -100,7 +102,7 @@ impl Perceptron {
             let output = truncate(sums, WEIGHT_FRAC, session)?;
             checks.claim(
                 format!("the output of layer {}", layer + 1),
-                output.clone(),
+                Split::of(&output, session.party()),
                 activation_bound(frac),
                 RANGE_BITS - WEIGHT_FRAC,
             );
@@ -154,7 +156,7 @@ impl Perceptron {
             delta = reshare(product(&back, &trace.derivatives[layer - 1]), session)?;
             checks.claim(
                 format!("the back-propagated error of layer {layer}"),
-                delta.clone(),
+                Split::of(&delta, session.party()),
                 DELTA_BOUND,
                 RANGE_BITS - WEIGHT_FRAC,
             );
@@ -168,14 +170,15 @@ impl Perceptron {
 
     /// Claims that the parameters are in range, given that they were before at most [`CHECK_EVERY`] updates, each below
     /// `2^update_bits`.
-    pub(crate) fn claim_parameters(&self, update_bits: u32, checks: &mut RangeChecks) {
+    pub(crate) fn claim_parameters(&self, update_bits: u32, checks: &mut RangeChecks, party: Party) {
         for layer in 0..self.layers.len() - 1 {
             let parts =
                 [("weight", self.weights(layer), WEIGHT_BOUND), ("bias", self.biases(layer), BIAS_BOUND)];
             for (name, range, bound) in parts {
                 let name = format!("a {name} of layer {}", layer + 1);
                 let moved = update_bits + CHECK_EVERY.ilog2() + 1;
-                checks.claim(name, self.parameters.slice(range), bound, moved.max(bound + 1) + 1);
+                let values = Split::of(&self.parameters.slice(range), party);
+                checks.claim(name, values, bound, moved.max(bound + 1) + 1);
             }
         }
     }

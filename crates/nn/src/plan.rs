@@ -24,7 +24,8 @@ pub enum Optimizer {
         beta1: f64,
         /// Decay of the second moment.
         beta2: f64,
-        /// The preconditioner `1 / sqrt(v)` is computed anew in every `refresh`-th step; 1 is Adam as published.
+        /// The second moment `v` takes in a gradient, with `beta2^refresh`, and the preconditioner `1 / sqrt(v)` is computed
+        /// anew in every `refresh`-th step, and in each of the first 10; 1 is Adam as published.
         refresh: u32,
     },
     /// Stochastic gradient descent with momentum: `u = momentum u + g`, `w = w - learning_rate u`.

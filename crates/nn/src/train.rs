@@ -4,6 +4,7 @@ use shamisen_mpc::protocol::multiply::reshare;
 use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
 use shamisen_mpc::protocol::soft_max::{PROBABILITY_FRAC, cross_entropy, soft_max};
+use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::truncate::truncate_shared;
 use shamisen_mpc::{Rep, Session};
@@ -12,7 +13,8 @@ use shamisen_ring::fixed;
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
 use crate::formats::{
-    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, activation_frac, check, target_frac,
+    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, SETTLE_EVERY, activation_frac,
+    check, target_frac,
 };
 use crate::optimizer::{Gradient, State};
 use crate::order::BatchOrder;
@@ -85,6 +87,10 @@ pub fn train(
             trainer.mini_batch(features, targets, places.len(), session)?;
             step += 1;
             let due = step.is_multiple_of(CHECK_EVERY) || (step < CHECK_EVERY && step.is_power_of_two());
+            if step.is_multiple_of(SETTLE_EVERY) {
+                session.enter("range checks");
+                trainer.checks.settle(session)?;
+            }
             let mut loss = None;
             if due || batch + 1 == order.batches() {
                 let reported = trainer.unreported.rows as f64;
@@ -161,7 +167,8 @@ impl Trainer<'_> {
                     delta = truncate_shared(&delta, self.plan.target_bits - up, session)?;
                 }
                 let prior = DELTA_FRAC + ACTIVATION_BITS + 1;
-                self.checks.claim("the error of the output layer", delta.clone(), DELTA_BOUND, prior);
+                let values = Split::of(&delta, session.party());
+                self.checks.claim("the error of the output layer", values, DELTA_BOUND, prior);
                 Ok(delta)
             }
         }
@@ -209,7 +216,8 @@ impl Trainer<'_> {
     /// Verifies all ranges, then opens the loss of the rows since the last report: their sum.
     fn report(&mut self, epoch: usize, batch: usize, session: &mut Session) -> Result<f64> {
         session.enter("range checks");
-        self.network.claim_parameters(self.optimizer.update_bits(), &mut self.checks);
+        let update_bits = self.optimizer.update_bits();
+        self.network.claim_parameters(update_bits, &mut self.checks, session.party());
         self.optimizer.claim_moments(&mut self.checks);
         if let Some(what) = self.checks.verify(session)? {
             let hint = match self.plan.task {

@@ -219,6 +219,8 @@ enum OptimizerState {
         beta2: f64,
         refresh: u64,
         steps: u64,
+        /// The step of the last refresh.
+        fresh: u64,
         mean: Vec<f64>,
         square: Vec<f64>,
         /// `1 / (sqrt(v) + epsilon)` with the corrected `v` of the last refresh.
@@ -241,6 +243,7 @@ impl OptimizerState {
                 beta2,
                 refresh: u64::from(refresh.max(1)),
                 steps: 0,
+                fresh: 0,
                 mean: zeros(),
                 square: zeros(),
                 preconditioner: zeros(),
@@ -253,15 +256,27 @@ impl OptimizerState {
 
     fn step(&mut self, parameters: &mut [f64], gradient: &[f64]) {
         match self {
-            Self::Adam { learning_rate, beta1, beta2, refresh, steps, mean, square, preconditioner } => {
+            Self::Adam {
+                learning_rate,
+                beta1,
+                beta2,
+                refresh,
+                steps,
+                fresh,
+                mean,
+                square,
+                preconditioner,
+            } => {
                 *steps += 1;
                 for (m, &g) in mean.iter_mut().zip(gradient) {
                     *m = *beta1 * *m + (1.0 - *beta1) * g;
                 }
-                for (v, &g) in square.iter_mut().zip(gradient) {
-                    *v = *beta2 * *v + (1.0 - *beta2) * g * g;
-                }
                 if *steps <= FRESH_STEPS || steps.is_multiple_of(*refresh) {
+                    let kept = beta2.powf((*steps - *fresh) as f64);
+                    *fresh = *steps;
+                    for (v, &g) in square.iter_mut().zip(gradient) {
+                        *v = kept * *v + (1.0 - kept) * g * g;
+                    }
                     let correction = 1.0 - beta2.powf(*steps as f64);
                     for (p, &v) in preconditioner.iter_mut().zip(&*square) {
                         *p = 1.0 / ((v / correction).sqrt() + EPSILON);
@@ -418,14 +433,16 @@ mod tests {
 
     /// Adam on one parameter, written from algorithm 1 of the paper.
     fn scalar_adam(mut w: f64, gradients: &[f64], alpha: f64, refresh: usize) -> f64 {
-        let (mut m, mut v, mut preconditioner) = (0.0, 0.0, f64::NAN);
+        let (mut m, mut v, mut last, mut preconditioner) = (0.0, 0.0, 0, f64::NAN);
         for (i, g) in gradients.iter().enumerate() {
             let t = i as i32 + 1;
             m = 0.8 * m + 0.2 * g;
-            v = 0.95 * v + 0.05 * g * g;
             let m_hat = m / (1.0 - 0.8_f64.powi(t));
-            let v_hat = v / (1.0 - 0.95_f64.powi(t));
             if t <= 10 || (t as usize).is_multiple_of(refresh) {
+                let kept = 0.95_f64.powi(t - last);
+                last = t;
+                v = kept * v + (1.0 - kept) * g * g;
+                let v_hat = v / (1.0 - 0.95_f64.powi(t));
                 preconditioner = 1.0 / (v_hat.sqrt() + 1e-8);
             }
             w -= alpha * m_hat * preconditioner;

@@ -3,6 +3,8 @@
 //! Element e of width w takes the bits `e * w..(e + 1) * w` of the packed words, counted from the lowest bit of the first word.
 //! Unused high bits of the last word are zero.
 
+use core::ops::Range;
+
 use crate::level::{Level, at_levels, level};
 
 #[cfg(target_arch = "x86_64")]
@@ -15,6 +17,16 @@ const FASTEST_NARROW: Level = Level::Avx2;
 /// Words that `len` values of `width` bits take.
 pub fn packed_words(len: usize, width: u32) -> usize {
     (len * width as usize).div_ceil(64)
+}
+
+/// The words of a packed vector that hold some of its elements, which begin at a whole word and end at one or at the end.
+pub fn part<'a>(packed: &'a [u64], elements: &Range<usize>, width: u32) -> &'a [u64] {
+    &packed[packed_words(elements.start, width)..packed_words(elements.end, width)]
+}
+
+/// As [`part`], to be written.
+pub fn part_mut<'a>(packed: &'a mut [u64], elements: &Range<usize>, width: u32) -> &'a mut [u64] {
+    &mut packed[packed_words(elements.start, width)..packed_words(elements.end, width)]
 }
 
 /// Packs the low `width` bits of every value; the bits above are ignored.

@@ -9,7 +9,8 @@ use shamisen_ring::{bits, planes};
 
 use crate::error::Result;
 use crate::protocol::circuit::Circuit;
-use crate::roles::{Part, Role, Round, parts};
+use crate::protocol::split::Split;
+use crate::roles::{Part, Role, Round};
 use crate::session::{Key, Session};
 use crate::share::{Bits, Rep};
 
@@ -24,8 +25,11 @@ use crate::share::{Bits, Rep};
 ///
 /// When a peer fails.
 pub fn to_bits(shared: &Rep, low: u32, width: u32, session: &mut Session) -> Result<Bits> {
-    let round_up = if low > 0 { 1 << low } else { 0 };
-    let addends = Addends::share(shared, low, width, round_up, session)?;
+    let mut value = Split::of(shared, session.party());
+    if low > 0 {
+        value.add_constant(1 << low, session.party());
+    }
+    let addends = Addends::share(&value, low, width, session)?;
     let width = width as usize;
     let generate = addends.generate(width - 1, session)?;
     let mut inputs = addends.propagate;
@@ -46,20 +50,14 @@ pub(crate) struct Addends {
 }
 
 impl Addends {
-    /// Shares bits `low..low + width` of both summands; a public `offset` is added to the first.
+    /// Shares bits `low..low + width` of both summands.
     ///
     /// One half of `a` is drawn from `s_1` (First and Second), the rest goes from First to Third, masked by that key,
     /// which Third lacks. 1 round, `width` bits.
-    pub(crate) fn share(
-        shared: &Rep,
-        low: u32,
-        width: u32,
-        offset: u64,
-        session: &mut Session,
-    ) -> Result<Self> {
+    pub(crate) fn share(value: &Split, low: u32, width: u32, session: &mut Session) -> Result<Self> {
         assert!(width >= 1 && low + width <= 64, "bits {low}..{} of a 64-bit word", low + width);
-        let parts = parts(shared.len(), session.party());
-        let mut propagate = second_summand(shared, low, width, |b| b, session.party());
+        let parts = value.parts(session.party());
+        let mut propagate = second_summand(value, low, width, |b| b, session.party());
         let stride = propagate.plane_words();
         let mut round = Round::new(&parts, |role, part| Peers {
             next: 0,
@@ -72,13 +70,8 @@ impl Addends {
             let range = part.elements.clone();
             match part.role {
                 Role::First => {
-                    let mut a = Words::copy(&shared.mine[range.clone()]);
-                    bits::add_assign(&mut a, &shared.next[range]);
-                    if offset != 0 {
-                        bits::add_constant(&mut a, offset);
-                    }
                     let rest = round.to_prev(size);
-                    planes::to_planes(&a, low, width, rest);
+                    planes::to_planes(&value.own[range], low, width, rest);
                     let random = session.random(Key::Next, half, size);
                     bits::xor_assign(rest, &random);
                     place(&mut propagate.mine, rest, stride, &words);
@@ -194,21 +187,21 @@ impl<'a> Answers<'a> {
 
 /// Bits `low..low + width` of `map(b)`, where `b` is the second summand shifted down by `low`; in component 2 alone.
 pub(crate) fn second_summand(
-    shared: &Rep,
+    value: &Split,
     low: u32,
     width: u32,
     map: impl Fn(u64) -> u64,
     party: Party,
 ) -> Bits {
-    let mut out = Bits::zeros(width as usize, shared.len());
+    let mut out = Bits::zeros(width as usize, value.len());
     let stride = out.plane_words();
-    for part in &parts(shared.len(), party) {
-        let (from, to) = match part.role {
+    for part in &value.parts(party) {
+        let to = match part.role {
             Role::First => continue,
-            Role::Second => (&shared.next, &mut out.next),
-            Role::Third => (&shared.mine, &mut out.mine),
+            Role::Second => &mut out.next,
+            Role::Third => &mut out.mine,
         };
-        let mut b = Words::copy(&from[part.elements.clone()]);
+        let mut b = Words::copy(&value.own[part.elements.clone()]);
         for b in b.iter_mut() {
             *b = map(*b >> low);
         }

@@ -1,34 +1,32 @@
 //! Sign and comparison, and the rectifier built on it.
 
 use crate::error::Result;
-use crate::protocol::add_bits::Addends;
 use crate::protocol::circuit::Circuit;
 use crate::protocol::convert::to_ring;
+use crate::protocol::digits::{self, DIGIT_BITS};
 use crate::protocol::multiply::multiply;
+use crate::protocol::split::Split;
 use crate::session::Session;
 use crate::share::{Bits, Rep};
 
 /// Whether each element is negative, given `|x| < 2^(width - 1)`.
 ///
-/// Only the low `width` bits are added. 2 + ceil(log2(width - 1)) rounds; 3 `width` - 2 bits and fewer than 2 `width`
-/// ANDs of 3 bits.
+/// The low `width` bits, rounded up to whole digits, are added digit by digit; the top digit's carry is its top bit.
+/// With d digits: 2 + ceil(log2(d)) rounds; `20 d` bits and fewer than 2 `d` ANDs of 3 bits.
 ///
 /// # Errors
 ///
 /// When a peer fails.
 pub fn is_negative(shared: &Rep, width: u32, session: &mut Session) -> Result<Bits> {
-    let addends = Addends::share(shared, 0, width, 0, session)?;
-    let top = width as usize - 1;
-    if top == 0 {
-        return Ok(addends.propagate);
-    }
-    let generate = addends.generate(top, session)?;
-    let mut inputs = addends.propagate;
-    inputs.push(&generate);
-    let (propagate, generate): (Vec<_>, Vec<_>) = (0..top).map(|at| (at, top + 1 + at)).unzip();
-    let mut circuit = Circuit::new(inputs, 4 * top);
-    let carry = circuit.carry_out(&generate, &propagate, session)?;
-    let sign = circuit.xor(&[top, carry]);
+    let count = width.div_ceil(DIGIT_BITS) as usize;
+    let mut tables = vec![vec![digits::generate(), digits::propagate()]; count];
+    // The top bit of the top digit, and whether a carry from below changes it.
+    tables[count - 1] = vec![digits::table(|sum| sum % 16 >= 8), digits::table(|sum| sum % 8 == 7)];
+    let value = Split::of(shared, session.party());
+    let bits = digits::look_up_digits(&value, 0, &tables, session)?;
+    let (generate, propagate): (Vec<_>, Vec<_>) = (0..count).map(|digit| (2 * digit, 2 * digit + 1)).unzip();
+    let mut circuit = Circuit::new(bits, 4 * count);
+    let sign = circuit.carry_out(&generate, &propagate, session)?;
     Ok(circuit.outputs(&[sign]))
 }
 

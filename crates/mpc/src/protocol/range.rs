@@ -1,45 +1,109 @@
 //! Range checks: values that must not leave their fixed-point range are collected and verified before anything that
 //! depends on them is opened.
 
-use shamisen_ring::words::Words;
-
 use crate::error::Result;
 use crate::protocol::add_bits::{Addends, second_summand};
 use crate::protocol::and::{all, and_planes};
 use crate::protocol::open::open_bits;
+use crate::protocol::split::Split;
 use crate::session::Session;
-use crate::share::{Bits, Rep};
+use crate::share::Bits;
 
 /// Claims about ranges, collected until they are verified together.
 #[derive(Default)]
 pub struct RangeChecks {
     claims: Vec<Claim>,
+    verdicts: Vec<Verdict>,
 }
 
 /// One claim: `|x| < 2^(bound - 1)` where `|x| < 2^prior` is known.
 struct Claim {
     name: String,
-    values: Rep,
+    values: Split,
     bound: u32,
     prior: u32,
 }
 
+/// What [`RangeChecks::settle`] has found about a claim.
+struct Verdict {
+    name: String,
+    bound: u32,
+    /// One bit for each element, 1 where the claim holds.
+    holds: Bits,
+}
+
+impl Claim {
+    /// Number of bits that tell whether the claim holds.
+    fn window(&self) -> u32 {
+        window(self.bound, self.prior)
+    }
+}
+
 impl RangeChecks {
     /// Claims that `|x| < 2^(bound - 1)` for every element; `|x| < 2^prior` is known. `name` says what it is.
-    pub fn claim(&mut self, name: impl Into<String>, values: Rep, bound: u32, prior: u32) {
+    ///
+    /// What is known may rest on claims that are verified at the same time.
+    pub fn claim(&mut self, name: impl Into<String>, values: Split, bound: u32, prior: u32) {
         if !values.is_empty() && bound <= prior {
             self.claims.push(Claim { name: name.into(), values, bound, prior });
         }
     }
 
-    /// Number of values that wait.
+    /// Number of values that are not settled yet.
     pub fn len(&self) -> usize {
         self.claims.iter().map(|claim| claim.values.len()).sum()
     }
 
-    /// Whether nothing waits.
+    /// Whether all values are settled.
     pub fn is_empty(&self) -> bool {
         self.claims.is_empty()
+    }
+
+    /// Finds out which claims hold, without telling anybody; only that is kept of them.
+    ///
+    /// Doing so before there are too many keeps the memory small.
+    ///
+    /// # Errors
+    ///
+    /// When a peer fails.
+    pub fn settle(&mut self, session: &mut Session) -> Result<()> {
+        // Claims whose windows take as many rounds, and can be shifted to one place, share them.
+        let mut claims = std::mem::take(&mut self.claims);
+        let rounds = |width: u32| width.next_power_of_two();
+        claims.sort_by_key(|claim| (rounds(claim.window()), claim.bound));
+        while let Some(first) = claims.first() {
+            let wanted = rounds(first.window());
+            let (mut width, mut count) = (0, 0);
+            for claim in &claims {
+                let wider = claim.window().max(width);
+                if rounds(claim.window()) != wanted || count > 0 && claim.bound + wider > 64 {
+                    break;
+                }
+                width = wider;
+                count += 1;
+            }
+            let bound = claims[count - 1].bound;
+            let (names, values): (Vec<_>, Vec<Split>) = claims
+                .drain(..count)
+                .map(|mut claim| {
+                    claim.values.scale(1 << (bound - claim.bound));
+                    ((claim.name, claim.bound), claim.values)
+                })
+                .unzip();
+            let (joined, places) = Split::join(&values);
+            let ok = in_range(&joined, bound, bound + width - 2, session)?;
+            for ((name, bound), parts) in names.into_iter().zip(places) {
+                let mut holds = Bits::zeros(1, 0);
+                for words in parts {
+                    holds.mine.extend_from_slice(&ok.mine[words.clone()]);
+                    holds.next.extend_from_slice(&ok.next[words]);
+                }
+                // Between the parts stand zeros, which are in range.
+                holds.len = holds.mine.len() * 64;
+                self.verdicts.push(Verdict { name, bound, holds });
+            }
+        }
+        Ok(())
     }
 
     /// Verifies all claims and forgets them; the name of a false one, if any: of the lowest bound among several.
@@ -50,77 +114,30 @@ impl RangeChecks {
     ///
     /// When a peer fails.
     pub fn verify(&mut self, session: &mut Session) -> Result<Option<String>> {
-        let mut names: Vec<(String, Bits)> = Vec::new();
-        // Claims whose windows can be shifted to one place share their rounds.
-        let mut claims = std::mem::take(&mut self.claims);
-        claims.sort_by_key(|claim| claim.bound);
-        while !claims.is_empty() {
-            let mut width = 0;
-            let mut count = 0;
-            for claim in &claims {
-                let wider = window(claim.bound, claim.prior).max(width);
-                if count > 0 && claim.bound + wider > 64 {
-                    break;
-                }
-                width = wider;
-                count += 1;
-            }
-            let group: Vec<Claim> = claims.drain(..count).collect();
-            let bound = group[count - 1].bound;
-            let total = group.iter().map(|claim| claim.values.len().next_multiple_of(64)).sum();
-            let mut joined = Rep::zeros(total);
-            let mut places = Vec::with_capacity(count);
-            let mut start = 0;
-            for mut claim in group {
-                let len = claim.values.len();
-                claim.values.scale(1 << (bound - claim.bound));
-                joined.mine[start..start + len].copy_from_slice(&claim.values.mine);
-                joined.next[start..start + len].copy_from_slice(&claim.values.next);
-                places.push((claim.name, start / 64, len));
-                start += len.next_multiple_of(64);
-            }
-            let ok = in_range(&joined, bound, bound + width - 2, session)?;
-            for (name, word, len) in places {
-                let words = word..word + len.div_ceil(64);
-                let bits = Bits {
-                    width: 1,
-                    len,
-                    mine: Words::copy(&ok.mine[words.clone()]),
-                    next: Words::copy(&ok.next[words]),
-                };
-                names.push((name, bits));
-            }
-        }
-        if names.is_empty() {
+        self.settle(session)?;
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        if verdicts.is_empty() {
             return Ok(None);
         }
         let mut every = Bits::zeros(1, 0);
-        for (_, bits) in &names {
-            let filled = filled(bits, session);
-            every.mine.extend_from_slice(&filled.mine);
-            every.next.extend_from_slice(&filled.next);
+        for Verdict { holds, .. } in &verdicts {
+            every.mine.extend_from_slice(&holds.mine);
+            every.next.extend_from_slice(&holds.next);
         }
         every.len = every.mine.len() * 64;
         let verdict = all(&every, session)?;
         if open_bits(&verdict, session)?[0] & 1 == 1 {
             return Ok(None);
         }
-        for (name, bits) in &names {
-            let verdict = all(&filled(bits, session), session)?;
+        verdicts.sort_by_key(|verdict| verdict.bound);
+        for Verdict { name, holds, .. } in verdicts {
+            let verdict = all(&holds, session)?;
             if open_bits(&verdict, session)?[0] & 1 == 0 {
-                return Ok(Some(name.clone()));
+                return Ok(Some(name));
             }
         }
         unreachable!("one of the claims is false")
     }
-}
-
-/// The same bits with ones past the end, as a whole number of words.
-fn filled(bits: &Bits, session: &Session) -> Bits {
-    let mut out = bits.clone();
-    out.set_past_end(session.party());
-    out.len = out.mine.len() * 64;
-    out
 }
 
 /// Whether each element is in range, 1 or 0.
@@ -137,14 +154,15 @@ fn filled(bits: &Bits, session: &Session) -> Bits {
 /// # Errors
 ///
 /// When a peer fails.
-pub fn in_range(shared: &Rep, bound: u32, prior: u32, session: &mut Session) -> Result<Bits> {
+pub fn in_range(value: &Split, bound: u32, prior: u32, session: &mut Session) -> Result<Bits> {
     let width = window(bound, prior);
-    let offset = 1_u64 << (bound - 1);
     let party = session.party();
-    let minus_one = Addends::share(shared, bound, width, offset, session)?.propagate;
+    let mut value = value.clone();
+    value.add_constant(1 << (bound - 1), party);
+    let minus_one = Addends::share(&value, bound, width, session)?.propagate;
     let mut zero = minus_one.clone();
-    zero.xor_assign(&second_summand(shared, bound, width, |b| b, party));
-    zero.xor_assign(&second_summand(shared, bound, width, u64::wrapping_neg, party));
+    zero.xor_assign(&second_summand(&value, bound, width, |b| b, party));
+    zero.xor_assign(&second_summand(&value, bound, width, u64::wrapping_neg, party));
     let mut trees = zero.inverted(party);
     trees.push(&minus_one);
     let ends = and_planes(trees, 2, session)?;

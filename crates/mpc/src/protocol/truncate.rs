@@ -167,7 +167,7 @@ fn begin_wrap(part: &Part, bits: u32, round: &mut Round, session: &mut Session) 
                 let share = &mut buffer[..chunk.len()];
                 mu.fill(chunk.start, share);
                 truncation::subtract_from_bits(share, plane_of(&beta, &chunk));
-                pack::pack(share, bits, packed_of(message, &chunk, bits));
+                pack::pack(share, bits, pack::part_mut(message, &chunk, bits));
             }
             Wrap::Second(beta)
         }
@@ -210,10 +210,10 @@ fn finish(
                 for chunk in chunks(len) {
                     let (share, kappas) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
                     kappa.fill(chunk.start, kappas);
-                    pack::unpack(packed_at(beta, &chunk, bits), bits, share);
+                    pack::unpack(pack::part(beta, &chunk, bits), bits, share);
                     let own = &mut mine[chunk.clone()];
                     truncation::select_masked(own, share, &half[chunk.clone()], kappas);
-                    pack::pack(own, bits, packed_of(message, &chunk, bits));
+                    pack::pack(own, bits, pack::part_mut(message, &chunk, bits));
                 }
                 kept.push((Some(kappa), None));
             }
@@ -249,7 +249,7 @@ fn finish(
                     lambda.fill(chunk.start, lambdas);
                     let own = &mut next[chunk.clone()];
                     truncation::select_masked(own, share, &half[chunk.clone()], lambdas);
-                    pack::pack(own, bits, packed_of(message, &chunk, bits));
+                    pack::pack(own, bits, pack::part_mut(message, &chunk, bits));
                 }
                 kept.push((Some(lambda), Some(r)));
             }
@@ -287,7 +287,7 @@ fn finish(
         };
         for chunk in chunks(len) {
             let (share, masks) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
-            pack::unpack(packed_at(&received, &chunk, bits), bits, share);
+            pack::unpack(pack::part(&received, &chunk, bits), bits, share);
             let e = plane_of(&e, &chunk);
             truncation::known_component(
                 &mut common[chunk.clone()],
@@ -310,14 +310,4 @@ fn finish(
 /// The words of a plane that belong to a chunk.
 fn plane_of<'a>(plane: &'a [u64], chunk: &Range<usize>) -> &'a [u64] {
     &plane[chunk.start / 64..chunk.end.div_ceil(64)]
-}
-
-/// The words of a packed vector that belong to a chunk, which begins at a whole word.
-fn packed_at<'a>(packed: &'a [u64], chunk: &Range<usize>, bits: u32) -> &'a [u64] {
-    &packed[pack::packed_words(chunk.start, bits)..pack::packed_words(chunk.end, bits)]
-}
-
-/// As [`packed_at`], to be written.
-fn packed_of<'a>(packed: &'a mut [u64], chunk: &Range<usize>, bits: u32) -> &'a mut [u64] {
-    &mut packed[pack::packed_words(chunk.start, bits)..pack::packed_words(chunk.end, bits)]
 }

@@ -3,6 +3,7 @@
 use std::ops::Add;
 
 use shamisen_mpc::protocol::leading_bit::Window;
+use shamisen_mpc::protocol::leading_digit::DigitWindow;
 
 /// Rounds and bytes; `+` is one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,22 +97,38 @@ fn spans(width: usize) -> impl Iterator<Item = usize> {
 
 pub(crate) fn to_bits(width: u32, n: usize) -> Cost {
     let positions = width as usize - 1;
-    // A join takes two ANDs, but one where it reaches down to position 0.
-    let ands: usize = spans(positions)
-        .map(|span| 2 * uppers(positions, span) - uppers(positions.min(2 * span), span))
-        .sum();
-    addends(width as usize, n) + Cost::new(ceil_log2(positions), 3 * ands * plane(n))
+    addends(width as usize, n) + Cost::new(ceil_log2(positions), 3 * carry_ands(positions) * plane(n))
+}
+
+/// Words of the queries for a digit of `n` numbers, in each of the three parts of the vector.
+fn digit_queries(n: usize) -> usize {
+    let cut = |third: usize| (plane(n) * third / 3 * 64).min(n);
+    (0..3).map(|third| (cut(third + 1) - cut(third)).div_ceil(4)).sum()
+}
+
+/// Digits that are asked, and the tables of all of them.
+fn look_up_digits(digits: usize, tables: usize, n: usize) -> Cost {
+    Cost::new(1, digits * digit_queries(n)) + Cost::new(1, 2 * tables * plane(n))
 }
 
 pub(crate) fn is_negative(width: u32, n: usize) -> Cost {
-    let mut positions = width as usize - 1;
+    let digits = width.div_ceil(4) as usize;
+    let mut groups = digits;
     let mut ands = 0;
-    while positions > 1 {
+    while groups > 1 {
         // Two ANDs a pair, but one where the pair is the lowest group of all.
-        ands += 2 * (positions / 2) - usize::from(positions.is_multiple_of(2));
-        positions = positions.div_ceil(2);
+        ands += 2 * (groups / 2) - usize::from(groups.is_multiple_of(2));
+        groups = groups.div_ceil(2);
     }
-    addends(width as usize, n) + Cost::new(ceil_log2(width as usize - 1), 3 * ands * plane(n))
+    look_up_digits(digits, 2 * digits, n) + Cost::new(ceil_log2(digits), 3 * ands * plane(n))
+}
+
+pub(crate) fn split(n: usize, width: u32) -> Cost {
+    Cost::new(1, 2 * packed(n, width))
+}
+
+pub(crate) fn replicated(n: usize) -> Cost {
+    Cost::new(1, n)
 }
 
 pub(crate) fn to_ring(planes: usize, n: usize) -> Cost {
@@ -135,6 +152,25 @@ pub(crate) fn leading_index(window: Window, n: usize) -> Cost {
     to_bits(window.width + below, n)
         + Cost::new(ceil_log2(width), 3 * ors * plane(n))
         + and(window.mantissa as usize, n)
+}
+
+/// ANDs that bring the carries out of `positions` places.
+fn carry_ands(positions: usize) -> usize {
+    // A join takes two ANDs, but one where it reaches down to position 0.
+    spans(positions).map(|span| 2 * uppers(positions, span) - uppers(positions.min(2 * span), span)).sum()
+}
+
+pub(crate) fn leading_digit(window: DigitWindow, n: usize) -> Cost {
+    let digits = window.digits as usize;
+    // Carry, hand on, zero, the class and its change: no carry leaves the top digit or comes into the lowest.
+    let tables = (digits - 1) + digits + digits + 3 * digits + 3 * (digits - 1);
+    let ors: usize = spans(digits).map(|span| uppers(digits, span)).sum();
+    look_up_digits(digits, tables, n)
+        + Cost::new(ceil_log2(digits - 1), 3 * carry_ands(digits - 1) * plane(n))
+        + and(digits - 1, n)
+        + Cost::new(ceil_log2(digits), 3 * ors * plane(n))
+        + and(digits - 1, n)
+        + and(3, n)
 }
 
 /// The leading bit, one look-up in `tables` tables.

@@ -7,6 +7,8 @@ mod cost;
 mod fixed_point;
 mod functions;
 mod leading_bit;
+mod leading_digit;
 mod opening;
 mod products;
 mod ranges;
+mod two_components;

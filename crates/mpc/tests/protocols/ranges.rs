@@ -1,7 +1,7 @@
 //! Range checks.
 
-use shamisen_mpc::Rep;
 use shamisen_mpc::protocol::range::{RangeChecks, in_range};
+use shamisen_mpc::protocol::split::Split;
 use shamisen_testkit::{Outcome, combine_bits, deal, rng, run};
 
 use crate::common::{LENGTHS, SEED, assert_cost, bit, bounded, on_ring};
@@ -17,7 +17,9 @@ fn inside_and_outside() {
             let edges =
                 edges.into_iter().flat_map(|x: i64| [x, -x]).filter(|x| x.unsigned_abs() >> prior == 0);
             values.iter_mut().skip(7).zip(edges).for_each(|(value, edge)| *value = edge as u64);
-            let out = on_ring(&values, |share, session| in_range(share, bound, prior, session));
+            let out = on_ring(&values, |share, session| {
+                in_range(&Split::of(share, session.party()), bound, prior, session)
+            });
             assert_cost("in_range", len, &out, cost::in_range(bound, prior, len));
             let ok = combine_bits(&out.results);
             for (at, &value) in values.iter().enumerate() {
@@ -59,10 +61,11 @@ fn verify(spoiled: &[&str]) -> Outcome<Option<String>> {
     run(SEED, |session| {
         let mut checks = RangeChecks::default();
         for ((name, _, bound, prior), shares) in CLAIMS.iter().zip(&shares).rev() {
-            checks.claim(*name, shares[session.party().index()].clone(), *bound, *prior);
+            let party = session.party();
+            checks.claim(*name, Split::of(&shares[party.index()], party), *bound, *prior);
         }
         // Nothing to check: the bound is no tighter than what is known.
-        checks.claim("known", Rep::zeros(5), 41, 40);
+        checks.claim("known", Split::zeros(5), 41, 40);
         assert_eq!((checks.len(), checks.is_empty()), (1135, false));
         let verdict = checks.verify(session).expect("memory does not fail");
         assert_eq!((checks.len(), checks.is_empty()), (0, true));

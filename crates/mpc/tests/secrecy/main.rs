@@ -17,9 +17,11 @@ mod statistics;
 use std::array;
 
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
+use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
 use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_each};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
 use shamisen_mpc::protocol::soft_max::{cross_entropy, soft_max};
+use shamisen_mpc::protocol::split::{Split, split};
 use shamisen_mpc::protocol::square_root::{
     inverse_square_root, inverse_square_root_of_fixed, refine, square,
 };
@@ -272,7 +274,7 @@ fn truncations() {
 
 #[test]
 fn bits() {
-    const CASES: [Case; 11] = [
+    const CASES: [Case; 15] = [
         ("and", 2, |inputs, session| and::and(&inputs.a, &inputs.b, session).map(drop)),
         ("and_planes", 2, |inputs, session| and::and_planes(inputs.a.planes(0..9), 3, session).map(drop)),
         ("inner_products", 2, |inputs, session| {
@@ -286,7 +288,20 @@ fn bits() {
         ("is_negative", 2, |inputs, session| compare::is_negative(&inputs.x, 32, session).map(drop)),
         ("relu", 2, |inputs, session| compare::relu(&inputs.x, 64, session).map(drop)),
         ("to_ring", 2, |inputs, session| convert::to_ring(&inputs.a.planes(0..3), session).map(drop)),
-        ("in_range", 2, |inputs, session| range::in_range(&inputs.x, 30, 62, session).map(drop)),
+        ("in_range", 2, |inputs, session| {
+            range::in_range(&Split::of(&inputs.x, session.party()), 30, 62, session).map(drop)
+        }),
+        ("leading_digit", 2, |inputs, session| {
+            let window = DigitWindow { low: 18, digits: 7 };
+            leading_digit(&Split::of(&inputs.x, session.party()), window, session).map(drop)
+        }),
+        ("split", 2, |inputs, session| split(&product(&inputs.x, &inputs.y), 0, 64, session).map(drop)),
+        ("split in part", 2, |inputs, session| {
+            split(&product(&inputs.x, &inputs.y), 18, 46, session).map(drop)
+        }),
+        ("replicated", 2, |inputs, session| {
+            Split::of(&inputs.x, session.party()).replicated(session).map(drop)
+        }),
     ];
     CASES.into_iter().for_each(assert_secret);
 }

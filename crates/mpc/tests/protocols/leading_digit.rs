@@ -1,0 +1,75 @@
+//! The leading digit and its class.
+
+use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
+use shamisen_mpc::protocol::split::Split;
+use shamisen_testkit::{Rng, combine_bits, rng};
+
+use crate::common::{LENGTHS, SEED, assert_cost, bit, on_ring};
+use crate::cost;
+
+const WINDOWS: [DigitWindow; 6] = [
+    DigitWindow { low: 0, digits: 7 },
+    DigitWindow { low: 18, digits: 7 },
+    DigitWindow { low: 32, digits: 8 },
+    DigitWindow { low: 5, digits: 2 },
+    DigitWindow { low: 1, digits: 3 },
+    DigitWindow { low: 36, digits: 6 },
+];
+
+/// The ends of the interval that an index stands for.
+fn interval(index: u64, window: DigitWindow) -> (u64, u64) {
+    const FIRST: [u64; 9] = [1, 2, 3, 4, 6, 8, 10, 13, 16];
+    let place_bits = window.index_bits() - 3;
+    let place = window.low as u64 + 4 * (index & ((1 << place_bits) - 1));
+    let class = (index >> place_bits) as usize;
+    (FIRST[class] << place, (FIRST[class + 1] as u128 * (1 << place)).min(u64::MAX.into()) as u64)
+}
+
+#[test]
+fn every_number_falls_into_its_interval() {
+    let mut rng = rng(SEED);
+    for window in WINDOWS {
+        let unit = 1_u64 << window.low;
+        let end = (u64::MAX >> (64 - window.bits())) - if window.low > 0 { unit } else { 0 };
+        for len in LENGTHS {
+            let extremes = [0, 1, end, unit, unit - 1, 16 * unit - 1, 16 * unit, 17 * unit - 1, end / 2];
+            let values: Vec<u64> = extremes
+                .into_iter()
+                .chain((0..).map(|_| (rng.next_u64() % end) >> (rng.next_u64() % u64::from(window.bits()))))
+                .take(len)
+                .collect();
+            let out = on_ring(&values, |share, session| {
+                leading_digit(&Split::of(share, session.party()), window, session)
+            });
+            assert_cost("leading_digit", len, &out, cost::leading_digit(window, len));
+            let planes = combine_bits(&out.results);
+            for (at, &value) in values.iter().enumerate() {
+                let width = window.index_bits() as usize;
+                let index = (0..width).fold(0, |got, plane| got | bit(&planes, len, plane, at) << plane);
+                let (first, next) = interval(index, window);
+                let more = if window.low > 0 { unit } else { 0 };
+                let inside = |value: u64| value >= first && value < next || value < unit && index == 0;
+                assert!(inside(value) || inside(value + more), "{value} in {window:?}: {first}..{next}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_stand_for_their_intervals() {
+    for window in WINDOWS {
+        let table = window.table(f64::to_bits);
+        assert_eq!(table.len(), 1 << window.index_bits());
+        for (index, entry) in table.into_iter().enumerate() {
+            let place = index & ((1 << (window.index_bits() - 3)) - 1);
+            if place < window.digits as usize {
+                let (first, next) = interval(index as u64, window);
+                let middle = f64::from_bits(entry);
+                assert!(
+                    middle > first as f64 && middle < next as f64,
+                    "{first}..{next} is represented by {middle}"
+                );
+            }
+        }
+    }
+}
