@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use shamisen_ring::bits;
-use shamisen_ring::matmul::{MatRef, multiply_add_pair};
+use shamisen_ring::matmul::{self, MatRef};
 use shamisen_ring::words::Words;
 
 use crate::error::Result;
@@ -27,13 +27,7 @@ pub fn product(x: &Rep, y: &Rep) -> Additive {
 
 /// A matrix under replicated sharing, row-major, possibly seen transposed.
 #[derive(Clone, Copy)]
-pub struct RepMatrix<'a> {
-    mine: &'a [u64],
-    next: &'a [u64],
-    rows: usize,
-    cols: usize,
-    transposed: bool,
-}
+pub struct RepMatrix<'a>(MatRef<'a>);
 
 impl<'a> RepMatrix<'a> {
     /// The elements of `data` as a matrix, row-major.
@@ -47,51 +41,32 @@ impl<'a> RepMatrix<'a> {
     ///
     /// When lengths or widths do not fit, which is a mistake of the caller.
     pub fn of_range(data: &'a Rep, range: Range<usize>, rows: usize, cols: usize) -> Self {
-        assert_eq!(range.len(), rows * cols, "a matrix has rows x columns elements");
-        Self { mine: &data.mine[range.clone()], next: &data.next[range], rows, cols, transposed: false }
+        Self(MatRef::new(&data.mine[range.clone()], &data.next[range], rows, cols))
     }
 
     /// The transpose; nothing is copied.
     #[must_use]
     pub fn transposed(self) -> Self {
-        Self { transposed: !self.transposed, ..self }
-    }
-
-    fn view(self, words: &'a [u64]) -> MatRef<'a> {
-        let view = MatRef::new(words, self.rows, self.cols);
-        if self.transposed { view.transposed() } else { view }
-    }
-
-    fn shape(self) -> (usize, usize) {
-        if self.transposed { (self.cols, self.rows) } else { (self.rows, self.cols) }
-    }
-
-    /// The sum of the two components.
-    fn sum(self) -> Words {
-        let mut sum = Words::copy(self.mine);
-        bits::add_assign(&mut sum, self.next);
-        sum
+        Self(self.0.transposed())
     }
 }
 
-/// The matrix product as an additive sharing, row-major. Local: two ring products of the given shape.
+/// The matrix product as an additive sharing, row-major. Local: one ring product of the given shape.
+///
+/// Each party converts its components to factors of a single product in the Galois ring `Z_2^64[w]/(w^2 + w + 1)`. With pairs of
+/// elements of a row of `x` and a column of `y` as one ring element each, the parties' summands are a coordinate of
+/// `(x_{i+1} - w^2 x_i) (y_i - w y_{i+1})`, and these add up to `x y`: Shamir shares over a Galois ring (Abspoel et al., TCC
+/// 2019) in a form of this project's own. Products with a vector use the formula of [`product`].
+///
+/// Nothing is sent, so there is nothing to learn. The summand is not masked yet, as with [`product`].
 ///
 /// # Panics
 ///
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn matrix_product(x: RepMatrix<'_>, y: RepMatrix<'_>, session: &mut Session) -> Additive {
-    let ((rows, inner), (y_rows, cols)) = (x.shape(), y.shape());
-    assert_eq!(inner, y_rows, "inner dimensions of a matrix product agree");
-    session.count_multiply_adds(2 * rows * inner * cols);
-    let mut out = Words::zeros(rows * cols);
-    // The sum goes over the smaller operand.
-    if y.mine.len() <= x.mine.len() {
-        let sum = y.sum();
-        multiply_add_pair(&mut out, x.view(x.mine), y.view(&sum), x.view(x.next), y.view(y.mine));
-    } else {
-        let sum = x.sum();
-        multiply_add_pair(&mut out, x.view(&sum), y.view(y.mine), x.view(x.mine), y.view(y.next));
-    }
+    session.count_multiply_adds(x.0.rows() * x.0.cols() * y.0.cols());
+    let mut out = Words::zeros(x.0.rows() * y.0.cols());
+    matmul::multiply_add(&mut out, x.0, y.0);
     Additive(out)
 }
 

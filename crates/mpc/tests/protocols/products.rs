@@ -75,10 +75,32 @@ fn transposed(x: &[u64], rows: usize, cols: usize) -> Vec<u64> {
 #[test]
 fn matrices() {
     let mut rng = rng(SEED);
-    let shapes =
-        [(1, 1, 1), (7, 13, 5), (64, 64, 64), (1, 100, 1), (3, 1, 40), (100, 37, 80), (0, 3, 2), (2, 0, 3)];
+    let shapes = [
+        (1, 1, 1),
+        (2, 1, 2),
+        (2, 2, 2),
+        (2, 3, 2),
+        (7, 13, 5),
+        (64, 64, 64),
+        (1, 100, 1),
+        (1, 9, 8),
+        (8, 9, 1),
+        (3, 1, 40),
+        (100, 37, 80),
+        (33, 300, 10),
+        (0, 3, 2),
+        (2, 0, 3),
+    ];
     for (rows, inner, cols) in shapes {
-        let (x, y) = (random_words(rows * inner, &mut rng), random_words(inner * cols, &mut rng));
+        let (mut x, mut y) = (random_words(rows * inner, &mut rng), random_words(inner * cols, &mut rng));
+        x.iter_mut()
+            .step_by(3)
+            .zip([0, 1, u64::MAX, 1 << 63, u64::MAX])
+            .for_each(|(x, extreme)| *x = extreme);
+        y.iter_mut()
+            .step_by(2)
+            .zip([u64::MAX, u64::MAX, u64::MAX, 1 << 63, 1 << 63])
+            .for_each(|(y, extreme)| *y = extreme);
         let expected = plain_product(&x, &y, rows, inner, cols);
         let (turned_x, turned_y) = (transposed(&x, rows, inner), transposed(&y, inner, cols));
         for (turn_x, turn_y) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -101,7 +123,7 @@ fn matrices() {
             assert_cost("matrix_product and reshare", rows * cols, &out, cost::reshare(rows * cols));
             for counters in &out.counters {
                 let work = counters.by_phase[Network::FIRST_PHASE].work;
-                assert_eq!(work.multiply_adds, 2 * (rows * inner * cols) as u64);
+                assert_eq!(work.multiply_adds, (rows * inner * cols) as u64);
                 assert_eq!(work.random_words, 2 * (rows * cols) as u64);
             }
             assert_eq!(combine(&out.results), expected, "{rows} x {inner} x {cols}, {turn_x} {turn_y}");

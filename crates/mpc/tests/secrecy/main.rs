@@ -232,13 +232,18 @@ fn table(bits: u32) -> Vec<u64> {
 
 #[test]
 fn products() {
-    const CASES: [Case; 4] = [
+    const CASES: [Case; 5] = [
         ("reshare", 2, |inputs, session| reshare(inputs.x.to_additive(), session).map(drop)),
         ("multiply", 2, |inputs, session| multiply(&inputs.x, &inputs.y, session).map(drop)),
         ("square", 2, |inputs, session| square(&inputs.x, session).map(drop)),
         ("matrix_product", 2, |inputs, session| {
             let (x, y) = (RepMatrix::new(&inputs.x, 24, 24), RepMatrix::new(&inputs.y, 24, 24));
             reshare(matrix_product(x, y, session), session).map(drop)
+        }),
+        ("matrix_product of an odd inner size", 2, |inputs, session| {
+            let x = RepMatrix::of_range(&inputs.x, 0..25 * 21, 25, 21);
+            let y = RepMatrix::of_range(&inputs.y, 0..21 * 25, 25, 21).transposed();
+            reshare(matrix_product(x, y), session).map(drop)
         }),
     ];
     CASES.into_iter().for_each(assert_secret);

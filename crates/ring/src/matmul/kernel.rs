@@ -1,5 +1,7 @@
 //! The innermost loops: the product of two panels, with the sums in registers.
 
+use super::convert::Factor;
+
 /// Rows of the largest tile of any kernel.
 pub(super) const MAX_ROWS: usize = 12;
 
@@ -15,10 +17,13 @@ pub(super) trait Kernel: Copy {
     /// Vectors in a row of the largest tile.
     const VECTORS: usize;
 
-    /// Writes the `rows` x `vectors * LANES` product to the start of `tile`, row after row.
+    /// Adds the `rows` x `vectors * LANES` product to `out`, whose rows are `stride` apart.
     ///
     /// `left` holds `rows` values, and `right` `vectors * LANES`, for each step of the inner dimension.
-    fn tile(self, rows: usize, vectors: usize, left: &[u64], right: &[u64], tile: &mut [u64; MAX_TILE]);
+    fn tile(self, rows: usize, vectors: usize, left: &[u64], right: &[u64], out: &mut [u64], stride: usize);
+
+    /// Converts four rows, as far as they have whole groups of four values, to columns `width` apart.
+    fn convert<F: Factor>(self, mine: [&[u64]; 4], next: [&[u64]; 4], out: &mut [u64], width: usize);
 
     /// Writes the columns of four rows, `stride` apart.
     fn transpose(self, rows: [&[u64; 4]; 4], out: &mut [u64], stride: usize);
@@ -33,13 +38,24 @@ impl Kernel for Portable {
     const LANES: usize = 4;
     const VECTORS: usize = 1;
 
-    fn tile(self, rows: usize, _vectors: usize, left: &[u64], right: &[u64], tile: &mut [u64; MAX_TILE]) {
+    fn tile(self, rows: usize, _vectors: usize, left: &[u64], right: &[u64], out: &mut [u64], stride: usize) {
         match rows {
-            1 => portable::<1>(left, right, tile),
-            2 => portable::<2>(left, right, tile),
-            3 => portable::<3>(left, right, tile),
-            4 => portable::<4>(left, right, tile),
+            1 => portable::<1>(left, right, out, stride),
+            2 => portable::<2>(left, right, out, stride),
+            3 => portable::<3>(left, right, out, stride),
+            4 => portable::<4>(left, right, out, stride),
             _ => unreachable!("a tile has 1 to 4 rows"),
+        }
+    }
+
+    fn convert<F: Factor>(self, mine: [&[u64]; 4], next: [&[u64]; 4], out: &mut [u64], width: usize) {
+        for lane in 0..4 {
+            let (mine, next) = (mine[lane].as_chunks::<4>().0, next[lane].as_chunks::<4>().0);
+            let pairs =
+                mine.as_flattened().as_chunks::<2>().0.iter().zip(next.as_flattened().as_chunks::<2>().0);
+            for (i, (mine, next)) in pairs.enumerate() {
+                [out[2 * i * width + lane], out[(2 * i + 1) * width + lane]] = F::convert(*mine, *next);
+            }
         }
     }
 
@@ -52,7 +68,7 @@ impl Kernel for Portable {
     }
 }
 
-fn portable<const R: usize>(left: &[u64], right: &[u64], tile: &mut [u64; MAX_TILE]) {
+fn portable<const R: usize>(left: &[u64], right: &[u64], out: &mut [u64], stride: usize) {
     let mut sums = [[0u64; Portable::LANES]; R];
     for (left, right) in left.as_chunks::<R>().0.iter().zip(right.as_chunks::<{ Portable::LANES }>().0) {
         for (sums, x) in sums.iter_mut().zip(left) {
@@ -61,7 +77,11 @@ fn portable<const R: usize>(left: &[u64], right: &[u64], tile: &mut [u64; MAX_TI
             }
         }
     }
-    tile[..R * Portable::LANES].copy_from_slice(sums.as_flattened());
+    for (sums, out) in sums.iter().zip(out.chunks_mut(stride)) {
+        for (sum, out) in sums.iter().zip(out) {
+            *out = out.wrapping_add(*sum);
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -73,11 +93,12 @@ mod x86 {
     use core::arch::x86_64::{
         __m256i, __m512i, _mm256_add_epi32, _mm256_add_epi64, _mm256_loadu_si256, _mm256_mul_epu32,
         _mm256_mullo_epi32, _mm256_permute2x128_si256, _mm256_set1_epi64x, _mm256_setzero_si256,
-        _mm256_shuffle_epi32, _mm256_slli_epi64, _mm256_storeu_si256, _mm256_unpackhi_epi64,
-        _mm256_unpacklo_epi64, _mm512_add_epi64, _mm512_mullo_epi64, _mm512_set1_epi64, _mm512_setzero_si512,
+        _mm256_shuffle_epi32, _mm256_slli_epi64, _mm256_storeu_si256, _mm256_sub_epi64,
+        _mm256_unpackhi_epi64, _mm256_unpacklo_epi64, _mm512_add_epi64, _mm512_mullo_epi64,
+        _mm512_set1_epi64, _mm512_setzero_si512,
     };
 
-    use super::{Kernel, MAX_TILE};
+    use super::{Factor, Kernel};
     use crate::simd::{load, store};
 
     /// AVX-512 with its 64-bit product.
@@ -98,12 +119,20 @@ mod x86 {
         const LANES: usize = 8;
         const VECTORS: usize = 2;
 
-        fn tile(self, rows: usize, vectors: usize, left: &[u64], right: &[u64], tile: &mut [u64; MAX_TILE]) {
+        fn tile(
+            self,
+            rows: usize,
+            vectors: usize,
+            left: &[u64],
+            right: &[u64],
+            out: &mut [u64],
+            stride: usize,
+        ) {
             macro_rules! sizes {
                 ($($rows:literal $vectors:literal),*) => {
                     match (rows, vectors) {
                         // SAFETY: whoever made this value knows that the processor has the instructions.
-                        $(($rows, $vectors) => unsafe { avx512::<$rows, $vectors>(left, right, tile) },)*
+                        $(($rows, $vectors) => unsafe { avx512::<$rows, $vectors>(left, right, out, stride) },)*
                         _ => unreachable!("a tile has 1 to 12 rows of 1 or 2 vectors"),
                     }
                 };
@@ -115,6 +144,12 @@ mod x86 {
         }
 
         #[inline]
+        fn convert<F: Factor>(self, mine: [&[u64]; 4], next: [&[u64]; 4], out: &mut [u64], width: usize) {
+            // SAFETY: whoever made this value knows that the processor has the instructions.
+            unsafe { convert::<F>(mine, next, out, width) }
+        }
+
+        #[inline]
         fn transpose(self, rows: [&[u64; 4]; 4], out: &mut [u64], stride: usize) {
             // SAFETY: whoever made this value knows that the processor has the instructions.
             unsafe { transpose(rows, out, stride) }
@@ -122,7 +157,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn avx512<const R: usize, const V: usize>(left: &[u64], right: &[u64], tile: &mut [u64; MAX_TILE]) {
+    fn avx512<const R: usize, const V: usize>(left: &[u64], right: &[u64], out: &mut [u64], stride: usize) {
         const LANES: usize = Avx512::LANES;
         let mut sums = [[_mm512_setzero_si512(); V]; R];
         let right = right.as_chunks::<LANES>().0.as_chunks::<V>().0;
@@ -140,8 +175,10 @@ mod x86 {
                 }
             }
         }
-        for (sum, lanes) in sums.as_flattened().iter().zip(tile.as_chunks_mut::<LANES>().0) {
-            store(lanes, *sum);
+        for (sums, out) in sums.iter().zip(out.chunks_mut(stride)) {
+            for (sum, lanes) in sums.iter().zip(out.as_chunks_mut::<LANES>().0) {
+                store(lanes, _mm512_add_epi64(load(lanes), *sum));
+            }
         }
     }
 
@@ -178,17 +215,31 @@ mod x86 {
         const LANES: usize = 4;
         const VECTORS: usize = 1;
 
-        fn tile(self, rows: usize, _vectors: usize, left: &[u64], right: &[u64], tile: &mut [u64; MAX_TILE]) {
+        fn tile(
+            self,
+            rows: usize,
+            _vectors: usize,
+            left: &[u64],
+            right: &[u64],
+            out: &mut [u64],
+            stride: usize,
+        ) {
             macro_rules! sizes {
                 ($($rows:literal),*) => {
                     match rows {
                         // SAFETY: whoever made this value knows that the processor has the instructions.
-                        $($rows => unsafe { avx2::<$rows>(left, right, tile) },)*
+                        $($rows => unsafe { avx2::<$rows>(left, right, out, stride) },)*
                         _ => unreachable!("a tile has 1 to 6 rows"),
                     }
                 };
             }
             sizes!(6, 5, 4, 3, 2, 1);
+        }
+
+        #[inline]
+        fn convert<F: Factor>(self, mine: [&[u64]; 4], next: [&[u64]; 4], out: &mut [u64], width: usize) {
+            // SAFETY: whoever made this value knows that the processor has the instructions.
+            unsafe { convert::<F>(mine, next, out, width) }
         }
 
         #[inline]
@@ -202,7 +253,7 @@ mod x86 {
     /// halves to 64 bits; one multiplies both halves of x with the exchanged halves of y to 32 bits, which is all that the
     /// cross terms need. The two kinds are summed apart and put together at the end.
     #[target_feature(enable = "avx2")]
-    fn avx2<const R: usize>(left: &[u64], right: &[u64], tile: &mut [u64; MAX_TILE]) {
+    fn avx2<const R: usize>(left: &[u64], right: &[u64], out: &mut [u64], stride: usize) {
         const LANES: usize = Avx2::LANES;
         let mut low = [_mm256_setzero_si256(); R];
         let mut cross = [_mm256_setzero_si256(); R];
@@ -215,28 +266,59 @@ mod x86 {
                 *cross = _mm256_add_epi32(*cross, _mm256_mullo_epi32(x, exchanged));
             }
         }
-        for ((low, cross), lanes) in low.into_iter().zip(cross).zip(tile.as_chunks_mut::<LANES>().0) {
+        for ((low, cross), out) in low.into_iter().zip(cross).zip(out.chunks_mut(stride)) {
+            let Some(out) = out.first_chunk_mut() else { return };
             let folded = _mm256_add_epi32(cross, _mm256_shuffle_epi32::<0b10_11_00_01>(cross));
             let sum = _mm256_add_epi64(low, _mm256_slli_epi64::<32>(folded));
-            store4(lanes, sum);
+            store4(out, _mm256_add_epi64(load4(out), sum));
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn convert<F: Factor>(mine: [&[u64]; 4], next: [&[u64]; 4], out: &mut [u64], width: usize) {
+        let convert = |mine: [__m256i; 2], next: [__m256i; 2]| {
+            F::convert_with(mine, next, |a, b| _mm256_add_epi64(a, b), |a, b| _mm256_sub_epi64(a, b))
+        };
+        let [m0, m1, m2, m3] = mine.map(|row| row.as_chunks().0);
+        let [n0, n1, n2, n3] = next.map(|row| row.as_chunks().0);
+        let blocks = m0.iter().zip(m1).zip(m2.iter().zip(m3)).zip(n0.iter().zip(n1).zip(n2.iter().zip(n3)));
+        for (i, (((m0, m1), (m2, m3)), ((n0, n1), (n2, n3)))) in blocks.enumerate() {
+            let [mine_ab, mine_cd] = interleave([m0, m1, m2, m3]);
+            let [next_ab, next_cd] = interleave([n0, n1, n2, n3]);
+            let columns = [convert(mine_ab, next_ab), convert(mine_cd, next_cd)];
+            store_columns(columns, &mut out[4 * i * width..], width);
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
     fn transpose(rows: [&[u64; 4]; 4], out: &mut [u64], stride: usize) {
-        let [a, b, c, d] = rows;
-        let (a, b, c, d) = (load4(a), load4(b), load4(c), load4(d));
-        let (ab0, ab1) = (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
-        let (cd0, cd1) = (_mm256_unpacklo_epi64(c, d), _mm256_unpackhi_epi64(c, d));
+        store_columns(interleave(rows), out, stride);
+    }
+
+    /// For rows a, b, c, d the vectors `a0 b0 a2 b2`, `a1 b1 a3 b3` and the same of c and d.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn interleave(rows: [&[u64; 4]; 4]) -> [[__m256i; 2]; 2] {
+        let [a, b, c, d] = rows.map(|row| load4(row));
+        [
+            [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)],
+            [_mm256_unpacklo_epi64(c, d), _mm256_unpackhi_epi64(c, d)],
+        ]
+    }
+
+    /// Writes the columns of rows that went through [`interleave`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn store_columns([ab, cd]: [[__m256i; 2]; 2], out: &mut [u64], stride: usize) {
         let columns = [
-            _mm256_permute2x128_si256::<0x20>(ab0, cd0),
-            _mm256_permute2x128_si256::<0x20>(ab1, cd1),
-            _mm256_permute2x128_si256::<0x31>(ab0, cd0),
-            _mm256_permute2x128_si256::<0x31>(ab1, cd1),
+            _mm256_permute2x128_si256::<0x20>(ab[0], cd[0]),
+            _mm256_permute2x128_si256::<0x20>(ab[1], cd[1]),
+            _mm256_permute2x128_si256::<0x31>(ab[0], cd[0]),
+            _mm256_permute2x128_si256::<0x31>(ab[1], cd[1]),
         ];
-        for (out, column) in out.chunks_mut(stride).zip(columns) {
-            if let Some(out) = out.first_chunk_mut() {
+        for (i, column) in columns.into_iter().enumerate() {
+            if let Some(out) = out[i * stride..].first_chunk_mut() {
                 store4(out, column);
             }
         }

@@ -1,4 +1,4 @@
-//! The blocked product: panels, blocks, and the order in which tiles are computed.
+//! The blocked product: panels, blocks, and the order in which tiles are computed. Operands are converted where they are copied.
 
 #![expect(clippy::inline_always, reason = "inlined functions take on the features of the shell around them")]
 
@@ -6,96 +6,91 @@ use core::array;
 use core::ops::Range;
 
 use super::MatRef;
+use super::convert::{Factor, First, Second};
 use super::kernel::{Kernel, MAX_ROWS, MAX_TILE, Portable};
 use crate::level::Level;
 
-/// Most steps of the inner dimension in a block.
-const INNER: usize = 256;
+/// Most pairs of steps of the inner dimension in a block.
+const PAIRS: usize = 128;
 
 /// Most columns of a block.
 const COLS: usize = 256;
 
-/// `out` plus the sum of the products of one or two terms; no dimension of `out` is zero.
-pub(super) fn multiply_add(
-    level: Level,
-    out: &mut [u64],
-    terms: &[(MatRef, MatRef)],
-    scratch: &mut Vec<u64>,
-) {
+/// `out += x * y` for replicated matrices; no dimension of `out` is zero.
+pub(super) fn multiply_add(level: Level, out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
     match level.clamped() {
         // SAFETY: a clamped level is one that the processor has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512(out, terms, scratch) },
+        Level::Avx512 => unsafe { avx512(out, x, y, scratch) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { avx2(out, terms, scratch) },
-        _ => orient(Portable, out, terms, scratch),
+        Level::Avx2 => unsafe { avx2(out, x, y, scratch) },
+        _ => orient(Portable, out, x, y, scratch),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi2,avx512f,avx512dq,avx512bw,avx512vl")]
-fn avx512(out: &mut [u64], terms: &[(MatRef, MatRef)], scratch: &mut Vec<u64>) {
+fn avx512(out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
     // SAFETY: this function is only entered on processors with these instructions.
-    orient(unsafe { super::kernel::Avx512::assume() }, out, terms, scratch);
+    orient(unsafe { super::kernel::Avx512::assume() }, out, x, y, scratch);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi2")]
-fn avx2(out: &mut [u64], terms: &[(MatRef, MatRef)], scratch: &mut Vec<u64>) {
+fn avx2(out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
     // SAFETY: this function is only entered on processors with these instructions.
-    orient(unsafe { super::kernel::Avx2::assume() }, out, terms, scratch);
+    orient(unsafe { super::kernel::Avx2::assume() }, out, x, y, scratch);
 }
 
 /// Computes the transpose of the product where that leaves fewer lanes of the kernel idle: the columns of a tile are filled up
 /// to whole vectors, its rows are not.
 #[inline(always)]
-fn orient<K: Kernel>(kernel: K, out: &mut [u64], terms: &[(MatRef, MatRef)], scratch: &mut Vec<u64>) {
-    let (m, n) = (terms[0].0.rows, terms[0].1.cols);
+fn orient<K: Kernel>(kernel: K, out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
     let padded = |rows: usize, cols: usize| rows * cols.next_multiple_of(K::LANES);
-    if padded(m, n) <= padded(n, m) {
-        blocks::<K, false>(kernel, out, terms, scratch);
-    } else if let [first, second] = *terms {
-        blocks::<K, true>(kernel, out, &[swapped(first), swapped(second)], scratch);
+    if padded(x.rows, y.cols) <= padded(y.cols, x.rows) {
+        blocks::<K, First, Second, false>(kernel, out, x, y, scratch);
     } else {
-        blocks::<K, true>(kernel, out, &[swapped(terms[0])], scratch);
+        blocks::<K, Second, First, true>(kernel, out, y.transposed(), x.transposed(), scratch);
     }
 }
 
-/// The factors of the transposed product.
-fn swapped<'a>((a, b): (MatRef<'a>, MatRef<'a>)) -> (MatRef<'a>, MatRef<'a>) {
-    (b.transposed(), a.transposed())
-}
-
-/// The product block by block; `SWAPPED` if `out` is its transpose.
+/// The product block by block; `L` and `R` are what the operands are converted to, `SWAPPED` says that `out` is the transpose.
 #[inline(always)]
-fn blocks<K: Kernel, const SWAPPED: bool>(
+fn blocks<K: Kernel, L: Factor, R: Factor, const SWAPPED: bool>(
     kernel: K,
     out: &mut [u64],
-    terms: &[(MatRef, MatRef)],
+    x: MatRef,
+    y: MatRef,
     scratch: &mut Vec<u64>,
 ) {
-    let (m, n) = (terms[0].0.rows, terms[0].1.cols);
-    let inner: usize = terms.iter().map(|(a, _)| a.cols).sum();
+    let (m, n) = (x.rows, y.cols);
+    let all_pairs = 0..x.cols.div_ceil(2);
     let stride = if SWAPPED { m } else { n };
-    let (left, right) =
-        buffers(scratch, K::ROWS.min(m) * INNER.min(inner), INNER.min(inner) * (COLS.min(n) + K::LANES));
+    let deepest = 2 * PAIRS.min(all_pairs.len());
+    let (left, right) = buffers(scratch, K::ROWS.min(m) * deepest, deepest * (COLS.min(n) + K::LANES));
     for cols in even_parts(0..n, COLS) {
-        for steps in even_parts(0..inner, INNER) {
-            let depth = steps.len();
+        for pairs in even_parts(all_pairs.clone(), PAIRS) {
+            let depth = 2 * pairs.len();
             for lanes in parts(cols.clone(), K::VECTORS * K::LANES) {
                 let width = lanes.len().next_multiple_of(K::LANES);
                 let panel = &mut right[(lanes.start - cols.start) * depth..][..width * depth];
-                pack(kernel, panel, width, &lanes, &steps, terms.iter().map(|(_, b)| b.transposed()));
+                pack::<K, R>(kernel, panel, width, &lanes, &pairs, y.transposed());
             }
             for rows in parts(0..m, K::ROWS) {
                 let left = &mut left[..rows.len() * depth];
-                pack(kernel, left, rows.len(), &rows, &steps, terms.iter().map(|(a, _)| *a));
+                pack::<K, L>(kernel, left, rows.len(), &rows, &pairs, x);
                 for lanes in parts(cols.clone(), K::VECTORS * K::LANES) {
                     let width = lanes.len().next_multiple_of(K::LANES);
                     let right = &right[(lanes.start - cols.start) * depth..][..width * depth];
+                    let vectors = width / K::LANES;
+                    if !SWAPPED && lanes.len() == width {
+                        let out = &mut out[rows.start * stride + lanes.start..];
+                        kernel.tile(rows.len(), vectors, left, right, out, stride);
+                        continue;
+                    }
                     let mut tile = [0; MAX_TILE];
-                    kernel.tile(rows.len(), width / K::LANES, left, right, &mut tile);
+                    kernel.tile(rows.len(), vectors, left, right, &mut tile, width);
                     if SWAPPED {
                         add_transposed(kernel, out, stride, &rows, &lanes, &tile, width);
                     } else {
@@ -119,93 +114,96 @@ fn even_parts(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<us
     (0..count).map(move |i| at(i)..at(i + 1))
 }
 
-/// Copies the part `lanes` x `steps` of some matrices side by side, so that the values of one step lie together, `width` apart.
-/// Lanes beyond the given ones become zero.
+/// Converts some lanes (rows) of a matrix for some pairs of steps (columns), so that the values of one step lie together, `width`
+/// apart. Lanes beyond the given ones become zero.
 #[inline(always)]
-fn pack<'a, K: Kernel>(
+fn pack<K: Kernel, F: Factor>(
     kernel: K,
     panel: &mut [u64],
     width: usize,
     lanes: &Range<usize>,
-    steps: &Range<usize>,
-    matrices: impl Iterator<Item = MatRef<'a>>,
+    pairs: &Range<usize>,
+    matrix: MatRef,
 ) {
     if lanes.len() < width {
         panel.fill(0);
     }
-    let mut before = 0;
-    for matrix in matrices {
-        let from = steps.start.clamp(before, before + matrix.cols);
-        let to = steps.end.clamp(before, before + matrix.cols);
-        if from < to {
-            let panel = &mut panel[(from - steps.start) * width..][..(to - from) * width];
-            pack_one(kernel, panel, width, lanes, from - before, matrix);
+    let whole = pairs.start..pairs.end.min(matrix.cols / 2);
+    let (panel, last) = panel.split_at_mut(2 * whole.len() * width);
+    if matrix.by_columns {
+        convert_columns::<F>(panel, width, lanes, &whole, matrix);
+    } else {
+        convert_rows::<K, F>(kernel, panel, width, lanes, &whole, matrix);
+    }
+    if whole.end < pairs.end {
+        // The inner dimension is odd: a zero completes its last pair.
+        for lane in 0..lanes.len() {
+            let at = matrix.at(lanes.start + lane, matrix.cols - 1);
+            [last[lane], last[width + lane]] = F::convert([matrix.mine[at], 0], [matrix.next[at], 0]);
         }
-        before += matrix.cols;
     }
 }
 
+/// Converts pairs of columns. Four lanes at a time become vector instructions.
 #[inline(always)]
-fn pack_one<K: Kernel>(
+fn convert_columns<F: Factor>(
+    panel: &mut [u64],
+    width: usize,
+    lanes: &Range<usize>,
+    pairs: &Range<usize>,
+    matrix: MatRef,
+) {
+    for (pair, values) in pairs.clone().zip(panel.chunks_exact_mut(2 * width)) {
+        let column = 2 * pair * matrix.rows;
+        let [m0, m1, n0, n1] = [
+            &matrix.mine[column..][lanes.clone()],
+            &matrix.mine[column + matrix.rows..][lanes.clone()],
+            &matrix.next[column..][lanes.clone()],
+            &matrix.next[column + matrix.rows..][lanes.clone()],
+        ]
+        .map(|column| column.as_chunks::<4>());
+        let (values0, values1) = values.split_at_mut(width);
+        let (fours0, rest0) = values0[..lanes.len()].as_chunks_mut::<4>();
+        let (fours1, rest1) = values1[..lanes.len()].as_chunks_mut::<4>();
+        let sources = m0.0.iter().zip(m1.0).zip(n0.0.iter().zip(n1.0));
+        for ((four0, four1), ((m0, m1), (n0, n1))) in fours0.iter_mut().zip(fours1).zip(sources) {
+            let four: [_; 4] = array::from_fn(|i| F::convert([m0[i], m1[i]], [n0[i], n1[i]]));
+            (*four0, *four1) = (four.map(|[value, _]| value), four.map(|[_, value]| value));
+        }
+        for i in 0..rest0.len() {
+            [rest0[i], rest1[i]] = F::convert([m0.1[i], m1.1[i]], [n0.1[i], n1.1[i]]);
+        }
+    }
+}
+
+/// Converts rows, which become lanes.
+#[inline(always)]
+fn convert_rows<K: Kernel, F: Factor>(
     kernel: K,
     panel: &mut [u64],
     width: usize,
     lanes: &Range<usize>,
-    first: usize,
+    pairs: &Range<usize>,
     matrix: MatRef,
 ) {
-    if matrix.by_columns {
-        let source = &matrix.data[first * matrix.rows + lanes.start..];
-        match lanes.len() {
-            16 => copy_columns::<16>(panel, width, source, matrix.rows),
-            12 => copy_columns::<12>(panel, width, source, matrix.rows),
-            8 => copy_columns::<8>(panel, width, source, matrix.rows),
-            4 => copy_columns::<4>(panel, width, source, matrix.rows),
-            count => {
-                for (values, source) in panel.chunks_exact_mut(width).zip(source.chunks(matrix.rows)) {
-                    for (value, x) in values.iter_mut().zip(&source[..count]) {
-                        *value = *x;
-                    }
-                }
-            }
-        }
-    } else {
-        let depth = panel.len() / width;
-        let row = |lane: usize| &matrix.data[(lanes.start + lane) * matrix.cols + first..][..depth];
-        let fours = lanes.len() / 4 * 4;
-        for lane in (0..fours).step_by(4) {
-            let rows = [row(lane), row(lane + 1), row(lane + 2), row(lane + 3)];
-            transpose_rows(kernel, &mut panel[lane..], width, rows);
-        }
-        for lane in fours..lanes.len() {
-            for (values, x) in panel.chunks_exact_mut(width).zip(row(lane)) {
-                values[lane] = *x;
-            }
-        }
+    let row = |lane: usize| {
+        let row = (lanes.start + lane) * matrix.cols;
+        let steps = row + 2 * pairs.start..row + 2 * pairs.end;
+        [&matrix.mine[steps.clone()], &matrix.next[steps]]
+    };
+    let fours = if pairs.len() < 2 { 0 } else { lanes.len() / 4 * 4 };
+    for lane in (0..fours).step_by(4) {
+        let rows = [row(lane), row(lane + 1), row(lane + 2), row(lane + 3)];
+        kernel.convert::<F>(rows.map(|row| row[0]), rows.map(|row| row[1]), &mut panel[lane..], width);
     }
-}
-
-/// Copies the first `LANES` values of every column.
-#[inline(always)]
-fn copy_columns<const LANES: usize>(panel: &mut [u64], width: usize, source: &[u64], stride: usize) {
-    for (values, source) in panel.chunks_exact_mut(width).zip(source.chunks(stride)) {
-        if let (Some(values), Some(source)) =
-            (values.first_chunk_mut::<LANES>(), source.first_chunk::<LANES>())
-        {
-            *values = *source;
+    for lane in 0..lanes.len() {
+        let [mine, next] = row(lane).map(|row| row.as_chunks().0);
+        let done = if lane < fours { pairs.len() / 2 * 2 } else { 0 };
+        for pair in done..pairs.len() {
+            let [value0, value1] = F::convert(mine[pair], next[pair]);
+            panel[2 * pair * width + lane] = value0;
+            panel[(2 * pair + 1) * width + lane] = value1;
         }
-    }
-}
-
-/// Writes four rows as columns, `width` apart.
-#[inline(always)]
-fn transpose_rows<K: Kernel>(kernel: K, out: &mut [u64], width: usize, rows: [&[u64]; 4]) {
-    let [(r0, rest0), (r1, rest1), (r2, rest2), (r3, rest3)] = rows.map(|row| row.as_chunks::<4>());
-    for (b, (((r0, r1), r2), r3)) in r0.iter().zip(r1).zip(r2).zip(r3).enumerate() {
-        kernel.transpose([r0, r1, r2, r3], &mut out[4 * b * width..], width);
-    }
-    for i in 0..rest0.len() {
-        out[(4 * r0.len() + i) * width..][..4].copy_from_slice(&[rest0[i], rest1[i], rest2[i], rest3[i]]);
     }
 }
 
