@@ -201,6 +201,15 @@ impl Additive {
         bits::add_assign(&mut self.0, &other.0);
     }
 
+    /// Adds another sharing to the elements from `first` on.
+    ///
+    /// # Panics
+    ///
+    /// When lengths or widths do not fit, which is a mistake of the caller.
+    pub fn add_at(&mut self, first: usize, other: &Self) {
+        bits::add_assign(&mut self.0[first..first + other.len()], &other.0);
+    }
+
     /// Adds a number of times a replicated sharing to the elements from `first` on.
     pub fn add_scaled(&mut self, first: usize, other: &Rep, factor: u64) {
         bits::add_scaled(&mut self.0[first..first + other.len()], &other.mine, factor);

@@ -128,20 +128,20 @@ impl Perceptron {
         session: &mut Session,
     ) -> Result<Additive> {
         let rows = trace.rows;
-        let mut by_layer = Vec::with_capacity(self.layers.len() - 1);
+        let mut gradient = Additive::zeros(self.parameters.len());
         let mut delta = delta;
         for layer in (0..self.layers.len() - 1).rev() {
             let (fan_in, units) = (self.layers[layer], self.layers[layer + 1]);
             session.enter("matrix products");
-            let mut gradient = matrix_product(
+            gradient.add_matrix_product(
+                self.weights(layer).start,
                 RepMatrix::new(&trace.inputs[layer], rows, fan_in).transposed(),
                 RepMatrix::new(&delta, rows, units),
                 session,
             );
             let mut biases = Additive::sum_columns(&delta, units);
             biases.scale(1 << self.activation_frac);
-            gradient.extend(biases);
-            by_layer.push(gradient);
+            gradient.add_at(self.biases(layer).start, &biases);
             if layer == 0 {
                 break;
             }
@@ -161,11 +161,7 @@ impl Perceptron {
                 RANGE_BITS - WEIGHT_FRAC,
             );
         }
-        let mut all = Additive::zeros(0);
-        for gradient in by_layer.into_iter().rev() {
-            all.extend(gradient);
-        }
-        Ok(all)
+        Ok(gradient)
     }
 
     /// Claims that the parameters are in range, given that they were before at most [`CHECK_EVERY`] updates, each below

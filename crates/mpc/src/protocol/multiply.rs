@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use shamisen_ring::bits;
 use shamisen_ring::matmul::{self, MatRef};
-use shamisen_ring::words::Words;
 
 use crate::error::Result;
 use crate::roles::chunks;
@@ -64,10 +63,28 @@ impl<'a> RepMatrix<'a> {
 ///
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn matrix_product(x: RepMatrix<'_>, y: RepMatrix<'_>, session: &mut Session) -> Additive {
-    session.count_multiply_adds(x.0.rows() * x.0.cols() * y.0.cols());
-    let mut out = Words::zeros(x.0.rows() * y.0.cols());
-    matmul::multiply_add(&mut out, x.0, y.0);
-    Additive(out)
+    let mut out = Additive::zeros(x.0.rows() * y.0.cols());
+    out.add_matrix_product(0, x, y, session);
+    out
+}
+
+impl Additive {
+    /// Adds a [`matrix_product`] to the elements from `first` on.
+    ///
+    /// # Panics
+    ///
+    /// When lengths or widths do not fit, which is a mistake of the caller.
+    pub fn add_matrix_product(
+        &mut self,
+        first: usize,
+        x: RepMatrix<'_>,
+        y: RepMatrix<'_>,
+        session: &mut Session,
+    ) {
+        session.count_multiply_adds(x.0.rows() * x.0.cols() * y.0.cols());
+        let len = x.0.rows() * y.0.cols();
+        matmul::multiply_add(&mut self.0[first..first + len], x.0, y.0);
+    }
 }
 
 /// Turns an additive sharing into a replicated one.
