@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use shamisen_ring::bits;
 use shamisen_ring::matmul::{self, MatRef};
+use shamisen_ring::words::Words;
 
 use crate::error::Result;
 use crate::roles::chunks;

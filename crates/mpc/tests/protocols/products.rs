@@ -160,7 +160,12 @@ fn matrices_added_to_a_part_of_a_sum() {
     let out = run(SEED, |session| {
         let (x, y) = (&x[session.party().index()], &y[session.party().index()]);
         let mut sum = sum[session.party().index()].to_additive();
-        sum.add_matrix_product(first, RepMatrix::new(x, rows, inner), RepMatrix::new(y, inner, cols));
+        sum.add_matrix_product(
+            first,
+            RepMatrix::new(x, rows, inner),
+            RepMatrix::new(y, inner, cols),
+            session,
+        );
         sum
     });
     assert_cost("add_matrix_product", rows * cols, &out, Cost::NONE);

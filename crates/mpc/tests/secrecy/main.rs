@@ -243,7 +243,7 @@ fn products() {
         ("matrix_product of an odd inner size", 2, |inputs, session| {
             let x = RepMatrix::of_range(&inputs.x, 0..25 * 21, 25, 21);
             let y = RepMatrix::of_range(&inputs.y, 0..21 * 25, 25, 21).transposed();
-            reshare(matrix_product(x, y), session).map(drop)
+            reshare(matrix_product(x, y, session), session).map(drop)
         }),
     ];
     CASES.into_iter().for_each(assert_secret);
