@@ -95,10 +95,12 @@ pub(crate) struct Round {
     expect: Peers<usize>,
 }
 
-/// What came in during a [`Round`], read in the order of the parts.
+/// What came in during a [`Round`], and what went out, read in the order of the parts.
 pub(crate) struct Incoming {
     words: Peers<Words>,
     read: Peers<usize>,
+    sent: Peers<Words>,
+    sent_read: Peers<usize>,
 }
 
 impl Round {
@@ -139,7 +141,12 @@ impl Round {
             "every word of a message is written before it is sent"
         );
         let words = session.exchange(Peers { next, prev }, self.expect)?;
-        Ok(Incoming { words, read: Peers { next: 0, prev: 0 } })
+        Ok(Incoming {
+            words,
+            read: Peers { next: 0, prev: 0 },
+            sent: self.outgoing,
+            sent_read: Peers { next: 0, prev: 0 },
+        })
     }
 }
 
@@ -154,5 +161,25 @@ impl Incoming {
     pub(crate) fn take_prev(&mut self, len: usize) -> &[u64] {
         self.read.prev += len;
         &self.words.prev[self.read.prev - len..self.read.prev]
+    }
+
+    /// The next `len` words that the next party sent, and the next `len` that this party sent it.
+    pub(crate) fn take_both_next(&mut self, len: usize) -> (&[u64], &[u64]) {
+        self.read.next += len;
+        self.sent_read.next += len;
+        (
+            &self.words.next[self.read.next - len..self.read.next],
+            &self.sent.next[self.sent_read.next - len..self.sent_read.next],
+        )
+    }
+
+    /// The next `len` words that the previous party sent, and the next `len` that this party sent it.
+    pub(crate) fn take_both_prev(&mut self, len: usize) -> (&[u64], &[u64]) {
+        self.read.prev += len;
+        self.sent_read.prev += len;
+        (
+            &self.words.prev[self.read.prev - len..self.read.prev],
+            &self.sent.prev[self.sent_read.prev - len..self.sent_read.prev],
+        )
     }
 }

@@ -292,10 +292,11 @@ impl Bits {
         Self { width, len, mine: Words::zeros(words), next: Words::zeros(words) }
     }
 
-    /// A sharing that is yet to be written.
-    pub(crate) fn scratch(width: usize, len: usize) -> Self {
-        let words = width * planes::plane_words(len);
-        Self { width, len, mine: Words::scratch(words), next: Words::scratch(words) }
+    /// A sharing that is yet to be written, with room for `more` planes on top.
+    pub(crate) fn scratch_with_room(width: usize, more: usize, len: usize) -> Self {
+        let words = planes::plane_words(len);
+        let component = || Words::scratch_with_room(width * words, more * words);
+        Self { width, len, mine: component(), next: component() }
     }
 
     /// Number of elements.
@@ -360,6 +361,27 @@ impl Bits {
         self.width += other.width;
     }
 
+    /// Appends the planes of `self XOR other`, inverted, above the present ones.
+    pub(crate) fn push_inverted_xor(&mut self, other: &Self, party: Party) {
+        let (mine, next) = match party.index() {
+            0 => (!0, 0),
+            2 => (0, !0),
+            _ => (0, 0),
+        };
+        for (component, (other, inverted)) in
+            [(&mut self.mine, (&other.mine, mine)), (&mut self.next, (&other.next, next))]
+        {
+            let old = component.len();
+            component.append(old);
+            let (present, new) = component.split_at_mut(old);
+            bits::xor(new, present, other);
+            if inverted != 0 {
+                bits::invert(new);
+            }
+        }
+        self.width *= 2;
+    }
+
     /// Adds (XOR) another sharing of the same shape.
     pub fn xor_assign(&mut self, other: &Self) {
         bits::xor_assign(&mut self.mine, &other.mine);
@@ -400,9 +422,7 @@ impl Bits {
             2 => &mut self.next,
             _ => return,
         };
-        for word in component.iter_mut() {
-            *word = !*word;
-        }
+        bits::invert(component);
     }
 
     /// The inverted bits.

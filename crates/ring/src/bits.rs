@@ -14,7 +14,7 @@ pub fn and_shares(out: &mut [u64], x_mine: &[u64], x_next: &[u64], y_mine: &[u64
     and_shares_at(level(), out, x_mine, x_next, y_mine, y_next);
 }
 
-/// The local part of a product of replicated numbers: `out += x_mine * (y_mine + y_next) + x_next * y_mine`.
+/// The local part of a product of replicated numbers: `out = x_mine * (y_mine + y_next) + x_next * y_mine`.
 ///
 /// # Panics
 ///
@@ -59,6 +59,15 @@ pub fn xor_assign(out: &mut [u64], x: &[u64]) {
     xor_assign_at(level(), out, x);
 }
 
+/// `out = x ^ y`.
+///
+/// # Panics
+///
+/// If the slices differ in length.
+pub fn xor(out: &mut [u64], x: &[u64], y: &[u64]) {
+    xor_at(level(), out, x, y);
+}
+
 /// The AND of two vectors, added to a third: `out ^= x & y`.
 ///
 /// # Panics
@@ -84,6 +93,11 @@ pub fn negate_where(out: &mut [u64], x: &[u64], bit: &[u64]) {
 /// If the slices differ in length.
 pub fn add_scaled(out: &mut [u64], x: &[u64], factor: u64) {
     add_scaled_at(level(), out, x, factor);
+}
+
+/// `out = !out`.
+pub fn invert(out: &mut [u64]) {
+    invert_at(level(), out);
 }
 
 /// `out = -out`.
@@ -140,7 +154,7 @@ at_levels! {
         for i in 0..n {
             let first = xm[i].wrapping_mul(ym[i].wrapping_add(yn[i]));
             let second = xn[i].wrapping_mul(ym[i]);
-            out[i] = out[i].wrapping_add(first).wrapping_add(second);
+            out[i] = first.wrapping_add(second);
         }
     }
 }
@@ -186,6 +200,16 @@ at_levels! {
 }
 
 at_levels! {
+    /// [`xor`] at a given level.
+    fn xor_at(out: &mut [u64], x: &[u64], y: &[u64]) {
+        check_lengths(out.len(), &[x, y]);
+        for (o, (x, y)) in out.iter_mut().zip(x.iter().zip(y)) {
+            *o = x ^ y;
+        }
+    }
+}
+
+at_levels! {
     /// [`and_assign`] at a given level.
     fn and_assign_at(out: &mut [u64], x: &[u64], y: &[u64]) {
         check_lengths(out.len(), &[x, y]);
@@ -212,6 +236,15 @@ at_levels! {
         check_lengths(out.len(), &[x]);
         for (o, x) in out.iter_mut().zip(x) {
             *o = o.wrapping_add(x.wrapping_mul(factor));
+        }
+    }
+}
+
+at_levels! {
+    /// [`invert`] at a given level.
+    fn invert_at(out: &mut [u64]) {
+        for o in out {
+            *o = !*o;
         }
     }
 }
@@ -298,13 +331,14 @@ mod tests {
             check(&rows, |l, o, [a, b, c, d]| and_shares_at(l, o, a, b, c, d),
                 |[o, xm, xn, ym, yn]| o ^ (xm & ym) ^ (xm & yn) ^ (xn & ym));
             check(&rows, |l, o, [a, b, c, d]| mul_shares_at(l, o, a, b, c, d), |row| {
-                let [o, xm, xn, ym, yn] = row.map(u128::from);
-                (o + (xm * ym) % (1 << 64) + (xm * yn) % (1 << 64) + (xn * ym) % (1 << 64)) as u64
+                let [_, xm, xn, ym, yn] = row.map(u128::from);
+                ((xm * ym) % (1 << 64) + (xm * yn) % (1 << 64) + (xn * ym) % (1 << 64)) as u64
             });
             check(&rows, |l, o, [a, ..]| add_assign_at(l, o, a), |[o, x, ..]| o.wrapping_add(x));
             check(&rows, |l, o, [a, ..]| sub_assign_at(l, o, a), |[o, x, ..]| o.wrapping_sub(x));
             check(&rows, |l, o, [a, ..]| sub_from_at(l, o, a), |[o, x, ..]| x.wrapping_sub(o));
             check(&rows, |l, o, [a, ..]| xor_assign_at(l, o, a), |[o, x, ..]| o ^ x);
+            check(&rows, |l, o, [a, b, ..]| xor_at(l, o, a, b), |[_, x, y, ..]| x ^ y);
             check(&rows, |l, o, [a, b, ..]| and_assign_at(l, o, a, b), |[o, x, y, ..]| o ^ x & y);
             let signed = |l: Level, o: &mut [u64], x: &[u64], y: &[u64]| {
                 let bit: Vec<u64> = y.iter().map(|y| y & 1).collect();
@@ -314,6 +348,7 @@ mod tests {
                 |[_, x, y, ..]| if y & 1 == 1 { x.wrapping_neg() } else { x });
             check(&rows, |l, o, [a, ..]| add_scaled_at(l, o, a, factor),
                 |[o, x, ..]| o.wrapping_add(x.wrapping_mul(factor)));
+            check(&rows, |l, o, _| invert_at(l, o), |[o, ..]| !o);
             check(&rows, |l, o, _| add_constant_at(l, o, factor), |[o, ..]| o.wrapping_add(factor));
             check(&rows, |l, o, _| scale_assign_at(l, o, factor), |[o, ..]| o.wrapping_mul(factor));
             check(&rows, |l, o, _| shl_assign_at(l, o, bits), |[o, ..]| o << bits);

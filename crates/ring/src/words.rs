@@ -59,6 +59,13 @@ impl Words {
         words
     }
 
+    /// As [`scratch`](Self::scratch), with room for `more` words to be appended without a copy.
+    pub fn scratch_with_room(len: usize, more: usize) -> Self {
+        let mut words = Self::scratch(len + more);
+        words.len = len;
+        words
+    }
+
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let mut words = Self::scratch(len);

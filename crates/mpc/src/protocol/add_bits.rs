@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::protocol::circuit::Circuit;
 use crate::protocol::split::Split;
 use crate::roles::{Part, Role, Round};
-use crate::session::{Key, Session};
+use crate::session::{Key, Session, Stream};
 use crate::share::{Bits, Rep};
 
 /// Bits `low..low + width` of every element, `low + width <= 64`.
@@ -133,38 +133,40 @@ impl<'a> Answers<'a> {
                 Role::Third => Peers { next: 0, prev: size },
             }
         });
-        Self { parts, round, out: Bits::scratch(width, len) }
+        // Circuits on what comes out are about as large again.
+        Self { parts, round, out: Bits::scratch_with_room(width, width + 16, len) }
     }
 
     /// The bits of a part, the parts in their order: `answer` is called at Second and Third and XORs its bits into the
     /// planes, which hold a mask.
     pub(crate) fn give(&mut self, part: &Part, session: &mut Session, answer: impl FnOnce(&mut [u64])) {
         let [first, second] = session.steps();
-        let words = part.words();
-        let stride = self.out.plane_words();
+        let (stride, words) = (self.out.plane_words(), part.words());
         let size = self.out.width * words.len();
-        match part.role {
+        let place = |stream: &Stream, component: &mut [u64]| {
+            for (plane, out) in component.chunks_exact_mut(stride.max(1)).enumerate() {
+                stream.fill(plane * words.len(), &mut out[words.clone()]);
+            }
+        };
+        let (stream, message) = match part.role {
             Role::First => {
-                place(&mut self.out.mine, &session.random(Key::Own, first, size), stride, &words);
-                place(&mut self.out.next, &session.random(Key::Next, second, size), stride, &words);
+                place(&session.stream(Key::Own, first), &mut self.out.mine);
+                place(&session.stream(Key::Next, second), &mut self.out.next);
+                return;
             }
             Role::Second => {
-                let random = session.random(Key::Own, second, size);
-                let rest = self.round.to_next(size);
-                rest.copy_from_slice(&random);
-                answer(rest);
-                place(&mut self.out.mine, &random, stride, &words);
-                place(&mut self.out.next, rest, stride, &words);
+                let stream = session.stream(Key::Own, second);
+                place(&stream, &mut self.out.mine);
+                (stream, self.round.to_next(size))
             }
             Role::Third => {
-                let random = session.random(Key::Next, first, size);
-                let rest = self.round.to_prev(size);
-                rest.copy_from_slice(&random);
-                answer(rest);
-                place(&mut self.out.mine, rest, stride, &words);
-                place(&mut self.out.next, &random, stride, &words);
+                let stream = session.stream(Key::Next, first);
+                place(&stream, &mut self.out.next);
+                (stream, self.round.to_prev(size))
             }
-        }
+        };
+        stream.fill(0, message);
+        answer(message);
     }
 
     /// Sends and receives, once all three parts are given.
@@ -172,13 +174,18 @@ impl<'a> Answers<'a> {
         let Self { parts, round, mut out } = self;
         let stride = out.plane_words();
         let mut incoming = round.exchange(session)?;
-        for part in parts {
+        for part in parts.iter().filter(|part| part.len() > 0) {
             let words = part.words();
             let size = out.width * words.len();
-            match part.role {
-                Role::First => {}
-                Role::Second => xor_into(&mut out.next, incoming.take_next(size), stride, &words),
-                Role::Third => xor_into(&mut out.mine, incoming.take_prev(size), stride, &words),
+            // The component that both servers know is what one sent XOR what the other sent.
+            let ((received, sent), component) = match part.role {
+                Role::First => continue,
+                Role::Second => (incoming.take_both_next(size), &mut out.next),
+                Role::Third => (incoming.take_both_prev(size), &mut out.mine),
+            };
+            let planes = received.chunks_exact(words.len()).zip(sent.chunks_exact(words.len()));
+            for (out, (received, sent)) in component.chunks_exact_mut(stride).zip(planes) {
+                bits::xor(&mut out[words.clone()], received, sent);
             }
         }
         Ok(out)
@@ -193,7 +200,10 @@ pub(crate) fn second_summand(
     map: impl Fn(u64) -> u64,
     party: Party,
 ) -> Bits {
-    let mut out = Bits::zeros(width as usize, value.len());
+    // Circuits on it take several times as many planes.
+    let mut out = Bits::scratch_with_room(width as usize, 3 * width as usize + 16, value.len());
+    out.mine.fill(0);
+    out.next.fill(0);
     let stride = out.plane_words();
     for part in &value.parts(party) {
         let to = match part.role {
@@ -219,15 +229,5 @@ fn place(whole: &mut [u64], part: &[u64], stride: usize, words: &std::ops::Range
     }
     for (whole, part) in whole.chunks_exact_mut(stride).zip(part.chunks_exact(words.len())) {
         whole[words.clone()].copy_from_slice(part);
-    }
-}
-
-/// As [`place`], by XOR.
-fn xor_into(whole: &mut [u64], part: &[u64], stride: usize, words: &std::ops::Range<usize>) {
-    if words.is_empty() {
-        return;
-    }
-    for (whole, part) in whole.chunks_exact_mut(stride).zip(part.chunks_exact(words.len())) {
-        bits::xor_assign(&mut whole[words.clone()], part);
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use shamisen_net::Peers;
 use shamisen_ring::words::Words;
-use shamisen_ring::{bits, lookup, planes};
+use shamisen_ring::{bits, lookup, pack, planes};
 
 use crate::error::Result;
 use crate::roles::{Part, Role, Round, parts};
@@ -52,7 +52,7 @@ impl Query<'_> {
     }
 
     /// What `plane` tells of the index's bits, for each element of a part.
-    fn indices(&self, plane: impl Fn(Range<usize>, &mut [u64]), part: &Part) -> Vec<u16> {
+    fn indices(&self, plane: impl Fn(Range<usize>, &mut [u64]), part: &Part) -> Indices {
         let (words, stride, width) = (part.words(), self.index.plane_words(), self.index.width());
         let mut bits = Words::scratch(width * words.len());
         for (at, bits) in bits.chunks_exact_mut(words.len().max(1)).enumerate() {
@@ -60,7 +60,21 @@ impl Query<'_> {
         }
         let mut values = Words::scratch(part.len());
         planes::from_planes(&bits, width as u32, part.len(), &mut values);
-        values.iter().map(|&value| value as u16).collect()
+        let mut narrow = Words::scratch(pack::packed_words(part.len(), u16::BITS));
+        pack::pack(&values, u16::BITS, &mut narrow);
+        Indices { narrow, len: part.len() }
+    }
+}
+
+/// The indices of some elements, each in 16 bits.
+struct Indices {
+    narrow: Words,
+    len: usize,
+}
+
+impl Indices {
+    fn get(&self) -> &[u16] {
+        &bytemuck::cast_slice(&self.narrow)[..self.len]
     }
 }
 
@@ -102,7 +116,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
                     };
                     let flipped = round.to_prev(size);
                     session.stream(Key::Next, random).fill(0, flipped);
-                    lookup::set_point(flipped, &query.indices(alpha, part), query.entries());
+                    lookup::set_point(flipped, query.indices(alpha, part).get(), query.entries());
                     Words::default()
                 }
                 Role::Second => session.random(Key::Own, random, size),
@@ -143,7 +157,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
             };
             let beta = query.indices(|place, bits| bits.copy_from_slice(&component[place]), part);
             for (table, (sums, mask)) in query.tables.iter().zip(&mut columns) {
-                lookup::answer(selection, &beta, table, mask, sums);
+                lookup::answer(selection, beta.get(), table, mask, sums);
             }
         }
         masks.push(mask);

@@ -20,7 +20,7 @@ use crate::share::{Additive, Rep};
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn product(x: &Rep, y: &Rep) -> Additive {
     assert_eq!(x.len(), y.len(), "factors of an element-wise product have one length");
-    let mut out = Words::zeros(x.len());
+    let mut out = Words::scratch(x.len());
     bits::mul_shares(&mut out, &x.mine, &x.next, &y.mine, &y.next);
     Additive(out)
 }

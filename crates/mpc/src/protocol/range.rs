@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::protocol::add_bits::{Addends, second_summand};
-use crate::protocol::and::{all, and_planes};
+use crate::protocol::and::all;
+use crate::protocol::circuit::Circuit;
 use crate::protocol::open::open_bits;
 use crate::protocol::split::Split;
 use crate::session::Session;
@@ -159,16 +160,16 @@ pub fn in_range(value: &Split, bound: u32, prior: u32, session: &mut Session) ->
     let party = session.party();
     let mut value = value.clone();
     value.add_constant(1 << (bound - 1), party);
-    let minus_one = Addends::share(&value, bound, width, session)?.propagate;
-    let mut zero = minus_one.clone();
-    zero.xor_assign(&second_summand(&value, bound, width, |b| b, party));
-    zero.xor_assign(&second_summand(&value, bound, width, u64::wrapping_neg, party));
-    let mut trees = zero.inverted(party);
-    trees.push(&minus_one);
-    let ends = and_planes(trees, 2, session)?;
-    let mut ok = ends.plane(0);
-    ok.xor_assign(&ends.plane(1));
-    Ok(ok)
+    let mut bits = Addends::share(&value, bound, width, session)?.propagate;
+    // Where the bits of a and -b differ: those of a and b do, XOR those of b and -b.
+    let differs = second_summand(&value, bound, width, |b| b ^ b.wrapping_neg(), party);
+    bits.push_inverted_xor(&differs, party);
+    let width = width as usize;
+    let mut circuit = Circuit::new(bits, 2 * width);
+    let ends = vec![(0..width).collect(), (width..2 * width).collect()];
+    let ends = circuit.all_of(ends, session)?;
+    let ok = circuit.xor(&ends);
+    Ok(circuit.outputs(&[ok]))
 }
 
 /// Number of bits from `bound` up that tell whether a number below `2^prior` is in range.

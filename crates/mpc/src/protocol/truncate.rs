@@ -46,7 +46,6 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
         Role::Third => Peers { next: 0, prev: part.len() },
     });
     let mut wraps = Vec::with_capacity(3);
-    let mut halves = Vec::with_capacity(3);
     for part in &parts {
         wraps.push(begin_wrap(part, bits, &mut round, session));
         let [half, mask] = session.steps();
@@ -91,9 +90,9 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
             }
             Role::Third => {}
         }
-        halves.push(Words::copy(own));
     }
-    finish(&parts, &halves, &wraps, bits, sum.len(), session)
+    let halves = parts.each_ref().map(|part| &sum[part.elements.clone()]);
+    finish(&parts, halves, &wraps, bits, sum.len(), session)
 }
 
 /// Divides a replicated sharing by `2^bits`.
@@ -115,24 +114,24 @@ pub fn truncate_shared(shared: &Rep, bits: u32, session: &mut Session) -> Result
         wraps.push(begin_wrap(part, bits, &mut round, session));
     }
     let mut incoming = round.exchange(session)?;
-    let mut halves = Vec::with_capacity(3);
+    let mut second = Words::default();
     for (part, wrap) in parts.iter().zip(&mut wraps) {
-        let range = part.elements.clone();
-        halves.push(match part.role {
-            Role::First => {
-                wrap.take(incoming.take_next(pack::packed_words(part.len(), bits)));
-                Words::copy(&shared.mine[range])
-            }
+        match part.role {
+            Role::First => wrap.take(incoming.take_next(pack::packed_words(part.len(), bits))),
             Role::Second => {
-                let mut sum = Words::copy(&shared.mine[range.clone()]);
-                bits::add_assign(&mut sum, &shared.next[range]);
-                bits::add_constant(&mut sum, 1 << RANGE_BITS);
-                sum
+                second = Words::copy(&shared.mine[part.elements.clone()]);
+                bits::add_assign(&mut second, &shared.next[part.elements.clone()]);
+                bits::add_constant(&mut second, 1 << RANGE_BITS);
             }
-            Role::Third => Words::copy(&shared.next[range]),
-        });
+            Role::Third => {}
+        }
     }
-    finish(&parts, &halves, &wraps, bits, shared.len(), session)
+    let halves = parts.each_ref().map(|part| match part.role {
+        Role::First => &shared.mine[part.elements.clone()],
+        Role::Second => &*second,
+        Role::Third => &shared.next[part.elements.clone()],
+    });
+    finish(&parts, halves, &wraps, bits, shared.len(), session)
 }
 
 /// The random bit `beta` of one part, as a party knows it.
@@ -178,7 +177,7 @@ fn begin_wrap(part: &Part, bits: u32, round: &mut Round, session: &mut Session) 
 /// Second round: the shifted halves become replicated, and the wrap is taken off.
 fn finish(
     parts: &[Part; 3],
-    halves: &[Words],
+    halves: [&[u64]; 3],
     wraps: &[Wrap],
     bits: u32,
     len: usize,
