@@ -11,6 +11,7 @@ mod connection;
 mod failure;
 mod hello;
 mod identity;
+mod loopback;
 mod pinning;
 mod setup;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::tls::failure::Failure;
 use crate::tls::hello::{Hello, Objection};
 use crate::tls::pinning::{client, client_config, provider, refused_fingerprint, server_config};
 use crate::tls::wait::{LONGEST, wait};
-use crate::tls::{Fingerprint, PeerAddress, TlsConfig};
+use crate::tls::{Fingerprint, PeerAddress, TlsConfig, loopback};
 use crate::{NetError, Party, Peers};
 
 /// Connects to both peers.
@@ -212,6 +212,7 @@ impl Meeting {
             let tls = Arc::new(server_config(&config.identity, pins, provider())?);
             let socket = TcpListener::bind(&config.listen).map_err(own)?;
             socket.set_nonblocking(true).map_err(own)?;
+            loopback::prepare(&socket);
             listener = Some((socket, tls));
         }
         for peer in called {
@@ -426,7 +427,7 @@ fn open(setup: &Setup, address: &str) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {
         let rest = setup.until().saturating_duration_since(Instant::now());
-        match TcpStream::connect_timeout(&address, rest.clamp(Duration::from_millis(1), CALL_TIMEOUT)) {
+        match loopback::connect(&address, rest.clamp(Duration::from_millis(1), CALL_TIMEOUT)) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
