@@ -13,14 +13,6 @@ impl Buffer {
         Self { bytes: vec![0; capacity], start: 0, end: 0 }
     }
 
-    /// Takes bytes out at the front, as many as there are or as fit, and returns their number.
-    pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
-        let count = buffer.len().min(self.end - self.start);
-        buffer[..count].copy_from_slice(&self.filled()[..count]);
-        self.consume(count);
-        count
-    }
-
     /// Adds bytes at the end, making room for them if necessary.
     pub(super) fn append(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {

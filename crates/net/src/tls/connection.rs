@@ -102,8 +102,8 @@ impl Connection {
 
     fn try_handshake(&mut self, until: Instant) -> Result<(), Failure> {
         loop {
-            match self.process(&mut [], Outgoing::Nothing)? {
-                Event::Progress(_) | Event::Encrypted => continue,
+            match self.process(&mut Target::none(), Outgoing::Nothing)? {
+                Event::Progress | Event::Encrypted => continue,
                 Event::Idle => {}
             }
             self.flush_all(until)?;
@@ -127,7 +127,7 @@ impl Connection {
     pub(super) fn receive_all(&mut self, buffer: &mut [u8], until: Instant) -> Result<(), Failure> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.receive(rest)? {
+            match self.receive(&mut Target::new(rest, &mut []))? {
                 0 => self.wait(PollFlags::IN, until)?,
                 count => filled += count,
             }
@@ -139,8 +139,8 @@ impl Connection {
     /// [flushed](Self::flush).
     pub(super) fn encrypt(&mut self, data: &[u8]) -> Result<(), Failure> {
         loop {
-            match self.process(&mut [], Outgoing::Data(data))? {
-                Event::Progress(_) => {}
+            match self.process(&mut Target::none(), Outgoing::Data(data))? {
+                Event::Progress => {}
                 Event::Encrypted => return Ok(()),
                 Event::Idle => return Err(Failure::Tls(rustls::Error::HandshakeNotComplete)),
             }
@@ -163,26 +163,27 @@ impl Connection {
         Ok(true)
     }
 
-    /// Puts what has arrived into `buffer` and returns its length; 0 if nothing more can be had without
+    /// Puts what has arrived into `target` and returns its length; 0 if nothing more can be had without
     /// waiting.
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        let mut filled = self.plaintext.take(buffer);
+    pub(super) fn receive(&mut self, target: &mut Target<'_>) -> Result<usize, Failure> {
+        let waiting = target.put(self.plaintext.filled());
+        self.plaintext.consume(waiting);
         loop {
-            while filled < buffer.len() {
-                match self.process(&mut buffer[filled..], Outgoing::Nothing)? {
-                    Event::Progress(count) => filled += count,
+            while !target.is_full() {
+                match self.process(target, Outgoing::Nothing)? {
+                    Event::Progress => {}
                     Event::Encrypted | Event::Idle => break,
                 }
             }
-            if filled > 0 || buffer.is_empty() || !self.read_socket()? {
-                return Ok(filled);
+            if target.filled > 0 || target.is_full() || !self.read_socket()? {
+                return Ok(target.filled);
             }
         }
     }
 
     /// Says goodbye, as far as that is possible without waiting.
     pub(super) fn close(&mut self) {
-        while let Ok(Event::Progress(_)) = self.process(&mut [], Outgoing::Close) {}
+        while let Ok(Event::Progress) = self.process(&mut Target::none(), Outgoing::Close) {}
         let _ = self.flush();
         let _ = self.socket.shutdown(Shutdown::Write);
         // Closing a socket with unread data resets the connection, and the goodbye may be lost with it.
@@ -203,7 +204,7 @@ impl Connection {
     pub(super) fn is_gone(&mut self, until: Instant) -> bool {
         let mut ignored = vec![0; RECORD];
         loop {
-            match self.receive(&mut ignored) {
+            match self.receive(&mut Target::new(&mut ignored, &mut [])) {
                 Ok(0) if self.wait(PollFlags::IN, until).is_err() => return false,
                 Ok(_) => {}
                 Err(_) => return true,
@@ -238,20 +239,24 @@ impl Connection {
     }
 
     /// Lets TLS take one step with what has arrived.
-    fn process(&mut self, buffer: &mut [u8], send: Outgoing<'_>) -> Result<Event, Failure> {
+    fn process(&mut self, target: &mut Target<'_>, send: Outgoing<'_>) -> Result<Event, Failure> {
         if self.broken {
             return Err(Failure::Closed);
         }
         let start = Instant::now();
-        let event = self.process_even_if_broken(buffer, send);
+        let event = self.process_even_if_broken(target, send);
         self.encryption += start.elapsed();
         self.broken = event.is_err();
         event
     }
 
-    fn process_even_if_broken(&mut self, buffer: &mut [u8], send: Outgoing<'_>) -> Result<Event, Failure> {
+    fn process_even_if_broken(
+        &mut self,
+        target: &mut Target<'_>,
+        send: Outgoing<'_>,
+    ) -> Result<Event, Failure> {
         let Self { tls, incoming, outgoing, plaintext, finished, .. } = self;
-        let mut sink = Sink { buffer, rest: plaintext, finished };
+        let mut sink = Sink { target, rest: plaintext, finished };
         // TLS always gets to see all that has arrived, also for sending: it may hold on to half a message
         // there, and does not expect it to vanish.
         let (discard, event) = match tls {
@@ -301,7 +306,7 @@ impl Connection {
     /// Tells the other end that its certificate is refused.
     fn send_refusal(&mut self, until: Instant) {
         // With this error exactly one alert is waiting to be encoded, before anything else is looked at.
-        let _ = self.process_even_if_broken(&mut [], Outgoing::Nothing);
+        let _ = self.process_even_if_broken(&mut Target::none(), Outgoing::Nothing);
         let _ = self.flush_all(until);
         let _ = self.socket.shutdown(Shutdown::Write);
         // Closing a socket with unread data resets the connection, and the alert may be lost with it.
@@ -328,6 +333,44 @@ impl Drop for Connection {
     }
 }
 
+/// Where received bytes go: into two places, one after the other.
+pub(super) struct Target<'a> {
+    /// What is still free of them.
+    places: [&'a mut [u8]; 2],
+    /// How many bytes have come.
+    filled: usize,
+}
+
+impl<'a> Target<'a> {
+    /// Two empty places.
+    pub(super) fn new(first: &'a mut [u8], second: &'a mut [u8]) -> Self {
+        Self { places: [first, second], filled: 0 }
+    }
+
+    /// Room for nothing.
+    fn none() -> Self {
+        Self::new(&mut [], &mut [])
+    }
+
+    /// Puts in as many of the bytes as fit, and returns their number.
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        for place in &mut self.places {
+            let (now, later) = rest.split_at(rest.len().min(place.len()));
+            let (filled, free) = core::mem::take(place).split_at_mut(now.len());
+            filled.copy_from_slice(now);
+            (rest, *place) = (later, free);
+        }
+        let count = bytes.len() - rest.len();
+        self.filled += count;
+        count
+    }
+
+    fn is_full(&self) -> bool {
+        self.places.iter().all(|place| place.is_empty())
+    }
+}
+
 /// What to do once TLS is ready to send.
 #[derive(Clone, Copy)]
 enum Outgoing<'a> {
@@ -338,8 +381,8 @@ enum Outgoing<'a> {
 
 /// What a step of TLS has brought.
 enum Event {
-    /// There may be more to do; so many bytes went into the receiver's buffer.
-    Progress(usize),
+    /// There may be more to do.
+    Progress,
     /// The data to send are encrypted.
     Encrypted,
     /// Nothing more can be done before something arrives.
@@ -347,10 +390,10 @@ enum Event {
 }
 
 /// Where decrypted data go.
-struct Sink<'a> {
-    /// The receiver's buffer.
-    buffer: &'a mut [u8],
-    /// What does not fit into it.
+struct Sink<'a, 'b> {
+    /// The receiver's places.
+    target: &'a mut Target<'b>,
+    /// What does not fit into them.
     rest: &'a mut Buffer,
     /// Set when the peer has announced the end.
     finished: &'a mut bool,
@@ -360,34 +403,28 @@ struct Sink<'a> {
 fn step<Side>(
     status: UnbufferedStatus<'_, '_, Side>,
     outgoing: &mut Buffer,
-    sink: &mut Sink<'_>,
+    sink: &mut Sink<'_, '_>,
     send: Outgoing<'_>,
 ) -> (usize, Result<Event, Failure>) {
     let UnbufferedStatus { mut discard, state, .. } = status;
     let event = match state {
         Err(error) => Err(error.into()),
-        Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-            let mut filled = 0;
-            loop {
-                match traffic.next_record() {
-                    None => break Ok(Event::Progress(filled)),
-                    Some(Err(error)) => break Err(error.into()),
-                    Some(Ok(record)) => {
-                        discard += record.discard;
-                        let (now, later) =
-                            record.payload.split_at(record.payload.len().min(sink.buffer.len() - filled));
-                        sink.buffer[filled..][..now.len()].copy_from_slice(now);
-                        filled += now.len();
-                        sink.rest.append(later);
-                    }
+        Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+            match traffic.next_record() {
+                None => break Ok(Event::Progress),
+                Some(Err(error)) => break Err(error.into()),
+                Some(Ok(record)) => {
+                    discard += record.discard;
+                    let count = sink.target.put(record.payload);
+                    sink.rest.append(&record.payload[count..]);
                 }
             }
-        }
+        },
         Ok(ConnectionState::EncodeTlsData(mut message)) => loop {
             match message.encode(outgoing.room()) {
                 Ok(count) => {
                     outgoing.add(count);
-                    break Ok(Event::Progress(0));
+                    break Ok(Event::Progress);
                 }
                 Err(EncodeError::InsufficientSize(size)) => outgoing.grow(size.required_size),
                 Err(error) => break Err(Failure::Io(io::Error::other(error))),
@@ -396,7 +433,7 @@ fn step<Side>(
         Ok(ConnectionState::TransmitTlsData(transmit)) => {
             // It is in `outgoing`, from where it leaves before anything else.
             transmit.done();
-            Ok(Event::Progress(0))
+            Ok(Event::Progress)
         }
         Ok(ConnectionState::WriteTraffic(mut traffic)) => match send {
             Outgoing::Nothing => Ok(Event::Idle),
@@ -405,7 +442,7 @@ fn step<Side>(
         },
         Ok(ConnectionState::PeerClosed) => {
             *sink.finished = true;
-            Ok(Event::Progress(0))
+            Ok(Event::Progress)
         }
         Ok(ConnectionState::BlockedHandshake) => Ok(Event::Idle),
         Ok(ConnectionState::Closed) => Err(Failure::Closed),

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags};
 use crate::NetError;
 use crate::frame::Header;
 use crate::tls::Link;
-use crate::tls::connection::{PIECE, RECORD};
+use crate::tls::connection::{PIECE, RECORD, Target};
 use crate::tls::failure::Failure;
 use crate::tls::wait::{LONGEST, wait};
 
@@ -62,7 +62,7 @@ impl<'a> Transfer<'a> {
         let before = self.link.connection.moved();
         let peer = self.link.peer;
         self.advance_send().map_err(|failure| failure.with(peer))?;
-        let received = self.advance_receive()?;
+        let received = self.try_receive()?;
         let moved = self.link.connection.moved() - before;
         if moved > 0 {
             self.last_moved = Instant::now();
@@ -108,27 +108,25 @@ impl<'a> Transfer<'a> {
     }
 
     /// Returns how many bytes have arrived in their place.
-    fn advance_receive(&mut self) -> Result<u64, NetError> {
-        let mut received = 0;
-        while self.readable && !self.is_received() {
-            let Link { peer, connection, received: number, .. } = &mut *self.link;
-            let target = match self.filled.checked_sub(Header::LEN) {
-                None => &mut self.header[self.filled..],
-                Some(filled) => &mut self.receive[filled..],
-            };
-            let count = connection.receive(target).map_err(|failure| failure.with(*peer))?;
-            self.filled += count;
-            self.readable = count > 0;
-            received += count as u64;
-            if self.filled > Header::LEN {
-                break;
-            }
-            if self.filled == Header::LEN && count > 0 {
-                Header::from_bytes(self.header).check(*peer, self.receive.len(), *number)?;
-                *number = number.wrapping_add(1);
-            }
+    fn try_receive(&mut self) -> Result<u64, NetError> {
+        if !self.readable || self.is_received() {
+            return Ok(0);
         }
-        Ok(received)
+        let Link { peer, connection, received: number, .. } = &mut *self.link;
+        // The header and what follows it in the same record are put in their places in one go.
+        let mut target = match self.filled.checked_sub(Header::LEN) {
+            None => Target::new(&mut self.header[self.filled..], self.receive),
+            Some(filled) => Target::new(&mut [], &mut self.receive[filled..]),
+        };
+        let count = connection.receive(&mut target).map_err(|failure| failure.with(*peer))?;
+        let header_was_missing = self.filled < Header::LEN;
+        self.filled += count;
+        self.readable = count > 0;
+        if header_was_missing && self.filled >= Header::LEN {
+            Header::from_bytes(self.header).check(*peer, self.receive.len(), *number)?;
+            *number = number.wrapping_add(1);
+        }
+        Ok(count as u64)
     }
 
     /// What this link waits for.
