@@ -4,10 +4,10 @@
 //! high bits of its word are ignored. Of an index only the low log2 N bits count. Time and addresses depend on the number
 //! of queries and entries alone.
 
-#![expect(clippy::inline_always, reason = "inlined functions take on the features of the shell around them")]
-
 use crate::level::{Level, at_levels, level};
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
@@ -112,41 +112,42 @@ fn check_queries(queries: &[u64], indices: &[u16], entries: usize) -> usize {
 
 /// Answers a multiple of [`LANES`] queries.
 fn groups(level: Level, queries: &[u64], indices: &[u16], table: &[u64], masks: &[u64], out: &mut [u64]) {
-    #[cfg(target_arch = "x86_64")]
-    if level.clamped() == Level::Avx512 {
+    match level.clamped() {
         // SAFETY: a clamped level is one that the processor has.
-        return unsafe { avx512::answer_groups(queries, indices, table, masks, out) };
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { avx512::answer_groups(queries, indices, table, masks, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::answer_groups(queries, indices, table, masks, out) },
+        _ => answer_groups(queries, indices, table, masks, out),
     }
-    answer_groups(level, queries, indices, table, masks, out);
 }
 
-at_levels! {
-    /// Answers a multiple of [`LANES`] queries.
-    fn answer_groups(queries: &[u64], indices: &[u16], table: &[u64], masks: &[u64], out: &mut [u64]) {
-        let words = table.len().div_ceil(64);
-        let groups = queries.chunks_exact(words * LANES).zip(indices.as_chunks::<LANES>().0);
-        let groups = groups.zip(masks.as_chunks::<LANES>().0).zip(out.as_chunks_mut::<LANES>().0);
-        for (((queries, indices), masks), out) in groups {
-            let mut bits = [[0; LANES]; MAX_WORDS];
-            for (lane, query) in queries.chunks_exact(words).enumerate() {
-                for (bits, word) in bits.iter_mut().zip(query) {
-                    bits[lane] = *word;
-                }
+/// Answers a multiple of [`LANES`] queries.
+fn answer_groups(queries: &[u64], indices: &[u16], table: &[u64], masks: &[u64], out: &mut [u64]) {
+    let words = table.len().div_ceil(64);
+    let groups = queries.chunks_exact(words * LANES).zip(indices.as_chunks::<LANES>().0);
+    let groups = groups.zip(masks.as_chunks::<LANES>().0).zip(out.as_chunks_mut::<LANES>().0);
+    for (((queries, indices), masks), out) in groups {
+        let mut bits = [[0; LANES]; MAX_WORDS];
+        for (lane, query) in queries.chunks_exact(words).enumerate() {
+            for (bits, word) in bits.iter_mut().zip(query) {
+                bits[lane] = *word;
             }
-            let mut wide_indices = [0; LANES];
-            for lane in 0..LANES {
-                wide_indices[lane] = u64::from(indices[lane]);
-            }
-            permute(&mut bits[..words], &wide_indices, table.len());
-            for (bits, entries) in bits.iter().zip(table.chunks(64)) {
-                select(bits, entries, masks, out);
-            }
+        }
+        let mut wide_indices = [0; LANES];
+        for lane in 0..LANES {
+            wide_indices[lane] = u64::from(indices[lane]);
+        }
+        permute(&mut bits[..words], &wide_indices, table.len());
+        for (bits, entries) in bits.iter().zip(table.chunks(64)) {
+            select(bits, entries, masks, out);
         }
     }
 }
 
 /// Moves bit `j` of each query to `j ^ index`.
-#[inline(always)]
+#[inline]
 fn permute(bits: &mut [Lanes], indices: &Lanes, entries: usize) {
     for step in 0..6u32.min(entries.ilog2()) {
         // The lower of every two blocks of bits that an index bit exchanges.
@@ -176,7 +177,7 @@ fn permute(bits: &mut [Lanes], indices: &Lanes, entries: usize) {
 }
 
 /// XORs the masked entries whose bit is set into `out`.
-#[inline(always)]
+#[inline]
 fn select(bits: &Lanes, entries: &[u64], masks: &Lanes, out: &mut Lanes) {
     let mut bits = *bits;
     let mut sums = *out;
