@@ -4,6 +4,8 @@
 //! high bits of its word are ignored. Of an index only the low log2 N bits count. Time and addresses depend on the number
 //! of queries and entries alone.
 
+#![expect(clippy::inline_always, reason = "inlined functions take on the features of the shell around them")]
+
 use crate::level::{Level, at_levels, level};
 
 #[cfg(target_arch = "x86_64")]
@@ -207,11 +209,23 @@ at_levels! {
 at_levels! {
     /// [`set_point`] where each query has several words.
     fn flip_in_queries(queries: &mut [u64], indices: &[u16], index_mask: u64, words: usize) {
-        for (query, index) in queries.chunks_exact_mut(words).zip(indices) {
-            let index = u64::from(*index) & index_mask;
-            for (w, word) in query.iter_mut().enumerate() {
+        match words {
+            2 => flip::<2>(queries, indices, index_mask, 2),
+            4 => flip::<4>(queries, indices, index_mask, 4),
+            _ => flip::<8>(queries, indices, index_mask, words),
+        }
+    }
+}
+
+/// [`flip_in_queries`], some words at a time.
+#[inline(always)]
+fn flip<const BLOCK: usize>(queries: &mut [u64], indices: &[u16], index_mask: u64, words: usize) {
+    for (query, index) in queries.chunks_exact_mut(words).zip(indices) {
+        let index = u64::from(*index) & index_mask;
+        for (block, first) in query.as_chunks_mut::<BLOCK>().0.iter_mut().zip((0..).step_by(BLOCK)) {
+            for (word, w) in block.iter_mut().zip(first..) {
                 // One if this is the word, without a comparison that could become a branch.
-                let here = ((index / 64) ^ w as u64).wrapping_sub(1) >> 63;
+                let here = ((index / 64) ^ w).wrapping_sub(1) >> 63;
                 *word ^= here << (index % 64);
             }
         }
