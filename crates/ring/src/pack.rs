@@ -8,6 +8,8 @@ use core::ops::Range;
 use crate::level::{Level, at_levels, level};
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod vbmi;
 
 /// The level for widths that divide 64: the compiler's code for 512-bit vectors is up to four times slower than for 256-bit
@@ -54,6 +56,11 @@ pub fn pack_at(level: Level, values: &[u64], width: u32, out: &mut [u64]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the instructions that the function is compiled for.
         9.. if level.has_byte_permutes() => unsafe { vbmi::pack(values, width as usize, out) },
+        #[cfg(target_arch = "x86_64")]
+        _ if level.clamped() >= Level::Avx2 && avx2::PACKED.contains(&width) => {
+            // SAFETY: a clamped level is one that the processor has.
+            unsafe { avx2::pack(values, width as usize, out) }
+        }
         _ => shift_in(level, values, width, out),
     }
 }
@@ -83,6 +90,11 @@ pub fn unpack_at(level: Level, packed: &[u64], width: u32, out: &mut [u64]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the instructions that the function is compiled for.
         _ if level.has_byte_permutes() => unsafe { vbmi::unpack(packed, width as usize, out) },
+        #[cfg(target_arch = "x86_64")]
+        _ if level.clamped() >= Level::Avx2 && avx2::UNPACKED.contains(&width) => {
+            // SAFETY: a clamped level is one that the processor has.
+            unsafe { avx2::unpack(packed, width as usize, out) }
+        }
         _ => shift_out(level, packed, width, out),
     }
 }
