@@ -26,6 +26,11 @@ const LINE: usize = CHUNK / 64;
 /// Rows of a transposition from which nothing is left out.
 const ALL_ROWS: usize = 64;
 
+/// Up to so many planes, AVX2 alone puts values together faster than with byte permutes: in 0.6 to 0.95 of the time (Zen 4,
+/// 2026-11-23).
+#[cfg(target_arch = "x86_64")]
+const FEW: usize = 32;
+
 /// Words of one plane of `len` elements.
 pub fn plane_words(len: usize) -> usize {
     len.div_ceil(64)
@@ -145,7 +150,7 @@ fn chunks_from_planes(
     chunks: &mut [[u64; CHUNK]],
 ) {
     #[cfg(target_arch = "x86_64")]
-    if level.has_byte_permutes() {
+    if width > FEW && level.has_byte_permutes() {
         for (word, values) in (0..).step_by(LINE).zip(chunks) {
             // SAFETY: the processor has the instructions that the function is compiled for.
             unsafe { gfni::chunk_from_planes(&planes[word..], stride, width, values) };

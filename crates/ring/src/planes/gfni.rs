@@ -85,7 +85,7 @@ pub(super) fn chunk_to_planes(
 pub(super) fn chunk_from_planes(planes: &[u64], stride: usize, width: usize, values: &mut [u64; CHUNK]) {
     let mut lines = planes.chunks(stride).take(width).filter_map(|plane| plane.first_chunk::<LINE>());
     let low = bytes_from_planes(&mut lines);
-    let high = if width > 32 { bytes_from_planes(&mut lines) } else { [[_mm512_setzero_si512(); 4]; 8] };
+    let high = bytes_from_planes(&mut lines);
     for ((block, low), high) in values.as_chunks_mut::<64>().0.iter_mut().zip(low).zip(high) {
         for (vector, words) in ungroup(low, high, &BYTES).into_iter().zip(block.as_chunks_mut::<LINE>().0) {
             store(words, vector);
