@@ -123,21 +123,24 @@ fn chunks_to_planes(
     planes: &mut [u64],
     stride: usize,
 ) {
-    #[cfg(target_arch = "x86_64")]
-    if level.has_byte_permutes() {
-        for (word, values) in (0..).step_by(LINE).zip(chunks) {
-            // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { gfni::chunk_to_planes(values, low, width, &mut planes[word..], stride) };
+    match level.clamped() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 if level.has_byte_permutes() => {
+            for (word, values) in (0..).step_by(LINE).zip(chunks) {
+                // SAFETY: the processor has the instructions that the function is compiled for.
+                unsafe { gfni::chunk_to_planes(values, low, width, &mut planes[word..], stride) };
+            }
         }
-        return;
-    }
-    #[cfg(target_arch = "x86_64")]
-    if level.clamped() >= Level::Avx2 {
-        // SAFETY: a clamped level is one that the processor has.
-        return unsafe { avx2::chunks_to_planes(chunks, low, width, planes, stride) };
-    }
-    for (word, values) in (0..).step_by(LINE).zip(chunks) {
-        swaps_to_planes(values, low, width, &mut planes[word..], stride);
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx2 => {
+            // SAFETY: a clamped level is one that the processor has.
+            unsafe { avx2::chunks_to_planes(chunks, low, width, planes, stride) }
+        }
+        _ => {
+            for (word, values) in (0..).step_by(LINE).zip(chunks) {
+                swaps_to_planes(values, low, width, &mut planes[word..], stride);
+            }
+        }
     }
 }
 
@@ -149,21 +152,24 @@ fn chunks_from_planes(
     width: usize,
     chunks: &mut [[u64; CHUNK]],
 ) {
-    #[cfg(target_arch = "x86_64")]
-    if width > FEW && level.has_byte_permutes() {
-        for (word, values) in (0..).step_by(LINE).zip(chunks) {
-            // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { gfni::chunk_from_planes(&planes[word..], stride, width, values) };
+    match level.clamped() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 if width > FEW && level.has_byte_permutes() => {
+            for (word, values) in (0..).step_by(LINE).zip(chunks) {
+                // SAFETY: the processor has the instructions that the function is compiled for.
+                unsafe { gfni::chunk_from_planes(&planes[word..], stride, width, values) };
+            }
         }
-        return;
-    }
-    #[cfg(target_arch = "x86_64")]
-    if level.clamped() >= Level::Avx2 {
-        // SAFETY: a clamped level is one that the processor has.
-        return unsafe { avx2::chunks_from_planes(planes, stride, width, chunks) };
-    }
-    for (word, values) in (0..).step_by(LINE).zip(chunks) {
-        swaps_from_planes(&planes[word..], stride, width, values);
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx2 => {
+            // SAFETY: a clamped level is one that the processor has.
+            unsafe { avx2::chunks_from_planes(planes, stride, width, chunks) }
+        }
+        _ => {
+            for (word, values) in (0..).step_by(LINE).zip(chunks) {
+                swaps_from_planes(&planes[word..], stride, width, values);
+            }
+        }
     }
 }
 
