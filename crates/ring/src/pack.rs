@@ -224,7 +224,7 @@ mod tests {
             let mut back = vec![u64::MAX; values.len()];
             unpack_at(level, &packed, width, &mut back);
             assert!(back == kept, "{level:?}: {} values of {width} bits", values.len());
-            // On processors with the byte permutes, the calls above do not reach these.
+            // On processors with vectors, the calls above reach these for some widths only.
             shift_in(level, values, width, &mut packed);
             assert!(packed == expected, "{level:?}: {} values of {width} bits", values.len());
             shift_out(level, &packed, width, &mut back);
