@@ -142,12 +142,14 @@ impl Drop for Words {
 impl Deref for Words {
     type Target = [u64];
 
+    #[inline]
     fn deref(&self) -> &[u64] {
         &self.memory[..self.len]
     }
 }
 
 impl DerefMut for Words {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u64] {
         &mut self.memory[..self.len]
     }
