@@ -116,8 +116,13 @@ impl TlsTransport {
         ];
         loop {
             let mut moved = 0;
+            // Both peers can begin with what they get while this party reads. And when it has sent a short
+            // message, the one it waits for is often there, so that it need not wait at all.
             for transfer in &mut transfers {
-                moved += transfer.advance()?;
+                moved += transfer.advance_send()?;
+            }
+            for transfer in &mut transfers {
+                moved += transfer.advance_receive()?;
             }
             if transfers.iter().all(Transfer::is_done) {
                 return Ok(());

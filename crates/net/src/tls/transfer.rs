@@ -55,19 +55,23 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Does what can be done without waiting, at most one piece each way.
+    /// Sends what can be sent without waiting, at most one piece.
     ///
     /// Returns how many bytes that has moved; 0 if nothing can be done.
-    pub(super) fn advance(&mut self) -> Result<u64, NetError> {
+    pub(super) fn advance_send(&mut self) -> Result<u64, NetError> {
         let before = self.link.connection.moved();
         let peer = self.link.peer;
-        self.advance_send().map_err(|failure| failure.with(peer))?;
+        self.try_send().map_err(|failure| failure.with(peer))?;
+        Ok(self.moved_since(before))
+    }
+
+    /// Receives what can be received without waiting, at most as much as one read brings.
+    ///
+    /// Returns how many bytes that has moved; 0 if nothing can be done.
+    pub(super) fn advance_receive(&mut self) -> Result<u64, NetError> {
+        let before = self.link.connection.moved();
         let received = self.try_receive()?;
-        let moved = self.link.connection.moved() - before;
-        if moved > 0 {
-            self.last_moved = Instant::now();
-        }
-        Ok(moved + received)
+        Ok(self.moved_since(before) + received)
     }
 
     /// Whether both messages are through.
@@ -84,7 +88,16 @@ impl<'a> Transfer<'a> {
         self.receive.is_empty() || self.filled == Header::LEN + self.receive.len()
     }
 
-    fn advance_send(&mut self) -> Result<(), Failure> {
+    /// How many bytes have gone through the socket since the connection had moved so many.
+    fn moved_since(&mut self, before: u64) -> u64 {
+        let moved = self.link.connection.moved() - before;
+        if moved > 0 {
+            self.last_moved = Instant::now();
+        }
+        moved
+    }
+
+    fn try_send(&mut self) -> Result<(), Failure> {
         let Link { connection, stage, sent, .. } = &mut *self.link;
         if self.sent || !connection.flush()? {
             return Ok(());
