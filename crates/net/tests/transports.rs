@@ -64,8 +64,10 @@ fn play_over_every_transport(rounds: &[Round]) {
 #[test]
 fn messages_of_every_length_arrive() {
     // Around the ends of TLS records and of the pieces in which long messages are encrypted.
-    let lengths =
-        [1, 7, 8, 9, 64, 16_375, 16_376, 16_377, 32_760, 130_000, 147_447, 147_448, 147_449, 300_001];
+    let lengths = [
+        1, 7, 8, 9, 64, 16_375, 16_376, 16_377, 32_760, 32_761, 131_063, 131_064, 131_065, 262_136, 262_137,
+        300_001,
+    ];
     let rounds: Vec<Round> = lengths.into_iter().map(|length| [(length, length); 3]).collect();
     play_over_every_transport(&rounds);
 }

@@ -135,8 +135,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Encrypts `data`, for which there is room if it is at most a [`PIECE`] and all before is
-    /// [flushed](Self::flush).
+    /// Encrypts `data`, for which there is room if it is at most a [`PIECE`], together with what has been
+    /// encrypted since the last complete [`flush`](Self::flush).
     pub(super) fn encrypt(&mut self, data: &[u8]) -> Result<(), Failure> {
         loop {
             match self.process(&mut Target::none(), Outgoing::Data(data))? {

@@ -102,6 +102,7 @@ impl<'a> Transfer<'a> {
         if self.sent || !connection.flush()? {
             return Ok(());
         }
+        let mut room = PIECE;
         if let Some(header) = self.head.take() {
             // The header shares a record with the start of the message: a short one is a single record.
             let (first, rest) = self.send.split_at(self.send.len().min(RECORD - Header::LEN));
@@ -110,9 +111,11 @@ impl<'a> Transfer<'a> {
             stage.extend_from_slice(first);
             connection.encrypt(stage)?;
             self.send = rest;
+            room -= RECORD;
             *sent = sent.wrapping_add(1);
-        } else if !self.send.is_empty() {
-            let (piece, rest) = self.send.split_at(self.send.len().min(PIECE));
+        }
+        if !self.send.is_empty() {
+            let (piece, rest) = self.send.split_at(self.send.len().min(room));
             connection.encrypt(piece)?;
             self.send = rest;
         }
