@@ -24,7 +24,7 @@ use crate::tls::wait::wait;
 
 /// Most plain text that a transfer encrypts at a time.
 ///
-/// Half of it and twice as much are equally fast (2026-11-23, messages of 130 kB and 5 MB).
+/// Half of it and twice as much are 3 to 8 % slower (2026-11-23, the messages of a training).
 pub(super) const PIECE: usize = 8 * RECORD;
 
 /// Most plain text in one TLS record.
