@@ -8,6 +8,7 @@ use shamisen_net::Party;
 use shamisen_nn::examples::SharedRows;
 use shamisen_nn::formats::{activation_frac, target_frac};
 use shamisen_nn::{NnError, Result};
+use shamisen_ring::words::Words;
 
 use crate::assignment::Assignment;
 use crate::event::{Cause, Failed};
@@ -104,7 +105,8 @@ impl SharedRows for DealtRows {
 }
 
 fn gather(file: &ShareFile, rows: &[u32]) -> Result<Rep> {
-    let (mut mine, mut next) = (vec![0; rows.len() * file.cols()], vec![0; rows.len() * file.cols()]);
+    let words = rows.len() * file.cols();
+    let (mut mine, mut next) = (Words::scratch(words), Words::scratch(words));
     file.gather(rows, &mut mine, &mut next).map_err(|error| NnError::Rows(error.into()))?;
     Ok(Rep::from_components(mine, next))
 }

@@ -145,10 +145,11 @@ impl Rep {
     /// The elements at the given places, in that order.
     #[must_use]
     pub fn gather(&self, places: impl Iterator<Item = usize> + Clone) -> Self {
-        Self {
-            mine: places.clone().map(|at| self.mine[at]).collect(),
-            next: places.map(|at| self.next[at]).collect(),
+        let mut out = Self::scratch(places.clone().count());
+        for (at, (mine, next)) in places.zip(out.mine.iter_mut().zip(out.next.iter_mut())) {
+            (*mine, *next) = (self.mine[at], self.next[at]);
         }
+        out
     }
 
     /// Sums runs of `group` consecutive elements.

@@ -65,6 +65,23 @@ pub(crate) fn activation_bound(frac: u32) -> u32 {
     frac + FEATURE_BITS + 1
 }
 
+/// What is known of a layer's outputs beforehand: they are below two to this power, since the ranges of inputs and weights are
+/// checked at the same time. One bit more for the bias, one for rounding.
+pub(crate) fn output_prior(frac: u32, fan_in: usize) -> u32 {
+    let weight_bits = WEIGHT_BOUND + 1 - WEIGHT_FRAC;
+    frac + ACTIVATION_BITS + weight_bits + ceil_log2(fan_in) + 2
+}
+
+/// As [`output_prior`], of the error that a layer of so many units hands back.
+pub(crate) fn delta_prior(units: usize) -> u32 {
+    let weight_bits = WEIGHT_BOUND + 1 - WEIGHT_FRAC;
+    DELTA_BOUND + 1 + weight_bits + ceil_log2(units) + 1
+}
+
+fn ceil_log2(count: usize) -> u32 {
+    count.next_power_of_two().trailing_zeros()
+}
+
 /// Fractional bits in which targets are shared: 0 and 1 for classes, an activation's format for numbers.
 pub fn target_frac(plan: &Plan) -> u32 {
     match plan.task {

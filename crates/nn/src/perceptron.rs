@@ -6,7 +6,7 @@ use shamisen_mpc::protocol::compare::relu;
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, product, reshare};
 use shamisen_mpc::protocol::range::RangeChecks;
 use shamisen_mpc::protocol::split::Split;
-use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate};
+use shamisen_mpc::protocol::truncate::truncate;
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
 use shamisen_ring::fixed;
@@ -14,7 +14,7 @@ use shamisen_ring::fixed;
 use crate::error::Result;
 use crate::formats::{
     ACTIVATION_BITS, BIAS_BOUND, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC,
-    activation_bound, activation_frac,
+    activation_bound, activation_frac, delta_prior, output_prior,
 };
 use crate::init::initial_parameters;
 use crate::plan::Plan;
@@ -104,7 +104,7 @@ impl Perceptron {
                 format!("the output of layer {}", layer + 1),
                 Split::of(&output, session.party()),
                 activation_bound(frac),
-                RANGE_BITS - WEIGHT_FRAC,
+                output_prior(frac, fan_in),
             );
             inputs.push(input);
             if layer + 1 == depth {
@@ -158,7 +158,7 @@ impl Perceptron {
                 format!("the back-propagated error of layer {layer}"),
                 Split::of(&delta, session.party()),
                 DELTA_BOUND,
-                RANGE_BITS - WEIGHT_FRAC,
+                delta_prior(units),
             );
         }
         Ok(gradient)
