@@ -1,11 +1,12 @@
 //! What a party tells about its work: JSON lines on its standard output.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 use shamisen_data::DataError;
 use shamisen_mpc::MpcError;
-use shamisen_net::NetError;
+use shamisen_net::{Counters, NetError};
 use shamisen_nn::NnError;
 use shamisen_nn::metrics::Metrics;
 
@@ -52,21 +53,106 @@ pub struct Outcome {
     pub metrics: Option<Metrics>,
     /// Cost of the training, or of the prediction.
     pub cost: Cost,
+    /// The part of a training after its first mini-batches, if there are more.
+    pub steady: Option<Steady>,
+}
+
+/// A training from its 17th mini-batch on: before, ranges are checked and losses opened more often than later.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Steady {
+    /// Mini-batches.
+    pub batches: usize,
+    /// Wall time.
+    pub seconds: f64,
+    /// What they cost.
+    pub cost: Cost,
 }
 
 /// What it cost this party.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Cost {
-    /// Rounds.
-    pub rounds: u64,
-    /// Bytes sent to both peers.
-    pub bytes_sent: u64,
-    /// Wall time by phase.
-    pub seconds_by_phase: BTreeMap<String, f64>,
-    /// The part of it spent sending and waiting for peers.
-    pub seconds_waiting: f64,
+    /// By phase.
+    pub by_phase: BTreeMap<String, PhaseCost>,
     /// Largest memory of the process so far.
     pub peak_rss_bytes: u64,
+}
+
+/// What a phase cost; amounts are whole numbers until they are averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PhaseCost {
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// The part of it spent sending and waiting for peers.
+    pub waiting: f64,
+    /// The part of that spent encrypting and decrypting.
+    pub encryption: f64,
+    /// Rounds.
+    pub rounds: f64,
+    /// Bytes sent to both peers.
+    pub bytes_sent: f64,
+    /// Words drawn from the pseudo-random generator.
+    pub random_words: f64,
+    /// Multiply-adds of ring elements in matrix products.
+    pub multiply_adds: f64,
+}
+
+impl Cost {
+    /// What was spent between two states of a session's counters.
+    pub(crate) fn between(before: &Counters, now: &Counters) -> Self {
+        let mut by_phase = BTreeMap::new();
+        for (phase, cost) in &now.by_phase {
+            let earlier = before.by_phase.get(phase).copied().unwrap_or_default();
+            let traffic = cost.traffic - earlier.traffic;
+            let spent = PhaseCost {
+                seconds: cost.seconds - earlier.seconds,
+                waiting: cost.waiting - earlier.waiting,
+                encryption: cost.encryption - earlier.encryption,
+                rounds: traffic.rounds as f64,
+                bytes_sent: traffic.sent() as f64,
+                random_words: (cost.work.random_words - earlier.work.random_words) as f64,
+                multiply_adds: (cost.work.multiply_adds - earlier.work.multiply_adds) as f64,
+            };
+            if spent.seconds > 0.0 {
+                by_phase.insert((*phase).to_owned(), spent);
+            }
+        }
+        Self { by_phase, peak_rss_bytes: 0 }
+    }
+
+    /// All phases together.
+    pub fn total(&self) -> PhaseCost {
+        let mut total = PhaseCost::default();
+        self.by_phase.values().for_each(|cost| total += *cost);
+        total
+    }
+}
+
+impl PhaseCost {
+    /// Each part times `factor`.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self {
+            seconds: self.seconds * factor,
+            waiting: self.waiting * factor,
+            encryption: self.encryption * factor,
+            rounds: self.rounds * factor,
+            bytes_sent: self.bytes_sent * factor,
+            random_words: self.random_words * factor,
+            multiply_adds: self.multiply_adds * factor,
+        }
+    }
+}
+
+impl AddAssign for PhaseCost {
+    fn add_assign(&mut self, other: Self) {
+        self.seconds += other.seconds;
+        self.waiting += other.waiting;
+        self.encryption += other.encryption;
+        self.rounds += other.rounds;
+        self.bytes_sent += other.bytes_sent;
+        self.random_words += other.random_words;
+        self.multiply_adds += other.multiply_adds;
+    }
 }
 
 /// Why a party gave up.

@@ -1,6 +1,5 @@
 //! One party: it opens its own directory, meets its two peers, and does its part of the job.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -11,14 +10,15 @@ use shamisen_data::model::{DESCRIPTION_FILE, read_description, read_party_share,
 use shamisen_mpc::{Rep, Session};
 use shamisen_net::throttled::Throttled;
 use shamisen_net::tls::TlsTransport;
-use shamisen_net::{Counters, Party, Transport};
+use shamisen_net::{Party, Transport};
 use shamisen_nn::evaluate::{evaluate, predict};
+use shamisen_nn::formats::CHECK_EVERY;
 use shamisen_nn::perceptron::Perceptron;
 use shamisen_nn::train::{Progress, train};
 
 use crate::assignment::{Assignment, Score, Work};
 use crate::config::PartyConfig;
-use crate::event::{Cause, Cost, Event, Failed, Outcome, Step};
+use crate::event::{Cause, Cost, Event, Failed, Outcome, Steady, Step};
 use crate::meter::Metered;
 use crate::rows::{DealtRows, Part};
 use crate::store::write_share;
@@ -134,7 +134,12 @@ impl Inputs {
         match (self, &assignment.work) {
             (Self::Train { mut train, test }, Work::Train { model, .. }) => {
                 let mut reported: Option<Instant> = None;
-                let mut observe = |progress: Progress| {
+                let (mut done, mut warm) = (0, None);
+                let mut observe = |progress: Progress, session: &Session| {
+                    done += 1;
+                    if done == CHECK_EVERY {
+                        warm = Some((Instant::now(), session.counters().clone()));
+                    }
                     let due = reported.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
                     if due || progress.loss.is_some() || progress.batch == progress.batches {
                         reported = Some(Instant::now());
@@ -145,7 +150,12 @@ impl Inputs {
                 let trained = self::train(plan, &mut *train, &mut observe, &mut session)?;
                 session.enter("evaluation");
                 outcome.seconds = started.elapsed().as_secs_f64();
-                outcome.cost = cost(session.counters(), &before);
+                outcome.cost = Cost::between(&before, session.counters());
+                outcome.steady = warm.filter(|_| done > CHECK_EVERY).map(|(start, warm)| Steady {
+                    batches: done - CHECK_EVERY,
+                    seconds: start.elapsed().as_secs_f64(),
+                    cost: Cost::between(&warm, session.counters()),
+                });
                 outcome.loss = trained.loss;
                 let mut scored = test.unwrap_or(train);
                 outcome.metrics = Some(evaluate(plan, &trained.network, &mut *scored, &mut session)?);
@@ -159,7 +169,7 @@ impl Inputs {
                 let predictions = predict(plan, &network, &mut *features, &mut session)?;
                 session.enter("other");
                 outcome.seconds = started.elapsed().as_secs_f64();
-                outcome.cost = cost(session.counters(), &before);
+                outcome.cost = Cost::between(&before, session.counters());
                 let path = dir.join(PREDICTIONS_FILE);
                 write_share(&path, &predictions).map_err(|error| {
                     Failed::new(Cause::Input, format!("cannot write {}: {error}", path.display()))
@@ -178,28 +188,6 @@ impl Inputs {
 fn step(progress: Progress, bytes_sent: u64) -> Step {
     let Progress { epoch, batch, batches, loss, .. } = progress;
     Step { epoch, batch, batches, loss: loss.filter(|loss| loss.is_finite()), bytes_sent }
-}
-
-/// What was spent since `before`.
-fn cost(now: &Counters, before: &Counters) -> Cost {
-    let traffic = now.total - before.total;
-    let mut seconds_by_phase = BTreeMap::new();
-    let mut seconds_waiting = 0.0;
-    for (phase, cost) in &now.by_phase {
-        let earlier = before.by_phase.get(phase).copied().unwrap_or_default();
-        let seconds = cost.seconds - earlier.seconds;
-        if seconds > 0.0 {
-            seconds_by_phase.insert((*phase).to_owned(), seconds);
-        }
-        seconds_waiting += cost.waiting - earlier.waiting;
-    }
-    Cost {
-        rounds: traffic.rounds,
-        bytes_sent: traffic.sent(),
-        seconds_by_phase,
-        seconds_waiting,
-        peak_rss_bytes: 0,
-    }
 }
 
 /// The largest resident memory of this process so far; 0 where the system does not tell.

@@ -8,7 +8,7 @@ use shamisen_nn::metrics::Metrics;
 use shamisen_nn::plan::Task;
 
 use crate::choices::TransportName;
-use crate::event::Outcome;
+use crate::event::{self, Outcome, PhaseCost};
 
 /// What a training gave and what it cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -151,6 +151,10 @@ pub struct Cost {
     pub seconds_by_phase: BTreeMap<String, f64>,
     /// The part of it spent sending and waiting for peers.
     pub seconds_waiting: f64,
+    /// The part of that spent encrypting and decrypting.
+    pub seconds_encrypting: f64,
+    /// What a mini-batch costs a party by phase, mean of the parties.
+    pub by_phase: BTreeMap<String, PhaseCost>,
     /// Largest memory of each party's process; of the common process for `memory`.
     pub peak_rss_bytes: [u64; 3],
 }
@@ -159,20 +163,31 @@ impl Cost {
     /// The cost of a training of so many mini-batches.
     pub(crate) fn new(outcomes: &[Outcome; 3], batches: usize) -> Self {
         let costs = outcomes.each_ref().map(|outcome| &outcome.cost);
-        let mut seconds_by_phase = BTreeMap::new();
-        for (phase, seconds) in costs.iter().flat_map(|cost| &cost.seconds_by_phase) {
-            *seconds_by_phase.entry(phase.clone()).or_default() += seconds / 3.0;
-        }
+        let totals = costs.map(event::Cost::total);
+        let by_phase = mean_by_phase(costs, batches);
         let batches = batches as f64;
-        let rounds = costs.iter().map(|cost| cost.rounds).max().unwrap_or_default();
         Self {
-            rounds_per_batch: rounds as f64 / batches,
-            bytes_sent_per_batch: costs.map(|cost| cost.bytes_sent as f64 / batches),
-            seconds_by_phase,
-            seconds_waiting: costs.iter().map(|cost| cost.seconds_waiting).sum::<f64>() / 3.0,
+            rounds_per_batch: totals.iter().map(|total| total.rounds).fold(0.0, f64::max) / batches,
+            bytes_sent_per_batch: totals.map(|total| total.bytes_sent / batches),
+            seconds_by_phase: by_phase
+                .iter()
+                .map(|(phase, cost)| (phase.clone(), cost.seconds * batches))
+                .collect(),
+            seconds_waiting: totals.iter().map(|total| total.waiting).sum::<f64>() / 3.0,
+            seconds_encrypting: totals.iter().map(|total| total.encryption).sum::<f64>() / 3.0,
+            by_phase,
             peak_rss_bytes: costs.map(|cost| cost.peak_rss_bytes),
         }
     }
+}
+
+/// What a mini-batch costs a party by phase, mean of the parties, from the cost of so many.
+pub(crate) fn mean_by_phase(costs: [&event::Cost; 3], batches: usize) -> BTreeMap<String, PhaseCost> {
+    let mut by_phase: BTreeMap<String, PhaseCost> = BTreeMap::new();
+    for (phase, cost) in costs.iter().flat_map(|cost| &cost.by_phase) {
+        *by_phase.entry(phase.clone()).or_default() += cost.times(1.0 / (3 * batches) as f64);
+    }
+    by_phase
 }
 
 impl Report {

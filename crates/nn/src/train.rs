@@ -55,10 +55,12 @@ pub struct Trained {
 ///
 /// [`NnError::Plan`] for a plan that cannot be carried out, [`NnError::Range`] when a value left its range,
 /// [`NnError::Rows`] when rows cannot be read, [`NnError::Protocol`] when a peer fails.
+///
+/// The observer sees the session's counters as they are after each mini-batch; its own time is booked as `other`.
 pub fn train(
     plan: &Plan,
     rows: &mut dyn SharedRows,
-    observer: &mut dyn FnMut(Progress),
+    observer: &mut dyn FnMut(Progress, &Session),
     session: &mut Session,
 ) -> Result<Trained> {
     check(plan)?;
@@ -98,7 +100,8 @@ pub fn train(
                 sum += total;
                 loss = Some(total / reported);
             }
-            observer(Progress { epoch, batch: batch + 1, batches: order.batches(), loss });
+            session.enter("other");
+            observer(Progress { epoch, batch: batch + 1, batches: order.batches(), loss }, session);
         }
         losses.push(sum / rows.rows() as f64);
     }

@@ -120,7 +120,7 @@ fn plan(task: Task, hidden: &[usize], optimizer: Optimizer) -> Plan {
 /// Trains and scores both ways: (secure, twin), and the training losses.
 fn both(plan: &Plan, table: &Table) -> ((Metrics, Vec<f64>), (Metrics, Vec<f64>)) {
     let out = with_shares(plan, table, |rows, session| {
-        let trained = train(plan, rows, &mut |_| {}, session).unwrap();
+        let trained = train(plan, rows, &mut |_, _| {}, session).unwrap();
         let metrics = evaluate(plan, &trained.network, rows, session).unwrap();
         (metrics, trained.loss)
     });
@@ -178,7 +178,7 @@ fn leaving_the_range_stops_with_the_layer() {
     wild.learning_rate = 1.0;
     wild.target_bits = 0;
     let out =
-        with_shares(&wild, &table, |rows, session| train(&wild, rows, &mut |_| {}, session).map(|_| ()));
+        with_shares(&wild, &table, |rows, session| train(&wild, rows, &mut |_, _| {}, session).map(|_| ()));
     for result in out.results {
         assert!(matches!(result, Err(NnError::Range { .. })), "{result:?}");
     }
