@@ -43,7 +43,8 @@ impl Level {
         self.clamped() == Self::Avx512 && *BYTE_PERMUTES.get_or_init(detect_byte_permutes)
     }
 
-    fn name(self) -> &'static str {
+    /// The name that `SHAMISEN_CPU` knows it by.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
