@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::Styles;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::bench::args::BenchArguments;
 use crate::choices::{Ports, TransportName};
 use crate::job::JobFields;
 
@@ -32,6 +33,8 @@ pub enum Command {
     Predict(PredictArguments),
     /// Show what is publicly known of a model.
     Inspect(InspectArguments),
+    /// Measure speed: a mini-batch, the kernels, the protocols, slower networks, scikit-learn.
+    Bench(Box<BenchArguments>),
     /// Run one of the three parties from its directory (`train` and `predict` do this for all three).
     ///
     /// The directory holds party.toml (addresses and pinned keys), job.json (the public job, the same at all three),

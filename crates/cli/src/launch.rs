@@ -63,6 +63,15 @@ pub fn check_ports(link: &Link) -> Result<()> {
     if link.ports.is_some() { reserve(link.ports).map(drop) } else { Ok(()) }
 }
 
+/// Three ports that are free now.
+///
+/// # Errors
+///
+/// If there are none.
+pub fn free_ports() -> Result<[u16; 3]> {
+    reserve(None)?.numbers()
+}
+
 /// Three ports that nobody else gets while this lives.
 struct Reserved([TcpListener; 3]);
 

@@ -9,6 +9,7 @@
 
 pub mod args;
 pub mod assignment;
+pub mod bench;
 pub mod choices;
 pub mod config;
 mod demo;
@@ -60,6 +61,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Train(train) => train::run(train, arguments.verbose),
         Command::Predict(predict) => predict::run(predict, arguments.verbose),
         Command::Inspect(inspect) => inspect::run(&inspect.model),
+        Command::Bench(bench) => bench::run(&bench.command, arguments.verbose),
         Command::Party(party) => {
             party::run_process(&party.dir).map_err(|failed| failed.into_failure(party.launched))
         }

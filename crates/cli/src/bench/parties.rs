@@ -1,0 +1,86 @@
+//! Three parties in three threads of this process, to measure what they do together.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::Duration;
+
+use shamisen_net::tls::{Identity, PeerAddress, TlsConfig, TlsTransport};
+use shamisen_net::{Party, Peers, Transport, memory};
+
+use crate::choices::TransportName;
+use crate::event::Failed;
+use crate::failure::{Failure, Result};
+use crate::launch;
+
+/// Longest wait of a party for another one: a protocol with a million elements takes seconds.
+const DEADLINE: Duration = Duration::from_mins(5);
+
+/// Runs `party` at three parties that are joined by the transport, and returns what they return.
+///
+/// Fails if they cannot be joined, or a party fails.
+pub(crate) fn run<T: Send>(
+    transport: TransportName,
+    party: impl Fn(Box<dyn Transport>) -> std::result::Result<T, Failed> + Sync,
+) -> Result<[T; 3]> {
+    let party = &party;
+    match transport {
+        TransportName::Memory => {
+            let ends = memory::mesh().map(|mut end| {
+                end.set_deadline(DEADLINE);
+                Box::new(end) as Box<dyn Transport>
+            });
+            in_threads(ends.map(|end| move || party(end)))
+        }
+        TransportName::Tls => {
+            in_threads(tls_configs()?.map(|config| move || party(Box::new(TlsTransport::connect(&config)?))))
+        }
+    }
+}
+
+/// Runs three tasks at the same time.
+fn in_threads<T: Send, F: FnOnce() -> std::result::Result<T, Failed> + Send>(
+    tasks: [F; 3],
+) -> Result<[T; 3]> {
+    let ends = thread::scope(|scope| {
+        tasks
+            .map(|task| scope.spawn(task))
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    // When one fails, the others lose it: the most telling reason is the first cause.
+    let mut results = Vec::with_capacity(3);
+    let mut failures = Vec::new();
+    for end in ends {
+        match end {
+            Ok(result) => results.push(result),
+            Err(failed) => failures.push(failed),
+        }
+    }
+    if let Some(failed) = failures.into_iter().min_by_key(|failed| failed.cause) {
+        return Err(failed.into_failure(false));
+    }
+    results.try_into().map_err(|_| Failure::run("a party is missing, which is a bug of shamisen"))
+}
+
+/// Settings of three parties on this machine that know each other.
+fn tls_configs() -> Result<[TlsConfig; 3]> {
+    let identity = |party: Party| {
+        Identity::generate(&party.to_string()).map_err(|error| Failure::run(error.to_string()))
+    };
+    let [first, second, third] = Party::ALL;
+    let identities = [identity(first)?, identity(second)?, identity(third)?];
+    let ports = launch::free_ports()?;
+    let address = |party: Party| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[party.index()])).to_string();
+    let place = |peer: Party| PeerAddress {
+        address: address(peer),
+        fingerprint: identities[peer.index()].fingerprint(),
+    };
+    Ok(Party::ALL.map(|party| TlsConfig {
+        party,
+        identity: identities[party.index()].clone(),
+        peers: Peers { next: place(party.next()), prev: place(party.prev()) },
+        listen: address(party),
+        job: [0; 32],
+        connect_timeout: Duration::from_secs(30),
+        deadline: DEADLINE,
+    }))
+}
