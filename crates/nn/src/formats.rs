@@ -15,6 +15,8 @@
 //! A layer's sum has at most `n 2^(25 + 26)` for `n` inputs and 14 fractional bits, so `n <= 2^11`; wider layers take a
 //! bit off the activations for every doubling.
 
+use shamisen_mpc::protocol::truncate::RANGE_BITS;
+
 use crate::error::{NnError, Result};
 use crate::plan::{Optimizer, Plan, Task};
 
@@ -69,13 +71,13 @@ pub(crate) fn activation_bound(frac: u32) -> u32 {
 /// checked at the same time. One bit more for the bias, one for rounding.
 pub(crate) fn output_prior(frac: u32, fan_in: usize) -> u32 {
     let weight_bits = WEIGHT_BOUND + 1 - WEIGHT_FRAC;
-    frac + ACTIVATION_BITS + weight_bits + ceil_log2(fan_in) + 2
+    (frac + ACTIVATION_BITS + weight_bits + ceil_log2(fan_in) + 2).min(RANGE_BITS - WEIGHT_FRAC)
 }
 
 /// As [`output_prior`], of the error that a layer of so many units hands back.
 pub(crate) fn delta_prior(units: usize) -> u32 {
     let weight_bits = WEIGHT_BOUND + 1 - WEIGHT_FRAC;
-    DELTA_BOUND + 1 + weight_bits + ceil_log2(units) + 1
+    (DELTA_BOUND + 1 + weight_bits + ceil_log2(units) + 1).min(RANGE_BITS - WEIGHT_FRAC)
 }
 
 fn ceil_log2(count: usize) -> u32 {
