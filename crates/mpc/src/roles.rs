@@ -157,6 +157,12 @@ impl Incoming {
         &self.words.next[self.read.next - len..self.read.next]
     }
 
+    /// The whole message of the next party, which has `len` words.
+    pub(crate) fn take_all_next(&mut self, len: usize) -> Words {
+        assert_eq!((self.words.next.len(), self.read.next), (len, 0), "a message that is not read yet");
+        std::mem::take(&mut self.words.next)
+    }
+
     /// The next `len` words that the previous party sent.
     pub(crate) fn take_prev(&mut self, len: usize) -> &[u64] {
         self.read.prev += len;

@@ -362,27 +362,6 @@ impl Bits {
         self.width += other.width;
     }
 
-    /// Appends the planes of `self XOR other`, inverted, above the present ones.
-    pub(crate) fn push_inverted_xor(&mut self, other: &Self, party: Party) {
-        let (mine, next) = match party.index() {
-            0 => (!0, 0),
-            2 => (0, !0),
-            _ => (0, 0),
-        };
-        for (component, (other, inverted)) in
-            [(&mut self.mine, (&other.mine, mine)), (&mut self.next, (&other.next, next))]
-        {
-            let old = component.len();
-            component.append(old);
-            let (present, new) = component.split_at_mut(old);
-            bits::xor(new, present, other);
-            if inverted != 0 {
-                bits::invert(new);
-            }
-        }
-        self.width *= 2;
-    }
-
     /// Adds (XOR) another sharing of the same shape.
     pub fn xor_assign(&mut self, other: &Self) {
         bits::xor_assign(&mut self.mine, &other.mine);

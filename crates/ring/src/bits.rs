@@ -95,6 +95,15 @@ pub fn add_scaled(out: &mut [u64], x: &[u64], factor: u64) {
     add_scaled_at(level(), out, x, factor);
 }
 
+/// Clears the lowest bits of every word.
+///
+/// # Panics
+///
+/// If `bits` is 64 or more.
+pub fn clear_low(out: &mut [u64], bits: u32) {
+    clear_low_at(level(), out, bits);
+}
+
 /// `out = !out`.
 pub fn invert(out: &mut [u64]) {
     invert_at(level(), out);
@@ -241,6 +250,16 @@ at_levels! {
 }
 
 at_levels! {
+    /// [`clear_low`] at a given level.
+    fn clear_low_at(out: &mut [u64], bits: u32) {
+        let kept = !0 << bits;
+        for o in out {
+            *o &= kept;
+        }
+    }
+}
+
+at_levels! {
     /// [`invert`] at a given level.
     fn invert_at(out: &mut [u64]) {
         for o in out {
@@ -348,6 +367,7 @@ mod tests {
                 |[_, x, y, ..]| if y & 1 == 1 { x.wrapping_neg() } else { x });
             check(&rows, |l, o, [a, ..]| add_scaled_at(l, o, a, factor),
                 |[o, x, ..]| o.wrapping_add(x.wrapping_mul(factor)));
+            check(&rows, |l, o, _| clear_low_at(l, o, bits), |[o, ..]| o >> bits << bits);
             check(&rows, |l, o, _| invert_at(l, o), |[o, ..]| !o);
             check(&rows, |l, o, _| add_constant_at(l, o, factor), |[o, ..]| o.wrapping_add(factor));
             check(&rows, |l, o, _| scale_assign_at(l, o, factor), |[o, ..]| o.wrapping_mul(factor));

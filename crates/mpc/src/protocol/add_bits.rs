@@ -57,7 +57,7 @@ impl Addends {
     pub(crate) fn share(value: &Split, low: u32, width: u32, session: &mut Session) -> Result<Self> {
         assert!(width >= 1 && low + width <= 64, "bits {low}..{} of a 64-bit word", low + width);
         let parts = value.parts(session.party());
-        let mut propagate = second_summand(value, low, width, |b| b, session.party());
+        let mut propagate = second_summand(value, low, width, session.party());
         let stride = propagate.plane_words();
         let mut round = Round::new(&parts, |role, part| Peers {
             next: 0,
@@ -192,14 +192,8 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// Bits `low..low + width` of `map(b)`, where `b` is the second summand shifted down by `low`; in component 2 alone.
-pub(crate) fn second_summand(
-    value: &Split,
-    low: u32,
-    width: u32,
-    map: impl Fn(u64) -> u64,
-    party: Party,
-) -> Bits {
+/// Bits `low..low + width` of the second summand; in component 2 alone.
+fn second_summand(value: &Split, low: u32, width: u32, party: Party) -> Bits {
     // Circuits on it take several times as many planes.
     let mut out = Bits::scratch_with_room(width as usize, 3 * width as usize + 16, value.len());
     out.mine.fill(0);
@@ -211,12 +205,8 @@ pub(crate) fn second_summand(
             Role::Second => &mut out.next,
             Role::Third => &mut out.mine,
         };
-        let mut b = Words::copy(&value.own[part.elements.clone()]);
-        for b in b.iter_mut() {
-            *b = map(*b >> low);
-        }
         let mut bits = Words::scratch(width as usize * part.words().len());
-        planes::to_planes(&b, 0, width, &mut bits);
+        planes::to_planes(&value.own[part.elements.clone()], low, width, &mut bits);
         place(to, &bits, stride, &part.words());
     }
     out

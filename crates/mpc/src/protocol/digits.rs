@@ -11,7 +11,7 @@ use shamisen_ring::words::Words;
 use crate::error::Result;
 use crate::protocol::add_bits::Answers;
 use crate::protocol::split::Split;
-use crate::roles::{Role, Round};
+use crate::roles::{Part, Role, Round};
 use crate::session::{Key, Session};
 use crate::share::Bits;
 
@@ -59,44 +59,81 @@ pub(crate) fn look_up_digits(
     session: &mut Session,
 ) -> Result<Bits> {
     let parts = value.parts(session.party());
-    let places: Vec<u32> = (low..).step_by(DIGIT_BITS as usize).take(tables.len()).collect();
+    let queries = Queries::send(&value.own, &parts, low, tables.len(), session)?;
     let planes = tables.iter().map(Vec::len).sum();
-
-    let mut round = Round::new(&parts, |role, part| Peers {
-        next: 0,
-        prev: if role == Role::First { places.len() * digits::query_words(part.len()) } else { 0 },
-    });
-    let mut queries = Vec::with_capacity(3);
-    for part in &parts {
-        let [random] = session.steps();
-        let size = digits::query_words(part.len());
-        queries.push(match part.role {
-            Role::First => {
-                let message = round.to_prev(places.len() * size);
-                session.stream(Key::Next, random).fill(0, message);
-                for (query, &place) in message.chunks_exact_mut(size.max(1)).zip(&places) {
-                    digits::set_points(query, &value.own[part.elements.clone()], place);
-                }
-                Words::default()
-            }
-            Role::Second => session.random(Key::Own, random, places.len() * size),
-            Role::Third => Words::default(),
-        });
-    }
-    let mut incoming = round.exchange(session)?;
-
     let mut answers = Answers::new(planes, value.len(), &parts);
-    for (part, query) in parts.iter().zip(&queries) {
-        let size = digits::query_words(part.len());
-        let query = if part.role == Role::Third { incoming.take_next(places.len() * size) } else { query };
+    for part in &parts {
         answers.give(part, session, |out| {
             let mut rest = out;
-            for ((query, &place), tables) in query.chunks_exact(size.max(1)).zip(&places).zip(tables) {
+            for (digit, tables) in tables.iter().enumerate() {
                 let (planes, later) = rest.split_at_mut(tables.len() * part.words().len());
-                digits::answer(query, &value.own[part.elements.clone()], place, tables, planes);
+                queries.answer(part, digit, &value.own, tables, planes);
                 rest = later;
             }
         });
     }
     answers.exchange(session)
+}
+
+/// The queries for some digits, as they are known to those who answer.
+pub(crate) struct Queries {
+    places: Vec<u32>,
+    /// Of the part in which this party is Second.
+    second: Words,
+    /// Of the part in which it is Third.
+    third: Words,
+}
+
+impl Queries {
+    /// First's digits of `values` from bit `low` on, `count` of them. 1 round, 16 bits a digit.
+    pub(crate) fn send(
+        values: &[u64],
+        parts: &[Part; 3],
+        low: u32,
+        count: usize,
+        session: &mut Session,
+    ) -> Result<Self> {
+        let places: Vec<u32> = (low..).step_by(DIGIT_BITS as usize).take(count).collect();
+        let size = |part: &Part| count * digits::query_words(part.len());
+        let mut round = Round::new(parts, |role, part| Peers {
+            next: 0,
+            prev: if role == Role::First { size(part) } else { 0 },
+        });
+        let (mut second, mut third) = (Words::default(), Words::default());
+        for part in parts {
+            let [random] = session.steps();
+            match part.role {
+                Role::First => {
+                    let message = round.to_prev(size(part));
+                    session.stream(Key::Next, random).fill(0, message);
+                    let each = digits::query_words(part.len()).max(1);
+                    for (query, &place) in message.chunks_exact_mut(each).zip(&places) {
+                        digits::set_points(query, &values[part.elements.clone()], place);
+                    }
+                }
+                Role::Second => second = session.random(Key::Own, random, size(part)),
+                Role::Third => {}
+            }
+        }
+        let mut incoming = round.exchange(session)?;
+        for part in parts.iter().filter(|part| part.role == Role::Third) {
+            third = incoming.take_all_next(size(part));
+        }
+        Ok(Self { places, second, third })
+    }
+
+    /// XORs what Second's or Third's tables tell of a digit into planes; `values` are theirs.
+    pub(crate) fn answer(
+        &self,
+        part: &Part,
+        digit: usize,
+        values: &[u64],
+        tables: &[Table],
+        planes: &mut [u64],
+    ) {
+        let queries = if part.role == Role::Second { &self.second } else { &self.third };
+        let size = digits::query_words(part.len());
+        let query = &queries[digit * size..(digit + 1) * size];
+        digits::answer(query, &values[part.elements.clone()], self.places[digit], tables, planes);
+    }
 }

@@ -1,10 +1,13 @@
 //! Range checks: values that must not leave their fixed-point range are collected and verified before anything that
 //! depends on them is opened.
 
+use shamisen_ring::bits;
+
 use crate::error::Result;
-use crate::protocol::add_bits::{Addends, second_summand};
+use crate::protocol::add_bits::Answers;
 use crate::protocol::and::all;
 use crate::protocol::circuit::Circuit;
+use crate::protocol::digits::{self, DIGIT_BITS, Queries, Table};
 use crate::protocol::open::open_bits;
 use crate::protocol::split::Split;
 use crate::session::Session;
@@ -70,7 +73,7 @@ impl RangeChecks {
     pub fn settle(&mut self, session: &mut Session) -> Result<()> {
         // Claims whose windows take as many rounds, and can be shifted to one place, share them.
         let mut claims = std::mem::take(&mut self.claims);
-        let rounds = |width: u32| width.next_power_of_two();
+        let rounds = |width: u32| width.div_ceil(DIGIT_BITS).next_power_of_two();
         claims.sort_by_key(|claim| (rounds(claim.window()), claim.bound));
         while let Some(first) = claims.first() {
             let wanted = rounds(first.window());
@@ -147,26 +150,48 @@ impl RangeChecks {
 /// `|x| < 2^(bound + 1)`: the check drops the low bits of both summands, so it is not sharper, but never wrong.
 ///
 /// With `y = x + 2^(bound - 1)` and `y = a + b`, the sum of the high parts of `a` and `b` is `floor(y / 2^bound)` or one
-/// less, so it is 0 or -1 exactly when `y` is near `[0, 2^bound)`. It is 0 when the high part of `a` equals that of `-b`,
-/// and -1 when all their bits differ: two trees of ANDs, and no carries.
+/// less, so it is 0 or -1 exactly when `y` is near `[0, 2^bound)`. It is 0 when every digit of the high part of `a` is that
+/// of `-b`, and -1 when every digit adds up to 15 with that of `b`: two trees of ANDs, and no carries.
 ///
-/// 1 + ceil(log2(h)) rounds, `h + 6 (h - 1)` bits, where `h = prior + 2 - bound`.
+/// With `d` digits for `h = prior + 2 - bound` bits: 2 + ceil(log2(d)) rounds, `20 d + 6 (d - 1)` bits.
 ///
 /// # Errors
 ///
 /// When a peer fails.
 pub fn in_range(value: &Split, bound: u32, prior: u32, session: &mut Session) -> Result<Bits> {
-    let width = window(bound, prior);
     let party = session.party();
-    let mut value = value.clone();
-    value.add_constant(1 << (bound - 1), party);
-    let mut bits = Addends::share(&value, bound, width, session)?.propagate;
-    // Where the bits of a and -b differ: those of a and b do, XOR those of b and -b.
-    let differs = second_summand(&value, bound, width, |b| b ^ b.wrapping_neg(), party);
-    bits.push_inverted_xor(&differs, party);
-    let width = width as usize;
-    let mut circuit = Circuit::new(bits, 2 * width);
-    let ends = vec![(0..width).collect(), (width..2 * width).collect()];
+    let count = window(bound, prior).div_ceil(DIGIT_BITS) as usize;
+    // Digits up to the end of the word may begin below the bound: what is there is cleared.
+    let low = bound.min(u64::BITS - DIGIT_BITS * count as u32);
+    let below = bound - low;
+    let mut high = value.clone();
+    high.add_constant(1 << (bound - 1), party);
+    bits::clear_low(&mut high.own, bound);
+    let mut negated = high.own.clone();
+    bits::negate(&mut negated);
+
+    let equal: Table = std::array::from_fn(|beta| 1 << beta);
+    // A sum of -1, in units of the bound.
+    let all_ones = |digit: usize| {
+        let ones = if digit == 0 { 16 - (1 << below) } else { 15 };
+        digits::table(|sum| sum == ones)
+    };
+    let parts = high.parts(party);
+    let queries = Queries::send(&high.own, &parts, low, count, session)?;
+    let mut answers = Answers::new(2 * count, high.len(), &parts);
+    for part in &parts {
+        answers.give(part, session, |out| {
+            let mut planes = out.chunks_exact_mut(part.words().len().max(1));
+            for digit in 0..count {
+                let (Some(zero), Some(minus_one)) = (planes.next(), planes.next()) else { return };
+                queries.answer(part, digit, &negated, &[equal], zero);
+                queries.answer(part, digit, &high.own, &[all_ones(digit)], minus_one);
+            }
+        });
+    }
+    let bits = answers.exchange(session)?;
+    let mut circuit = Circuit::new(bits, 2 * count);
+    let ends = (0..2).map(|end| (0..count).map(|digit| 2 * digit + end).collect()).collect();
     let ends = circuit.all_of(ends, session)?;
     let ok = circuit.xor(&ends);
     Ok(circuit.outputs(&[ok]))

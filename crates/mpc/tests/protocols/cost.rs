@@ -256,6 +256,7 @@ pub(crate) fn cross_entropy(rows: usize, classes: usize, frac: u32, integer_bits
 }
 
 pub(crate) fn in_range(bound: u32, prior: u32, n: usize) -> Cost {
-    let high = ((prior.max(bound + 1) + 2).min(64) - bound) as usize;
-    Cost::new(1, high * plane(n)) + and_planes(2, high, n)
+    let high = (prior.max(bound + 1) + 2).min(64) - bound;
+    let digits = high.div_ceil(4) as usize;
+    look_up_digits(digits, 2 * digits, n) + and_planes(2, digits, n)
 }
