@@ -102,6 +102,38 @@ pub fn set_point_at(level: Level, queries: &mut [u64], indices: &[u16], entries:
     }
 }
 
+/// Moves bit j of query e to `j + indices[e]`, modulo the number of entries, which is at least 64.
+///
+/// The [`answer`] of an unmoved query to a table that begins at entry `indices[e]` is that of the moved one to the table as it
+/// is, at index 0.
+///
+/// # Panics
+///
+/// If `entries` is below 64 or a number that [`query_words`] does not take, or the queries do not fit to the number of indices.
+pub fn rotate(queries: &mut [u64], indices: &[u16], entries: usize) {
+    let words = check_queries(queries, indices, entries);
+    assert!(entries >= 64, "a query that is moved has whole words, not {entries} bits");
+    let mut before = [0; MAX_WORDS];
+    let before = &mut before[..words];
+    for (query, index) in queries.chunks_exact_mut(words).zip(indices) {
+        let index = usize::from(*index);
+        let mut step = 1;
+        while step < words {
+            let moves = (((index / 64 / step) & 1) as u64).wrapping_neg();
+            before.copy_from_slice(query);
+            for (w, word) in query.iter_mut().enumerate() {
+                *word ^= (*word ^ before[(w + words - step) % words]) & moves;
+            }
+            step *= 2;
+        }
+        before.copy_from_slice(query);
+        for (w, word) in query.iter_mut().enumerate() {
+            let below = before[(w + words - 1) % words];
+            *word = (*word << (index % 64)) | (below >> 1 >> (63 - index % 64));
+        }
+    }
+}
+
 fn check_queries(queries: &[u64], indices: &[u16], entries: usize) -> usize {
     let words = query_words(entries);
     assert_eq!(
@@ -311,6 +343,30 @@ mod tests {
                 assert_eq!(answer, table[*j].wrapping_add(mask));
             }
         }
+    }
+
+    #[test]
+    fn moved_queries() {
+        for entries in [64, 128, 256, 512, 1024] {
+            let words = query_words(entries);
+            let indices: Vec<u16> = (0..200).map(|e| (e * e * 37 + e) as u16).collect();
+            let queries: Vec<u64> =
+                (1..=(words * 200) as u64).map(|x| x.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+            let mut moved = queries.clone();
+            rotate(&mut moved, &indices, entries);
+            for (e, index) in indices.iter().enumerate() {
+                let bit = |query: &[u64], j: usize| query[e * words + j / 64] >> (j % 64) & 1;
+                for j in 0..entries {
+                    assert_eq!(bit(&queries, j), bit(&moved, (j + usize::from(*index)) % entries));
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "whole words, not 32 bits")]
+    fn moved_queries_have_whole_words() {
+        rotate(&mut [0], &[0], 32);
     }
 
     #[test]

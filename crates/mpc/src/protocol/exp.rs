@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::protocol::add_bits::to_bits;
 use crate::protocol::and::{and, and_planes};
-use crate::protocol::lookup::{Query, look_up_each};
+use crate::protocol::lookup::{Index, Query, look_up_each};
 use crate::protocol::multiply::product;
 use crate::protocol::reciprocal::rounded;
 use crate::protocol::truncate::truncate;
@@ -46,7 +46,10 @@ pub fn exp(shared: &Rep, frac: u32, integer_bits: u32, session: &mut Session) ->
         .map(|i| rounded((lowest + f64::from(i) * coarse_step).exp(), COARSE_FRAC))
         .collect();
     let (low, high) = (index.planes(0..FINE_BITS as usize), index.planes(FINE_BITS as usize..index.width()));
-    let queries = [Query { index: &low, tables: &[&fine] }, Query { index: &high, tables: &[&coarse] }];
+    let queries = [
+        Query { index: Index::Bits(&low), tables: &[&fine] },
+        Query { index: Index::Bits(&high), tables: &[&coarse] },
+    ];
     let [low, high] = look_up_each(&queries, session)?
         .try_into()
         .unwrap_or_else(|_| unreachable!("two queries have two answers"));

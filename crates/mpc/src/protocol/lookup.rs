@@ -1,12 +1,11 @@
 //! Oblivious look-up in a public table, with the result in the ring.
 
-use std::ops::Range;
-
 use shamisen_net::Peers;
 use shamisen_ring::words::Words;
 use shamisen_ring::{bits, lookup, pack, planes};
 
 use crate::error::Result;
+use crate::protocol::split::Split;
 use crate::roles::{Part, Role, Round, parts};
 use crate::session::{Key, Session};
 use crate::share::{Bits, Rep};
@@ -31,39 +30,90 @@ use crate::share::{Bits, Rep};
 ///
 /// When a peer fails.
 pub fn look_up(index: &Bits, tables: &[&[u64]], session: &mut Session) -> Result<Vec<Rep>> {
-    Ok(look_up_each(&[Query { index, tables }], session)?.swap_remove(0))
+    let query = Query { index: Index::Bits(index), tables };
+    Ok(look_up_each(&[query], session)?.swap_remove(0))
 }
 
 /// An index and the tables that are read at it.
 pub struct Query<'a> {
     /// The shared index, k bits.
-    pub index: &'a Bits,
+    pub index: Index<'a>,
     /// Tables of `2^k` entries.
     pub tables: &'a [&'a [u64]],
 }
 
-impl Query<'_> {
-    fn entries(&self) -> usize {
-        1 << self.index.width()
-    }
+/// A shared index, in one of the two forms that there are.
+#[derive(Clone, Copy)]
+pub enum Index<'a> {
+    /// Its bits.
+    Bits(&'a Bits),
+    /// The bits from `low` on of the two components of a number, added up modulo `2^bits`, 6 bits or more.
+    ///
+    /// With `low` above 0 that is the number `x >> low` or one less. Here `alpha` and `beta` come from the components, and
+    /// the servers read entry `j + beta` where they read `j ^ beta` for an index in bits. The messages and what masks them
+    /// are the same.
+    Sum {
+        /// The number.
+        value: &'a Split,
+        /// Bits of both components that are dropped.
+        low: u32,
+        /// Bits of the index.
+        bits: u32,
+    },
+}
 
-    fn words(&self) -> usize {
-        (self.entries() / 64).max(1)
-    }
-
-    /// What `plane` tells of the index's bits, for each element of a part.
-    fn indices(&self, plane: impl Fn(Range<usize>, &mut [u64]), part: &Part) -> Indices {
-        let (words, stride, width) = (part.words(), self.index.plane_words(), self.index.width());
-        let mut bits = Words::scratch(width * words.len());
-        for (at, bits) in bits.chunks_exact_mut(words.len().max(1)).enumerate() {
-            plane(at * stride + words.start..at * stride + words.end, bits);
+impl Index<'_> {
+    /// Number of elements.
+    fn len(&self) -> usize {
+        match self {
+            Self::Bits(bits) => bits.len(),
+            Self::Sum { value, .. } => value.len(),
         }
-        let mut values = Words::scratch(part.len());
-        planes::from_planes(&bits, width as u32, part.len(), &mut values);
+    }
+
+    /// Number of bits.
+    fn width(&self) -> usize {
+        match *self {
+            Self::Bits(bits) => bits.width(),
+            Self::Sum { bits, .. } => bits as usize,
+        }
+    }
+
+    /// The party's part of the index of each element: `alpha` at First, `beta` at the others. Bits above the index are
+    /// arbitrary.
+    fn own(&self, part: &Part) -> Indices {
+        let values = match *self {
+            Self::Bits(bits) => own_of_planes(bits, part),
+            Self::Sum { value, low, .. } => {
+                let mut own = Words::copy(&value.own[part.elements.clone()]);
+                bits::shr_logical(&mut own, low);
+                own
+            }
+        };
         let mut narrow = Words::scratch(pack::packed_words(part.len(), u16::BITS));
         pack::pack(&values, u16::BITS, &mut narrow);
         Indices { narrow, len: part.len() }
     }
+}
+
+/// The party's part of an index in bits.
+fn own_of_planes(index: &Bits, part: &Part) -> Words {
+    let (words, stride, width) = (part.words(), index.plane_words(), index.width());
+    let mut planes = Words::scratch(width * words.len());
+    for (at, plane) in planes.chunks_exact_mut(words.len().max(1)).enumerate() {
+        let place = at * stride + words.start..at * stride + words.end;
+        match part.role {
+            Role::First => {
+                plane.copy_from_slice(&index.mine[place.clone()]);
+                bits::xor_assign(plane, &index.next[place]);
+            }
+            Role::Second => plane.copy_from_slice(&index.next[place]),
+            Role::Third => plane.copy_from_slice(&index.mine[place]),
+        }
+    }
+    let mut values = Words::scratch(part.len());
+    planes::from_planes(&planes, width as u32, part.len(), &mut values);
+    values
 }
 
 /// The indices of some elements, each in 16 bits.
@@ -75,6 +125,16 @@ struct Indices {
 impl Indices {
     fn get(&self) -> &[u16] {
         &bytemuck::cast_slice(&self.narrow)[..self.len]
+    }
+}
+
+impl Query<'_> {
+    fn entries(&self) -> usize {
+        1 << self.index.width()
+    }
+
+    fn words(&self) -> usize {
+        (self.entries() / 64).max(1)
     }
 }
 
@@ -90,8 +150,15 @@ impl Indices {
 pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<Vec<Rep>>> {
     let len = queries[0].index.len();
     for query in queries {
-        assert!((4..=10).contains(&query.index.width()), "tables of 16 to 1024 entries");
+        let fewest = if matches!(query.index, Index::Bits(_)) { 4 } else { 6 };
+        assert!((fewest..=10).contains(&query.index.width()), "tables of 16 (64 for a sum) to 1024 entries");
         assert_eq!(query.index.len(), len, "indices of one length");
+        if let Index::Sum { value, low, bits } = query.index {
+            assert!(low + bits <= 64, "bits {low}..{} of a 64-bit word", low + bits);
+            let party = session.party();
+            let places = |parts: [Part; 3]| parts.map(|part| part.elements);
+            assert_eq!(places(value.parts(party)), places(parts(len, party)), "a vector of its own");
+        }
         assert!(query.tables.iter().all(|table| table.len() == query.entries()), "a table has 2^k entries");
     }
     let columns: usize = queries.iter().map(|query| query.tables.len()).sum();
@@ -110,13 +177,9 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
             let size = query.words() * part.len();
             selections.push(match part.role {
                 Role::First => {
-                    let alpha = |place: Range<usize>, bits: &mut [u64]| {
-                        bits.copy_from_slice(&query.index.mine[place.clone()]);
-                        bits::xor_assign(bits, &query.index.next[place]);
-                    };
                     let flipped = round.to_prev(size);
                     session.stream(Key::Next, random).fill(0, flipped);
-                    lookup::set_point(flipped, query.indices(alpha, part).get(), query.entries());
+                    lookup::set_point(flipped, query.index.own(part).get(), query.entries());
                     Words::default()
                 }
                 Role::Second => session.random(Key::Own, random, size),
@@ -150,12 +213,19 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
         session.stream(key, pad).fill(0, sums);
         let mut columns = sums.chunks_mut(part.len().max(1)).zip(mask.chunks(part.len().max(1)));
         for (query, selection) in queries.iter().zip(selections) {
-            let (component, selection) = if part.role == Role::Second {
-                (&query.index.next, &**selection)
+            let mut selection = if part.role == Role::Second {
+                &**selection
             } else {
-                (&query.index.mine, incoming.take_next(query.words() * part.len()))
+                incoming.take_next(query.words() * part.len())
             };
-            let beta = query.indices(|place, bits| bits.copy_from_slice(&component[place]), part);
+            let mut beta = query.index.own(part);
+            let mut moved = Words::default();
+            if let Index::Sum { .. } = query.index {
+                moved.extend_from_slice(selection);
+                lookup::rotate(&mut moved, beta.get(), query.entries());
+                beta.narrow.fill(0);
+                selection = &moved;
+            }
             for (table, (sums, mask)) in query.tables.iter().zip(&mut columns) {
                 lookup::answer(selection, beta.get(), table, mask, sums);
             }

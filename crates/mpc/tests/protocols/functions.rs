@@ -3,8 +3,9 @@
 use shamisen_mpc::protocol::exp::{EXP_FRAC, exp};
 use shamisen_mpc::protocol::leading_bit::Window;
 use shamisen_mpc::protocol::log::{LOG_FRAC, ln};
-use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_each};
+use shamisen_mpc::protocol::lookup::{Index, Query, look_up, look_up_each};
 use shamisen_mpc::protocol::reciprocal::reciprocal;
+use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::square_root::{inverse_square_root, inverse_square_root_of_fixed, refine};
 use shamisen_testkit::{combine, deal, deal_bits, random_words, rng, run};
 
@@ -56,8 +57,8 @@ fn tables_at_several_indices() {
         let out = run(SEED, |session| {
             let me = session.party().index();
             let queries = [
-                Query { index: &first[me], tables: &[&tables[0], &tables[1]] },
-                Query { index: &second[me], tables: &[&tables[2]] },
+                Query { index: Index::Bits(&first[me]), tables: &[&tables[0], &tables[1]] },
+                Query { index: Index::Bits(&second[me]), tables: &[&tables[2]] },
             ];
             look_up_each(&queries, session).unwrap()
         });
@@ -68,6 +69,42 @@ fn tables_at_several_indices() {
             let expected: Vec<u64> =
                 (0..len).map(|at| table[index_at(&planes[query], 0..width, len, at)]).collect();
             assert_eq!(entries, expected);
+        }
+    }
+}
+
+#[test]
+fn tables_at_sums() {
+    let mut rng = rng(SEED);
+    for bits in 6..=10 {
+        let tables: [Vec<u64>; 2] = std::array::from_fn(|_| random_words(1 << bits, &mut rng));
+        for low in [0, 14, 64 - bits] {
+            for len in LENGTHS.into_iter().filter(|&len| len <= 1000) {
+                for values in [vec![0; len], vec![u64::MAX; len], random_words(len, &mut rng)] {
+                    let out = on_ring(&values, |share, session| {
+                        let value = Split::of(share, session.party());
+                        let index = Index::Sum { value: &value, low, bits };
+                        let query = Query { index, tables: &[&tables[0], &tables[1]] };
+                        look_up_each(&[query], session).map(|mut results| results.swap_remove(0))
+                    });
+                    assert_cost("look_up of a sum", len, &out, cost::look_up(&[(bits as usize, 2)], len));
+                    let [first, second] = [0, 1].map(|column| {
+                        combine(&out.results.each_ref().map(|results| results[column].clone()))
+                    });
+                    for ((&x, first), second) in values.iter().zip(first).zip(second) {
+                        let place = |x: u64| (x & ((1 << bits) - 1)) as usize;
+                        let exact = place(x >> low);
+                        // The dropped bits may have had a carry.
+                        let without = place((x >> low).wrapping_sub(u64::from(low > 0)));
+                        assert!(
+                            [exact, without]
+                                .map(|at| (tables[0][at], tables[1][at]))
+                                .contains(&(first, second)),
+                            "{bits} bits of {x} from bit {low} on"
+                        );
+                    }
+                }
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use std::array;
 
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
-use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_each};
+use shamisen_mpc::protocol::lookup::{Index, Query, look_up, look_up_each};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
 use shamisen_mpc::protocol::soft_max::{cross_entropy, soft_max};
 use shamisen_mpc::protocol::split::{Split, split};
@@ -313,7 +313,7 @@ fn bits() {
 
 #[test]
 fn tables() {
-    const CASES: [Case; 4] = [
+    const CASES: [Case; 6] = [
         ("look_up in 16", 2, |inputs, session| {
             look_up(&inputs.a.planes(0..4), &[&table(4)], session).map(drop)
         }),
@@ -321,12 +321,22 @@ fn tables() {
             look_up(&inputs.a.planes(0..6), &[&table(6), &[7; 64]], session).map(drop)
         }),
         ("look_up in 1024", 2, |inputs, session| look_up(&inputs.a, &[&table(10)], session).map(drop)),
+        ("look_up of a sum in two of 64", 2, |inputs, session| {
+            let value = Split::of(&inputs.x, session.party());
+            let index = Index::Sum { value: &value, low: 14, bits: 6 };
+            look_up_each(&[Query { index, tables: &[&table(6), &[7; 64]] }], session).map(drop)
+        }),
+        ("look_up of a sum in 1024", 2, |inputs, session| {
+            let value = Split::of(&inputs.x, session.party());
+            let index = Index::Sum { value: &value, low: 0, bits: 10 };
+            look_up_each(&[Query { index, tables: &[&table(10)] }], session).map(drop)
+        }),
         ("look_up_each", 2, |inputs, session| {
             let (first, second) = (inputs.a.planes(0..4), inputs.b.planes(0..7));
             let (small, large) = (table(4), table(7));
             let queries = [
-                Query { index: &first, tables: &[&small] },
-                Query { index: &second, tables: &[&large, &[1; 128]] },
+                Query { index: Index::Bits(&first), tables: &[&small] },
+                Query { index: Index::Bits(&second), tables: &[&large, &[1; 128]] },
             ];
             look_up_each(&queries, session).map(drop)
         }),
