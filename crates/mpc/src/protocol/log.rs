@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::protocol::leading_bit::{Window, leading_index};
 use crate::protocol::lookup::look_up;
 use crate::protocol::multiply::product;
+use crate::protocol::points::Points;
 use crate::protocol::reciprocal::rounded;
 use crate::protocol::truncate::truncate;
 use crate::session::Session;
@@ -15,10 +16,11 @@ use crate::share::Rep;
 pub const LOG_FRAC: u32 = 20;
 
 const MANTISSA: u32 = 5;
+const WORK_FRAC: u32 = 26;
 
 /// `ln x` for `1 <= x < 2^integer_bits - 2^-8`, at most `2^20`, with [`LOG_FRAC`] fractional bits and an error below `2^-17`.
 ///
-/// `x` has `frac` fractional bits, at least 8. One look-up gives `ln x'` and `1 / x'` of a nearby `x'`; with
+/// `x` has `frac` fractional bits, at least 8, and may be up to `2^-8` below 1. One look-up gives `ln x'` and `1 / x'` of a nearby `x'`; with
 /// `r = x / x' - 1`, `|r| < 2^-5.9`, it is `ln x' + r - r^2 / 2` up to `r^3 / 3`.
 ///
 /// 10 + `ceil(log2(integer_bits + 7))` + `ceil(log2(integer_bits))` rounds.
@@ -31,18 +33,44 @@ const MANTISSA: u32 = 5;
 ///
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn ln(shared: &Rep, frac: u32, integer_bits: u32, session: &mut Session) -> Result<Rep> {
-    const WORK_FRAC: u32 = 26;
     assert!(integer_bits <= 20, "a logarithm of up to 2^20, not 2^{integer_bits}");
     let window = Window { low: frac, width: integer_bits.max(2), mantissa: MANTISSA, guard: 3 };
     let unit = 2.0_f64.powi(frac as i32);
-    let inverse = |x: f64| rounded(unit / x, WORK_FRAC);
-    // The logarithm of what the rounded entry is the inverse of.
-    let logs = window.table(|x| rounded(-fixed::decode(inverse(x), WORK_FRAC).ln(), LOG_FRAC));
-    let inverses = window.table(inverse);
+    let inverses = window.table(|x| inverse(x / unit));
+    let logs = window.table(|x| log_of(inverse(x / unit)));
     let index = leading_index(shared, window, session)?;
-    let mut columns = look_up(&index, &[&logs, &inverses], session)?;
-    let (Some(inverse), Some(mut log)) = (columns.pop(), columns.pop()) else { unreachable!("two tables") };
+    series(shared, look_up(&index, &[&logs, &inverses], session)?, frac, session)
+}
 
+/// `ln x` for a number in the range of `points`, with [`LOG_FRAC`] fractional bits and an error below `2^-17`.
+///
+/// As [`ln`], `x'` being the point next to `x`; `|r| < 2^-5.9`.
+///
+/// 7 rounds; `2^k / 8 + 48` bytes for a table of `2^k` entries, and two truncations.
+///
+/// # Errors
+///
+/// When a peer fails.
+pub fn ln_near(shared: &Rep, points: Points, session: &mut Session) -> Result<Rep> {
+    let inverses = points.table(inverse);
+    let logs = points.table(|x| log_of(inverse(x)));
+    let columns = points.look_up(shared, &[&logs, &inverses], session)?;
+    series(shared, columns, points.frac, session)
+}
+
+/// `1 / x'` as a table has it.
+fn inverse(x: f64) -> u64 {
+    rounded(1.0 / x, WORK_FRAC)
+}
+
+/// The logarithm of what the rounded entry is the inverse of.
+fn log_of(inverse: u64) -> u64 {
+    rounded(-fixed::decode(inverse, WORK_FRAC).ln(), LOG_FRAC)
+}
+
+/// `ln x' + r - r^2 / 2`, from the entries `ln x'` and `1 / x'`.
+fn series(shared: &Rep, columns: Vec<Rep>, frac: u32, session: &mut Session) -> Result<Rep> {
+    let [mut log, inverse] = columns.try_into().unwrap_or_else(|_| unreachable!("two tables"));
     let mut rest = truncate(product(shared, &inverse), frac, session)?;
     rest.add_constant((1_u64 << WORK_FRAC).wrapping_neg(), session.party());
     // r - r^2 / 2 = r (2 - r) / 2

@@ -18,6 +18,7 @@ pub mod log;
 pub mod lookup;
 pub mod multiply;
 pub mod open;
+pub mod points;
 pub mod range;
 pub mod reciprocal;
 pub mod soft_max;

@@ -5,7 +5,8 @@ use shamisen_ring::fixed;
 use crate::error::Result;
 use crate::protocol::leading_bit::{Window, leading_index};
 use crate::protocol::lookup::look_up;
-use crate::protocol::multiply::product;
+use crate::protocol::multiply::{product, reshare};
+use crate::protocol::points::{Points, STEP};
 use crate::protocol::truncate::truncate;
 use crate::session::Session;
 use crate::share::Rep;
@@ -13,9 +14,12 @@ use crate::share::Rep;
 /// Fractional bits of the first guess.
 const GUESS_FRAC: u32 = 26;
 
+/// Fractional bits of [`reciprocal_near`] beyond those of the number.
+pub const SLOPE_FRAC: u32 = 12;
+
 /// `1 / x` for `1 <= x < 2^integer_bits - 2^-8`, to about `2^-12` of itself or `2^-24`, whichever is more.
 ///
-/// `x` has `frac` fractional bits, at least 8; the result has `result_frac`, at most 24. A table over the leading bit
+/// `x` has `frac` fractional bits, at least 8, and may be up to `2^-8` below 1; the result has `result_frac`, at most 24. A table over the leading bit
 /// and five bits behind it gives `y`, one Newton step `y (2 - x y)` squares its relative error of `2^-6`
 /// (`integer_bits` at most 30).
 ///
@@ -40,6 +44,37 @@ pub fn reciprocal(
     let mut rest = truncate(product(shared, &guess), frac, session)?.negated();
     rest.add_constant(2 << GUESS_FRAC, session.party());
     truncate(product(&rest, &guess), 2 * GUESS_FRAC - result_frac, session)
+}
+
+/// `1 / x` for a number in the range of `points`, to `2^-12.8` of itself, with [`SLOPE_FRAC`] fractional bits more than the
+/// number.
+///
+/// On the tangent at the point next to the number: `2 / x' - x / x'^2` is up to `(x / x' - 1)^2` of itself too low, so it is
+/// raised by half of the most that this can be. A product and no truncation: nothing is rounded but the tables.
+///
+/// 4 rounds; `2^k / 8 + 72` bytes for a table of `2^k` entries.
+///
+/// # Errors
+///
+/// When a peer fails.
+pub fn reciprocal_near(shared: &Rep, points: Points, session: &mut Session) -> Result<Rep> {
+    let slope = |x: f64| rounded(raised(x) / (x * x), SLOPE_FRAC);
+    let slopes = points.table(slope);
+    let result_frac = points.frac + SLOPE_FRAC;
+    // Through the right value at the point, with the slope as the table has it.
+    let constants =
+        points.table(|x| rounded(raised(x) / x + x * fixed::decode(slope(x), SLOPE_FRAC), result_frac));
+    let mut columns = points.look_up(shared, &[&constants, &slopes], session)?;
+    let (Some(slope), Some(constant)) = (columns.pop(), columns.pop()) else { unreachable!("two tables") };
+    let mut inverse = product(shared, &slope);
+    inverse.scale(u64::MAX);
+    inverse.add_rep(&constant);
+    reshare(inverse, session)
+}
+
+/// 1, and half of the greatest relative error of the tangent at a point.
+fn raised(point: f64) -> f64 {
+    1.0 + (STEP / point).powi(2) / 2.0
 }
 
 /// A table entry: the nearest fixed-point number.

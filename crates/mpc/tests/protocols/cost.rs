@@ -4,6 +4,7 @@ use std::ops::Add;
 
 use shamisen_mpc::protocol::leading_bit::Window;
 use shamisen_mpc::protocol::leading_digit::DigitWindow;
+use shamisen_mpc::protocol::points::Points;
 
 /// Rounds and bytes; `+` is one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +200,14 @@ pub(crate) fn inverse_square_root_of_fixed(frac: u32, integer_bits: u32, n: usiz
 pub(crate) fn ln(frac: u32, integer_bits: u32, n: usize) -> Cost {
     let window = Window { low: frac, width: integer_bits.max(2), mantissa: 5, guard: 3 };
     logarithmic_table(window, 2, n) + truncate(n, frac) + truncate(n, 33)
+}
+
+pub(crate) fn reciprocal_near(points: Points, n: usize) -> Cost {
+    look_up(&[(points.index_bits() as usize, 2)], n) + reshare(n)
+}
+
+pub(crate) fn ln_near(points: Points, frac: u32, n: usize) -> Cost {
+    look_up(&[(points.index_bits() as usize, 2)], n) + truncate(n, frac) + truncate(n, 33)
 }
 
 pub(crate) fn exp(integer_bits: u32, n: usize) -> Cost {

@@ -2,9 +2,10 @@
 
 use shamisen_mpc::protocol::exp::{EXP_FRAC, exp};
 use shamisen_mpc::protocol::leading_bit::Window;
-use shamisen_mpc::protocol::log::{LOG_FRAC, ln};
+use shamisen_mpc::protocol::log::{LOG_FRAC, ln, ln_near};
 use shamisen_mpc::protocol::lookup::{Index, Query, look_up, look_up_each};
-use shamisen_mpc::protocol::reciprocal::reciprocal;
+use shamisen_mpc::protocol::points::Points;
+use shamisen_mpc::protocol::reciprocal::{SLOPE_FRAC, reciprocal, reciprocal_near};
 use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::square_root::{inverse_square_root, inverse_square_root_of_fixed, refine};
 use shamisen_testkit::{combine, deal, deal_bits, random_words, rng, run};
@@ -148,6 +149,47 @@ fn reciprocals() {
             }
         }
     }
+}
+
+/// `len` numbers in the range of the points up to `greatest`, the ends of the range and of the steps first.
+fn near_points(len: usize, frac: u32, greatest: usize) -> Vec<u64> {
+    let mut rng = rng(SEED ^ greatest as u64);
+    let (one, step) = (1_u64 << frac, 1_u64 << (frac - 6));
+    let end = greatest as u64 * one;
+    [one - step, end + step, one, end, one - 1, one + step - 1, one + step, end - 1, one - step + 1]
+        .into_iter()
+        .chain((0..).map(|_| (uniform(1.0, greatest as f64, &mut rng) * one as f64) as u64))
+        .take(len)
+        .collect()
+}
+
+#[test]
+fn reciprocals_and_logarithms_near_points() {
+    for greatest in [1, 2, 3, 5, 9, 15, 16] {
+        for frac in [7, 16, 20] {
+            let points = Points::up_to(greatest, frac).unwrap();
+            for len in LENGTHS {
+                let values = near_points(len, frac, greatest);
+                let out = on_ring(&values, |share, session| reciprocal_near(share, points, session));
+                assert_cost("reciprocal_near", len, &out, cost::reciprocal_near(points, len));
+                for (&x, y) in values.iter().zip(combine(&out.results)) {
+                    let want = 1.0 / real(x, frac);
+                    let off = (real(y, frac + SLOPE_FRAC) - want).abs() / want;
+                    // The table's numbers have so many bits themselves.
+                    let coarse = 0.5_f64.powi((frac + SLOPE_FRAC) as i32) / want;
+                    assert!(off < 0.5_f64.powf(12.8) + coarse, "1 / {}: {off}", 1.0 / want);
+                }
+                let out = on_ring(&values, |share, session| ln_near(share, points, session));
+                assert_cost("ln_near", len, &out, cost::ln_near(points, frac, len));
+                for (&x, y) in values.iter().zip(combine(&out.results)) {
+                    let off = (real(y, LOG_FRAC) - real(x, frac).ln()).abs();
+                    assert!(off < 0.5_f64.powi(17), "ln {}: {off}", real(x, frac));
+                }
+            }
+        }
+    }
+    assert_eq!(Points::up_to(17, 20), None);
+    assert_eq!(Points::up_to(usize::MAX, 20), None);
 }
 
 #[test]

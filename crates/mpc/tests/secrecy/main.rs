@@ -20,6 +20,7 @@ use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
 use shamisen_mpc::protocol::lookup::{Index, Query, look_up, look_up_each};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
+use shamisen_mpc::protocol::points::Points;
 use shamisen_mpc::protocol::soft_max::{cross_entropy, soft_max};
 use shamisen_mpc::protocol::split::{Split, split};
 use shamisen_mpc::protocol::square_root::{
@@ -346,7 +347,7 @@ fn tables() {
 
 #[test]
 fn functions() {
-    const CASES: [Case; 7] = [
+    const CASES: [Case; 9] = [
         ("leading_index", 1, |inputs, session| leading_index(&inputs.x, WINDOW, session).map(drop)),
         ("reciprocal", 1, |inputs, session| reciprocal::reciprocal(&inputs.x, 16, 24, 20, session).map(drop)),
         ("inverse_square_root", 1, |inputs, session| {
@@ -357,6 +358,12 @@ fn functions() {
         }),
         ("refine", 1, |inputs, session| refine(&inputs.x, &inputs.y, 16, 24, session).map(drop)),
         ("ln", 1, |inputs, session| log::ln(&inputs.x, 16, 20, session).map(drop)),
+        ("reciprocal_near", 1, |inputs, session| {
+            reciprocal::reciprocal_near(&inputs.x, Points::up_to(10, 20).expect("few"), session).map(drop)
+        }),
+        ("ln_near", 1, |inputs, session| {
+            log::ln_near(&inputs.x, Points::up_to(3, 16).expect("few"), session).map(drop)
+        }),
         ("exp", 1, |inputs, session| exp::exp(&inputs.x, 14, 11, session).map(drop)),
     ];
     CASES.into_iter().for_each(assert_secret);
