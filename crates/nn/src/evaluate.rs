@@ -1,6 +1,5 @@
 //! Evaluation and prediction under sharing.
 
-use shamisen_mpc::protocol::convert::to_ring;
 use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::{product, reshare};
 use shamisen_mpc::protocol::open::open;
@@ -49,11 +48,10 @@ pub fn evaluate(
             for places in &chunks {
                 let outputs = outputs(network, rows, places, session)?;
                 let targets = rows.targets(places)?;
-                let (losses, winner) =
+                let (losses, chosen) =
                     cross_entropy(&outputs, &targets, places.len(), columns, frac, ACTIVATION_BITS, session)?;
                 loss.add_assign(&losses.sum());
                 // The winners come class by class, the targets row by row.
-                let chosen = to_ring(&winner.one_hot, session)?;
                 let (height, width) = (places.len(), columns);
                 let targets =
                     targets.gather((0..height * width).map(move |at| at % height * width + at / height));
@@ -127,14 +125,10 @@ pub fn predict(
     for places in (0..rows.rows() as u32).collect::<Vec<_>>().chunks(CHUNK) {
         let outputs = outputs(network, rows, places, session)?;
         predictions.extend(&match plan.task {
-            Task::Classification => soft_max(
-                &outputs,
-                places.len(),
-                plan.outputs(),
-                activation_frac(plan),
-                ACTIVATION_BITS,
-                session,
-            )?,
+            Task::Classification => {
+                let (rows, classes, frac) = (places.len(), plan.outputs(), activation_frac(plan));
+                soft_max(&outputs, rows, classes, frac, ACTIVATION_BITS, session)?.probabilities
+            }
             Task::Regression => outputs,
         });
     }

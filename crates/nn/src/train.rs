@@ -1,9 +1,10 @@
 //! The training loop under sharing.
 
+use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::reshare;
 use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::soft_max::{PROBABILITY_FRAC, cross_entropy, soft_max};
+use shamisen_mpc::protocol::soft_max::{LossTerms, PROBABILITY_FRAC, soft_max};
 use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::truncate::truncate_shared;
@@ -116,11 +117,13 @@ struct Trainer<'a> {
     unreported: Unreported,
 }
 
-/// Outputs and targets whose loss was not computed yet; for regression, the residuals alone.
+/// What the loss of the rows that are not reported yet is made of.
 #[derive(Default)]
 struct Unreported {
-    outputs: Rep,
-    targets: Rep,
+    /// For classification.
+    terms: LossTerms,
+    /// For regression.
+    residuals: Rep,
     rows: usize,
 }
 
@@ -149,10 +152,10 @@ impl Trainer<'_> {
         match self.plan.task {
             Task::Classification => {
                 session.enter("soft-max");
-                let mut delta = soft_max(outputs, rows, classes, frac, ACTIVATION_BITS, session)?;
+                let soft_max = soft_max(outputs, rows, classes, frac, ACTIVATION_BITS, session)?;
+                let (mut delta, terms) = soft_max.into_loss_terms(outputs, &targets);
                 const { assert!(PROBABILITY_FRAC == DELTA_FRAC) };
-                self.unreported.outputs.extend(outputs);
-                self.unreported.targets.extend(&targets);
+                self.unreported.terms.extend(terms);
                 let mut one_hot = targets;
                 one_hot.scale(1 << DELTA_FRAC);
                 delta.sub_assign(&one_hot);
@@ -161,7 +164,7 @@ impl Trainer<'_> {
             Task::Regression => {
                 let mut delta = outputs.clone();
                 delta.sub_assign(&targets);
-                self.unreported.outputs.extend(&delta);
+                self.unreported.residuals.extend(&delta);
                 let up = DELTA_FRAC - frac;
                 if up >= self.plan.target_bits {
                     delta.scale(1 << (up - self.plan.target_bits));
@@ -232,24 +235,23 @@ impl Trainer<'_> {
             return Err(NnError::Range { what, epoch, batch, hint });
         }
         session.enter("loss");
-        let Unreported { outputs, targets, rows } = std::mem::take(&mut self.unreported);
-        loss_sum(self.plan, &outputs, &targets, rows, session)
+        let unreported = std::mem::take(&mut self.unreported);
+        loss_sum(self.plan, unreported, session)
     }
 }
 
 /// Opens the sum of the losses of some rows.
-fn loss_sum(plan: &Plan, outputs: &Rep, targets: &Rep, rows: usize, session: &mut Session) -> Result<f64> {
+fn loss_sum(plan: &Plan, unreported: Unreported, session: &mut Session) -> Result<f64> {
     let frac = activation_frac(plan);
     match plan.task {
         Task::Classification => {
-            let (loss, _) =
-                cross_entropy(outputs, targets, rows, plan.outputs(), frac, ACTIVATION_BITS, session)?;
+            let loss = unreported.terms.cross_entropy(plan.outputs(), frac, session)?;
             let sum = open(&reshare(loss.sum(), session)?, session)?;
-            Ok(fixed::decode(sum[0], shamisen_mpc::protocol::log::LOG_FRAC))
+            Ok(fixed::decode(sum[0], LOG_FRAC))
         }
         Task::Regression => {
             debug_assert_eq!(target_frac(plan), frac);
-            let squares = square(outputs, session)?;
+            let squares = square(&unreported.residuals, session)?;
             let squares = truncate_shared(&squares, 2 * frac - SQUARE_FRAC, session)?;
             let sum = open(&reshare(squares.to_additive().sum(), session)?, session)?;
             Ok(fixed::decode(sum[0], SQUARE_FRAC) / 2.0)

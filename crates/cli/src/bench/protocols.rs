@@ -89,7 +89,9 @@ const PROTOCOLS: &[Protocol] = &[
         square_root::inverse_square_root(&i.x, WINDOW, 2.0_f64.powi(40), session).map(drop)
     }),
     Protocol("reciprocal", ANY, |i, session| reciprocal::reciprocal(&i.x, 16, 9, 20, session).map(drop)),
-    Protocol("exp", ANY, |i, session| exp::exp(&i.x, 16, 9, session).map(drop)),
+    Protocol("exp_negative", ANY, |i, session| {
+        exp::exp_negative(&Split::of(&i.x, session.party()), 16, 9, session).map(drop)
+    }),
     Protocol("ln", ANY, |i, session| log::ln(&i.x, 16, 9, session).map(drop)),
     Protocol("soft_max of 10", 100_000, |i, session| {
         soft_max::soft_max(&i.x, i.elements / CLASSES, CLASSES, 16, 9, session).map(drop)

@@ -1,33 +1,38 @@
 //! The greatest of several classes, row by row.
 
+use std::iter;
+
 use shamisen_ring::words::Words;
 
 use crate::error::Result;
 use crate::protocol::and::{and, and_planes};
 use crate::protocol::compare::is_negative;
 use crate::protocol::convert::to_ring;
-use crate::protocol::multiply::{product, reshare};
+use crate::protocol::lookup::look_up;
+use crate::protocol::multiply::{multiply, product, reshare};
 use crate::session::Session;
 use crate::share::{Additive, Bits, Rep};
 
 /// Up to this many classes are compared each with each; more are played off in groups.
-pub const ALL_PAIRS: usize = 16;
+const ALL_PAIRS: usize = 16;
 const GROUP: usize = 8;
 
 /// The winner of each row.
 pub struct Winner {
-    /// One plane per class, 1 where the class is the greatest; equal values go to the lower class.
-    pub one_hot: Bits,
+    /// One number for each class and row, class by class: 1 where the class is the greatest of the row, otherwise 0. Equal
+    /// values go to the lower class.
+    pub one_hot: Rep,
     /// The greatest value of each row.
-    pub max: Rep,
+    pub max: Additive,
 }
 
 /// The greatest class of each row of a row-major matrix `rows x classes`, and its value, given
 /// `|x| < 2^(width - 2)`.
 ///
-/// Up to 16 classes: all pairs are compared at once and each class takes the AND of its comparisons:
-/// `is_negative` of `classes (classes - 1) / 2` differences, ceil(log2(classes - 1)) rounds of AND, and 3 rounds for
-/// the value. More classes are played off in groups of 8, then the winners.
+/// Up to 16 classes: all pairs are compared at once, and each class but the last learns by a look-up whether it has won all
+/// its games; the last class is what is left. `is_negative` of `classes (classes - 1) / 2` differences; then 2 rounds for 2
+/// classes, 3 rounds up to 11, and 4 rounds above. More classes are played off in groups of 8, then the winners: 1 round for
+/// each value that goes on, and 1 round and 24 bytes a class to bring the two together.
 ///
 /// # Errors
 ///
@@ -43,52 +48,71 @@ pub fn arg_max(
     width: u32,
     session: &mut Session,
 ) -> Result<Winner> {
-    assert_eq!(shared.len(), rows * classes, "rows x classes values");
-    assert!(rows > 0 && classes > 0, "at least one row and one class");
     if classes <= ALL_PAIRS {
         return all_pairs(shared, rows, classes, width, session);
     }
+    let (first, finalists) = groups(shared, rows, classes, width, session)?;
+    let count = classes.div_ceil(GROUP);
+    let last = arg_max(&finalists, rows, count, width, session)?;
+    // A class wins when it wins its group and the group wins.
+    let places = (0..classes).flat_map(|class| (0..rows).map(move |row| (class, row)));
+    let within = places.clone().map(|(class, row)| (class % GROUP * count + class / GROUP) * rows + row);
+    let of_group = places.map(|(class, row)| class / GROUP * rows + row);
+    let one_hot = multiply(&first.gather(within), &last.one_hot.gather(of_group), session)?;
+    Ok(Winner { one_hot, max: last.max })
+}
+
+/// The greatest value of each row; as [`arg_max`], without the last round for more than 16 classes.
+///
+/// # Errors
+///
+/// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
+pub fn row_max(
+    shared: &Rep,
+    rows: usize,
+    classes: usize,
+    width: u32,
+    session: &mut Session,
+) -> Result<Additive> {
+    if classes <= ALL_PAIRS {
+        return Ok(all_pairs(shared, rows, classes, width, session)?.max);
+    }
+    let (_, finalists) = groups(shared, rows, classes, width, session)?;
+    row_max(&finalists, rows, classes.div_ceil(GROUP), width, session)
+}
+
+/// Plays off groups of 8 classes: the winners within each, class by class and group by group, and the greatest value of
+/// each row and group, row-major.
+fn groups(
+    shared: &Rep,
+    rows: usize,
+    classes: usize,
+    width: u32,
+    session: &mut Session,
+) -> Result<(Rep, Rep)> {
+    assert_eq!(shared.len(), rows * classes, "rows x classes values");
     // Every group is a row of its own; the last is filled up with the last class, which loses against itself.
-    let groups = classes.div_ceil(GROUP);
-    let stacked = shared.gather((0..groups).flat_map(move |group| {
+    let count = classes.div_ceil(GROUP);
+    let stacked = shared.gather((0..count).flat_map(move |group| {
         (0..rows).flat_map(move |row| {
             (0..GROUP).map(move |at| row * classes + (group * GROUP + at).min(classes - 1))
         })
     }));
-    // Groups begin at whole words.
-    let padded = rows.next_multiple_of(64);
-    let mut aligned = Rep::default();
-    for group in 0..groups {
-        aligned.extend(&stacked.slice(group * rows * GROUP..(group + 1) * rows * GROUP));
-        aligned.extend(&Rep::zeros((padded - rows) * GROUP));
-    }
-    let first = all_pairs(&aligned, padded * groups, GROUP, width, session)?;
+    let winner = all_pairs(&stacked, rows * count, GROUP, width, session)?;
+    let max = reshare(winner.max, session)?;
     let finalists =
-        first.max.gather((0..rows).flat_map(move |row| (0..groups).map(move |group| group * padded + row)));
-    let last = arg_max(&finalists, rows, groups, width, session)?;
-
-    let words = padded / 64;
-    let mut within = Bits::zeros(0, rows);
-    let mut group_of = Bits::zeros(0, rows);
-    for class in 0..classes {
-        let (group, at) = (class / GROUP, class % GROUP);
-        let start = (at * groups + group) * words;
-        within.push(&Bits {
-            width: 1,
-            len: rows,
-            mine: Words::copy(&first.one_hot.mine[start..start + words]),
-            next: Words::copy(&first.one_hot.next[start..start + words]),
-        });
-        group_of.push(&last.one_hot.plane(group));
-    }
-    Ok(Winner { one_hot: and(&within, &group_of, session)?, max: last.max })
+        max.gather((0..rows).flat_map(move |row| (0..count).map(move |group| group * rows + row)));
+    Ok((winner.one_hot, finalists))
 }
 
 fn all_pairs(shared: &Rep, rows: usize, classes: usize, width: u32, session: &mut Session) -> Result<Winner> {
-    if classes == 1 {
-        let one_hot = Bits::zeros(1, rows).inverted(session.party());
-        return Ok(Winner { one_hot, max: shared.clone() });
-    }
+    assert_eq!(shared.len(), rows * classes, "rows x classes values");
+    assert!(rows > 0 && classes > 0, "at least one row and one class");
+    // Columns begin at whole words of a bit plane.
     let padded = rows.next_multiple_of(64);
     let column = |class: usize| {
         let mut column = shared.gather((0..rows).map(move |row| row * classes + class));
@@ -96,34 +120,78 @@ fn all_pairs(shared: &Rep, rows: usize, classes: usize, width: u32, session: &mu
         column
     };
     let columns: Vec<Rep> = (0..classes).map(column).collect();
-    let pairs: Vec<(usize, usize)> =
-        (0..classes).flat_map(|low| (low + 1..classes).map(move |high| (low, high))).collect();
-    let mut differences = Rep::default();
-    for &(low, high) in &pairs {
-        let mut difference = columns[low].clone();
-        difference.sub_assign(&columns[high]);
-        differences.extend(&difference);
+    let last = classes - 1;
+    let mut max = columns[last].slice(0..rows).to_additive();
+    let mut of_last = Rep::from_public(&vec![1; rows], session.party());
+    if classes == 1 {
+        return Ok(Winner { one_hot: of_last, max });
     }
-    let mut higher_wins = is_negative(&differences, width, session)?;
-    (higher_wins.width, higher_wins.len) = (pairs.len(), rows);
-    let lower_wins = higher_wins.clone().inverted(session.party());
 
-    let mut games = Bits::zeros(0, rows);
-    for class in 0..classes {
-        for (game, &(low, high)) in pairs.iter().enumerate() {
-            if low == class {
-                games.push(&lower_wins.plane(game));
-            } else if high == class {
-                games.push(&higher_wins.plane(game));
-            }
+    let mut differences = Rep::default();
+    for low in 0..classes {
+        for high in &columns[low + 1..] {
+            let mut difference = columns[low].clone();
+            difference.sub_assign(high);
+            differences.extend(&difference);
         }
     }
-    let one_hot = and_planes(games, classes, session)?;
+    let higher_wins = is_negative(&differences, width, session)?;
+    let lower_wins = higher_wins.clone().inverted(session.party());
+    let games = games(&lower_wins, &higher_wins, padded, classes);
+    let chosen = all_won(games, session)?;
 
-    let chosen = to_ring(&one_hot, session)?;
-    let mut max = Additive::zeros(rows);
-    for (class, column) in columns.iter().enumerate() {
-        max.add_assign(&product(&chosen.slice(class * rows..(class + 1) * rows), &column.slice(0..rows)));
+    let mut one_hot = Rep::default();
+    for class in 0..last {
+        let chosen = chosen.slice(class * padded..class * padded + rows);
+        let mut above_last = columns[class].slice(0..rows);
+        above_last.sub_assign(&columns[last].slice(0..rows));
+        max.add_assign(&product(&chosen, &above_last));
+        of_last.sub_assign(&chosen);
+        one_hot.extend(&chosen);
     }
-    Ok(Winner { one_hot, max: reshare(max, session)? })
+    one_hot.extend(&of_last);
+    Ok(Winner { one_hot, max })
+}
+
+/// The games of each class but the last, one element for each class and row: plane t is its game against the t-th other one.
+fn games(lower_wins: &Bits, higher_wins: &Bits, padded: usize, classes: usize) -> Bits {
+    let words = padded / 64;
+    let mut games = Bits::zeros(0, padded * (classes - 1));
+    games.width = classes - 1;
+    for opponent in 0..classes - 1 {
+        for class in 0..classes - 1 {
+            let other = if opponent < class { opponent } else { opponent + 1 };
+            let (low, high) = (class.min(other), class.max(other));
+            let from = if class == low { lower_wins } else { higher_wins };
+            // Pairs are numbered by their lower class, then by the higher one.
+            let pair = low * (2 * classes - low - 1) / 2 + high - low - 1;
+            let place = pair * words..(pair + 1) * words;
+            games.mine.extend_from_slice(&from.mine[place.clone()]);
+            games.next.extend_from_slice(&from.next[place]);
+        }
+    }
+    games
+}
+
+/// Whether all bits of an element are 1, as a number 0 or 1.
+///
+/// One or two bits are joined by AND and converted. More are the index of a table whose last entry is 1, filled up with ones to
+/// 4 bits; from 11 to 20, one round of ANDs halves them first.
+fn all_won(games: Bits, session: &mut Session) -> Result<Rep> {
+    let mut games = games;
+    if games.width <= 2 {
+        return to_ring(&and_planes(games, 1, session)?, session);
+    }
+    while games.width > 10 {
+        let half = games.width / 2;
+        let rest = games.planes(2 * half..games.width);
+        games = and(&games.planes(0..half), &games.planes(half..2 * half), session)?;
+        games.push(&rest);
+    }
+    if games.width < 4 {
+        games.push(&Bits::zeros(4 - games.width, games.len).inverted(session.party()));
+    }
+    let entries = 1 << games.width;
+    let table: Words = iter::repeat_n(0, entries - 1).chain([1]).collect();
+    Ok(look_up(&games, &[&table], session)?.swap_remove(0))
 }

@@ -1,11 +1,13 @@
 //! Soft-max and its cross-entropy.
 
 use crate::error::Result;
-use crate::protocol::arg_max::{ALL_PAIRS, Winner, arg_max};
-use crate::protocol::exp::{CLAMP_BITS, EXP_FRAC, exp};
-use crate::protocol::log::{LOG_FRAC, ln};
+use crate::protocol::arg_max::{arg_max, row_max};
+use crate::protocol::exp::{EXP_FRAC, argument_bits, exp_negative};
+use crate::protocol::log::{LOG_FRAC, ln, ln_near};
 use crate::protocol::multiply::product;
-use crate::protocol::reciprocal::reciprocal;
+use crate::protocol::points::Points;
+use crate::protocol::reciprocal::{SLOPE_FRAC, reciprocal, reciprocal_near};
+use crate::protocol::split::split;
 use crate::protocol::truncate::truncate;
 use crate::session::Session;
 use crate::share::{Additive, Rep};
@@ -13,18 +15,43 @@ use crate::share::{Additive, Rep};
 /// Fractional bits of a probability.
 pub const PROBABILITY_FRAC: u32 = 20;
 
-/// Fractional bits of `1 / sum` where it multiplies the exponentials.
+/// Fractional bits of `1 / sum` for more classes than [`Points`] take.
 const INVERSE_FRAC: u32 = 24;
 
-/// Integer bits of `e^x` for a clamped `x`: `e^16 < 2^24`.
-const EXP_BITS: u32 = 24;
-const _: () = assert!(CLAMP_BITS == 4);
+/// The soft-max of some rows.
+pub struct SoftMax {
+    /// The probability of each class of each row, row-major, with [`PROBABILITY_FRAC`] fractional bits.
+    pub probabilities: Rep,
+    powers: Powers,
+}
 
-/// The soft-max of each row of a row-major matrix `rows x classes`, with [`PROBABILITY_FRAC`] fractional bits.
+/// `e^(z - max)` of each class of each row, their sums and the greatest values.
+struct Powers {
+    each: Rep,
+    sums: Rep,
+    max: Additive,
+}
+
+/// What the cross-entropy of some rows is made of, two numbers for each.
+pub struct LossTerms {
+    /// `sum over j of e^(z_j - max)`.
+    sums: Rep,
+    /// `max - z_y`.
+    margins: Additive,
+}
+
+/// The soft-max of each row of a row-major matrix `rows x classes`.
 ///
-/// `|z| < 2^integer_bits`, `frac` fractional bits. Up to 16 classes no maximum is needed:
-/// `p_i = 1 / (1 + sum over j != i of e^(z_j - z_i))`, with differences clamped to `[-16, 16)`, so that a probability
-/// below `e^-16` comes out as about that. For more classes the row's maximum is subtracted first.
+/// `|z| <= 2^integer_bits - 2^-12`, `frac` fractional bits. `p_i = e^(z_i - max) / sum over j of e^(z_j - max)`; a power below
+/// `e^-16` counts as 0. Relative error below `2^-10`, plus `2^-18` absolute.
+///
+/// The maximum stays an additive sharing: its differences to the logits go into two components, and from there digit by
+/// digit to the exponentials. Up to 16 classes the sum of these is so small that its reciprocal is a look-up.
+///
+/// Messages are those of the protocols called, each masked as there: what First receives of `max - z` in [`split`] is masked
+/// by `s_2`.
+///
+/// With 14 fractional bits and `integer_bits` of 11: 24 rounds for 2 classes, 25 for 3 to 11 and 26 for 12 to 16.
 ///
 /// # Errors
 ///
@@ -36,32 +63,26 @@ pub fn soft_max(
     frac: u32,
     integer_bits: u32,
     session: &mut Session,
-) -> Result<Rep> {
-    if classes > ALL_PAIRS {
-        let winner = arg_max(logits, rows, classes, frac + integer_bits + 2, session)?;
-        let powers = shifted_exp(logits, &winner.max, classes, frac, integer_bits, session)?;
-        let sums = powers.sum_groups(classes);
-        let inverse = reciprocal(&sums, EXP_FRAC, count_bits(classes) + 1, INVERSE_FRAC, session)?;
-        let inverse = inverse.gather((0..rows * classes).map(|at| at / classes));
-        return truncate(product(&powers, &inverse), EXP_FRAC + INVERSE_FRAC - PROBABILITY_FRAC, session);
-    }
-    let others = classes - 1;
-    let place = move |at: usize| {
-        let (row, own, other) = (at / others / classes, at / others % classes, at % others);
-        (row * classes + other + usize::from(other >= own), row * classes + own)
+) -> Result<SoftMax> {
+    let max = row_max(logits, rows, classes, frac + integer_bits + 2, session)?;
+    let powers = Powers::below(max, logits, classes, frac, integer_bits, session)?;
+    let (inverse, inverse_frac) = if let Some(points) = Points::up_to(classes, EXP_FRAC) {
+        (reciprocal_near(&powers.sums, points, session)?, EXP_FRAC + SLOPE_FRAC)
+    } else {
+        let inverse = reciprocal(&powers.sums, EXP_FRAC, sum_bits(classes), INVERSE_FRAC, session)?;
+        (inverse, INVERSE_FRAC)
     };
-    let count = rows * classes * others;
-    let mut differences = logits.gather((0..count).map(move |at| place(at).0));
-    differences.sub_assign(&logits.gather((0..count).map(move |at| place(at).1)));
-    let powers = exp(&differences, frac, integer_bits + 1, session)?;
-    let mut sums = powers.sum_groups(others);
-    sums.add_constant(1 << EXP_FRAC, session.party());
-    reciprocal(&sums, EXP_FRAC, EXP_BITS + count_bits(classes), PROBABILITY_FRAC, session)
+    let inverse = inverse.gather((0..rows * classes).map(|at| at / classes));
+    let scaled = product(&powers.each, &inverse);
+    let probabilities = truncate(scaled, EXP_FRAC + inverse_frac - PROBABILITY_FRAC, session)?;
+    Ok(SoftMax { probabilities, powers })
 }
 
-/// The cross-entropy of each row against one-hot targets, `-ln p_y`, with [`LOG_FRAC`] fractional bits, and the winner.
+/// The cross-entropy of each row against one-hot targets, `-ln p_y`, with [`LOG_FRAC`] fractional bits, and for each class
+/// and row, class by class, whether it is the greatest.
 ///
-/// `ln(sum over j of e^(z_j - max)) + max - z_y`: exact also where `p_y` is tiny. `targets` are 0 and 1.
+/// `ln(sum over j of e^(z_j - max)) + max - z_y`: exact also where `p_y` is tiny. `targets` are 0 and 1; logits as for
+/// [`soft_max`].
 ///
 /// # Errors
 ///
@@ -74,34 +95,81 @@ pub fn cross_entropy(
     frac: u32,
     integer_bits: u32,
     session: &mut Session,
-) -> Result<(Additive, Winner)> {
+) -> Result<(Additive, Rep)> {
     let winner = arg_max(logits, rows, classes, frac + integer_bits + 2, session)?;
-    let powers = shifted_exp(logits, &winner.max, classes, frac, integer_bits, session)?;
-    let log = ln(&powers.sum_groups(classes), EXP_FRAC, count_bits(classes) + 1, session)?;
-    // max - z_y, brought to the logarithm's scale.
-    let mut loss = product(logits, targets).sum_groups(classes);
-    loss.scale(u64::MAX);
-    loss.add_rep(&winner.max);
-    loss.scale(1 << (LOG_FRAC - frac));
-    loss.add_rep(&log);
-    Ok((loss, winner))
+    let powers = Powers::below(winner.max, logits, classes, frac, integer_bits, session)?;
+    let loss = powers.loss_terms(logits, targets).cross_entropy(classes, frac, session)?;
+    Ok((loss, winner.one_hot))
 }
 
-/// `e^(z - max)` for each class of each row.
-fn shifted_exp(
-    logits: &Rep,
-    max: &Rep,
-    classes: usize,
-    frac: u32,
-    integer_bits: u32,
-    session: &mut Session,
-) -> Result<Rep> {
-    let mut shifted = logits.clone();
-    shifted.sub_assign(&max.gather((0..logits.len()).map(|at| at / classes)));
-    exp(&shifted, frac, integer_bits + 1, session)
+impl SoftMax {
+    /// What the loss of these rows is made of, given their logits and one-hot targets, 0 and 1. Local.
+    pub fn into_loss_terms(self, logits: &Rep, targets: &Rep) -> (Rep, LossTerms) {
+        (self.probabilities, self.powers.loss_terms(logits, targets))
+    }
 }
 
-/// Bits of a number up to `classes`.
-fn count_bits(classes: usize) -> u32 {
-    classes.next_power_of_two().trailing_zeros()
+impl Powers {
+    /// The powers of the distances to each row's maximum.
+    fn below(
+        max: Additive,
+        logits: &Rep,
+        classes: usize,
+        frac: u32,
+        integer_bits: u32,
+        session: &mut Session,
+    ) -> Result<Self> {
+        // max - z, not negative and below 2^(integer_bits + 1).
+        let mut distances = Additive((0..logits.len()).map(|at| max.0[at / classes]).collect());
+        distances.add_scaled(0, logits, u64::MAX);
+        let distances = split(&distances, 0, argument_bits(frac, integer_bits + 1), session)?;
+        let each = exp_negative(&distances, frac, integer_bits + 1, session)?;
+        Ok(Self { sums: each.sum_groups(classes), each, max })
+    }
+
+    fn loss_terms(self, logits: &Rep, targets: &Rep) -> LossTerms {
+        let mut margins = product(logits, targets).sum_groups(logits.len() / self.max.len());
+        margins.scale(u64::MAX);
+        margins.add_assign(&self.max);
+        LossTerms { sums: self.sums, margins }
+    }
+}
+
+impl LossTerms {
+    /// Appends those of further rows.
+    pub fn extend(&mut self, other: Self) {
+        self.sums.extend(&other.sums);
+        self.margins.extend(other.margins);
+    }
+
+    /// The cross-entropy of each row with [`LOG_FRAC`] fractional bits; `frac` are those of the logits, at most so many.
+    ///
+    /// Error below `2^-11`, plus `2^-19` for each class. 7 rounds up to 16 classes, otherwise those of [`ln`].
+    ///
+    /// # Errors
+    ///
+    /// When a peer fails.
+    pub fn cross_entropy(self, classes: usize, frac: u32, session: &mut Session) -> Result<Additive> {
+        let Self { sums, margins: mut loss } = self;
+        let log = match Points::up_to(classes, EXP_FRAC) {
+            Some(points) => ln_near(&sums, points, session)?,
+            None => ln(&sums, EXP_FRAC, sum_bits(classes), session)?,
+        };
+        // Brought to the logarithm's scale.
+        loss.scale(1 << (LOG_FRAC - frac));
+        loss.add_rep(&log);
+        Ok(loss)
+    }
+}
+
+impl Default for LossTerms {
+    /// Those of no rows.
+    fn default() -> Self {
+        Self { sums: Rep::default(), margins: Additive::zeros(0) }
+    }
+}
+
+/// Integer bits of a sum of as many powers, each at most about 1.
+fn sum_bits(classes: usize) -> u32 {
+    classes.next_power_of_two().trailing_zeros() + 1
 }

@@ -210,14 +210,28 @@ pub(crate) fn ln_near(points: Points, frac: u32, n: usize) -> Cost {
     look_up(&[(points.index_bits() as usize, 2)], n) + truncate(n, frac) + truncate(n, 33)
 }
 
-pub(crate) fn exp(integer_bits: u32, n: usize) -> Cost {
-    // The index has 15 bits; those above it say whether the argument is inside.
-    let above = integer_bits.max(5) as usize - 3;
-    to_bits(15 + above as u32, n)
-        + and_planes(1, above, n)
-        + and(15, n)
-        + look_up(&[(8, 1), (7, 1)], n)
-        + truncate(n, 18)
+pub(crate) fn exp_negative(integer_bits: u32, n: usize) -> Cost {
+    let digits = (integer_bits as usize + 12).div_ceil(4).max(5);
+    let mut high = digits - 4;
+    // Four bits and a carry of the lowest digit, three changes and handing on besides of the next three.
+    let mut cost = look_up_digits(digits, 5 + 3 * 9 + 3 * high, n);
+    let mut layers = [3, 2].into_iter();
+    while layers.len() > 0 || high > 1 {
+        cost = cost + and(layers.next().unwrap_or(0) + high / 2 * 3, n);
+        high = high.div_ceil(2);
+    }
+    cost + and(10, n) + look_up(&[(8, 1), (8, 1)], n) + truncate(n, 20)
+}
+
+/// Whether all of so many bits are 1, as numbers.
+fn all_won(bits: usize, n: usize) -> Cost {
+    if bits <= 2 {
+        return and_planes(1, bits, n) + to_ring(1, n);
+    }
+    if bits > 10 {
+        return and(bits / 2, n) + all_won(bits.div_ceil(2), n);
+    }
+    look_up(&[(bits.max(4), 1)], n)
 }
 
 /// All pairs of up to 16 classes.
@@ -225,11 +239,8 @@ fn all_pairs(rows: usize, classes: usize, width: u32) -> Cost {
     if classes == 1 {
         return Cost::NONE;
     }
-    let pairs = classes * (classes - 1) / 2;
-    is_negative(width, pairs * rows.next_multiple_of(64))
-        + and_planes(classes, classes - 1, rows)
-        + to_ring(classes, rows)
-        + reshare(rows)
+    let (pairs, padded) = (classes * (classes - 1) / 2, rows.next_multiple_of(64));
+    is_negative(width, pairs * padded) + all_won(classes - 1, (classes - 1) * padded)
 }
 
 pub(crate) fn arg_max(rows: usize, classes: usize, width: u32) -> Cost {
@@ -237,31 +248,52 @@ pub(crate) fn arg_max(rows: usize, classes: usize, width: u32) -> Cost {
         return all_pairs(rows, classes, width);
     }
     let groups = classes.div_ceil(8);
-    all_pairs(rows.next_multiple_of(64) * groups, 8, width)
+    all_pairs(rows * groups, 8, width)
+        + reshare(rows * groups)
         + arg_max(rows, groups, width)
-        + and(classes, rows)
+        + reshare(rows * classes)
 }
 
-/// Bits of a number up to `classes`.
-fn count_bits(classes: usize) -> u32 {
-    ceil_log2(classes) as u32
+pub(crate) fn row_max(rows: usize, classes: usize, width: u32) -> Cost {
+    if classes <= 16 {
+        return all_pairs(rows, classes, width);
+    }
+    let groups = classes.div_ceil(8);
+    all_pairs(rows * groups, 8, width) + reshare(rows * groups) + row_max(rows, groups, width)
+}
+
+/// The bits of the distances to the maximum, and the exponentials.
+fn powers(frac: u32, integer_bits: u32, n: usize) -> Cost {
+    let digits = (integer_bits + 1 + 12).div_ceil(4).max(5);
+    split(n, frac + 4 * digits - 12) + exp_negative(integer_bits + 1, n)
+}
+
+/// Integer bits of a sum of as many powers.
+fn sum_bits(classes: usize) -> u32 {
+    ceil_log2(classes) as u32 + 1
 }
 
 pub(crate) fn soft_max(rows: usize, classes: usize, frac: u32, integer_bits: u32) -> Cost {
-    if classes <= 16 {
-        return exp(integer_bits + 1, rows * classes * (classes - 1))
-            + reciprocal(16, 24 + count_bits(classes), 20, rows * classes);
+    let n = rows * classes;
+    let powers = row_max(rows, classes, frac + integer_bits + 2) + powers(frac, integer_bits, n);
+    match Points::up_to(classes, 20) {
+        Some(points) => powers + reciprocal_near(points, rows) + truncate(n, 32),
+        None => powers + reciprocal(20, sum_bits(classes), 24, rows) + truncate(n, 24),
     }
-    arg_max(rows, classes, frac + integer_bits + 2)
-        + exp(integer_bits + 1, rows * classes)
-        + reciprocal(16, count_bits(classes) + 1, 24, rows)
-        + truncate(rows * classes, 20)
+}
+
+/// From the sums and margins of each row.
+pub(crate) fn loss(rows: usize, classes: usize) -> Cost {
+    match Points::up_to(classes, 20) {
+        Some(points) => ln_near(points, 20, rows),
+        None => ln(20, sum_bits(classes), rows),
+    }
 }
 
 pub(crate) fn cross_entropy(rows: usize, classes: usize, frac: u32, integer_bits: u32) -> Cost {
     arg_max(rows, classes, frac + integer_bits + 2)
-        + exp(integer_bits + 1, rows * classes)
-        + ln(16, count_bits(classes) + 1, rows)
+        + powers(frac, integer_bits, rows * classes)
+        + loss(rows, classes)
 }
 
 pub(crate) fn in_range(bound: u32, prior: u32, n: usize) -> Cost {

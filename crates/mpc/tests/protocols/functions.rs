@@ -1,12 +1,13 @@
 //! Tables and the functions built on them.
 
-use shamisen_mpc::protocol::exp::{EXP_FRAC, exp};
+use shamisen_mpc::Rep;
+use shamisen_mpc::protocol::exp::{EXP_FRAC, argument_bits, exp_negative};
 use shamisen_mpc::protocol::leading_bit::Window;
 use shamisen_mpc::protocol::log::{LOG_FRAC, ln, ln_near};
 use shamisen_mpc::protocol::lookup::{Index, Query, look_up, look_up_each};
 use shamisen_mpc::protocol::points::Points;
 use shamisen_mpc::protocol::reciprocal::{SLOPE_FRAC, reciprocal, reciprocal_near};
-use shamisen_mpc::protocol::split::Split;
+use shamisen_mpc::protocol::split::{Split, split};
 use shamisen_mpc::protocol::square_root::{inverse_square_root, inverse_square_root_of_fixed, refine};
 use shamisen_testkit::{combine, deal, deal_bits, random_words, rng, run};
 
@@ -295,28 +296,48 @@ fn logarithms() {
 #[test]
 fn exponentials() {
     let mut rng = rng(SEED);
-    for (frac, integer_bits) in [(14, 11), (10, 5), (10, 3), (16, 20), (20, 4), (24, 30)] {
+    for (frac, integer_bits) in [(14, 12), (10, 5), (10, 3), (16, 20), (20, 4), (24, 30), (12, 8), (13, 21)] {
         let bound = 2.0_f64.powi(integer_bits as i32);
         let unit = 0.5_f64.powi(frac as i32);
+        let largest = bound - 0.5_f64.powi(12) - unit;
         for len in LENGTHS {
-            let extremes =
-                [0.0, 1.0, -1.0, unit, -unit, bound - unit, -bound, 16.0, -16.0, 16.0 - unit, -16.0 - unit];
-            let mut reals: Vec<f64> = extremes.into_iter().filter(|x| -bound <= *x && *x < bound).collect();
+            let extremes = [0.0, unit, 2.0 * unit, 1.0, largest, largest - unit, bound / 2.0];
+            let clamp = [16.0, 16.0 - unit, 16.0 + unit, 15.5, 16.5];
+            let mut reals: Vec<f64> =
+                extremes.into_iter().chain(clamp).filter(|x| (0.0..=largest).contains(x)).collect();
             while reals.len() < len {
-                let width = if reals.len().is_multiple_of(2) { bound } else { bound.min(17.0) };
-                reals.push((uniform(-width, width, &mut rng) / unit).floor() * unit);
+                let width = if reals.len().is_multiple_of(2) { largest } else { largest.min(17.0) };
+                reals.push((uniform(0.0, width, &mut rng) / unit).floor() * unit);
             }
             reals.truncate(len);
-            let out = on_ring(&fixed(&reals, frac), |share, session| exp(share, frac, integer_bits, session));
-            assert_cost("exp", len, &out, cost::exp(integer_bits, len));
-            for (x, y) in reals.iter().zip(combine(&out.results)) {
-                let want = x.clamp(-16.0, 16.0 - 0.5_f64.powi(10)).exp();
-                let off = (real(y, EXP_FRAC) - want).abs();
-                assert!(
-                    off < want * (0.5_f64.powi(10) + 0.5_f64.powi(16)) + 0.5_f64.powi(15),
-                    "exp({x}): {off} of {want}"
-                );
-            }
+            let check = |results: &[Rep; 3]| {
+                for (x, y) in reals.iter().zip(combine(results)) {
+                    let (want, got) = ((-x).exp(), real(y, EXP_FRAC));
+                    let off = (got - want).abs();
+                    let bound = want * (0.5_f64.powf(11.4) + 0.5_f64.powi(16)) + 0.5_f64.powi(19);
+                    assert!(off < bound, "exp(-{x}): {off} of {want}");
+                    assert!(got >= 0.0, "exp(-{x}): {got}");
+                }
+            };
+            let values = fixed(&reals, frac);
+            let out = on_ring(&values, |share, session| {
+                exp_negative(&Split::of(share, session.party()), frac, integer_bits, session)
+            });
+            assert_cost("exp_negative", len, &out, cost::exp_negative(integer_bits, len));
+            check(&out.results);
+            // Components that are right in the bits that count alone.
+            let bits = argument_bits(frac, integer_bits);
+            let out = on_ring(&values, |share, session| {
+                let value = split(&share.to_additive(), 0, bits, session)?;
+                exp_negative(&value, frac, integer_bits, session)
+            });
+            assert_cost(
+                "exp_negative",
+                len,
+                &out,
+                cost::split(len, bits) + cost::exp_negative(integer_bits, len),
+            );
+            check(&out.results);
         }
     }
 }

@@ -347,7 +347,7 @@ fn tables() {
 
 #[test]
 fn functions() {
-    const CASES: [Case; 9] = [
+    const CASES: [Case; 10] = [
         ("leading_index", 1, |inputs, session| leading_index(&inputs.x, WINDOW, session).map(drop)),
         ("reciprocal", 1, |inputs, session| reciprocal::reciprocal(&inputs.x, 16, 24, 20, session).map(drop)),
         ("inverse_square_root", 1, |inputs, session| {
@@ -358,27 +358,46 @@ fn functions() {
         }),
         ("refine", 1, |inputs, session| refine(&inputs.x, &inputs.y, 16, 24, session).map(drop)),
         ("ln", 1, |inputs, session| log::ln(&inputs.x, 16, 20, session).map(drop)),
+        ("exp_negative", 1, |inputs, session| {
+            exp::exp_negative(&Split::of(&inputs.x, session.party()), 14, 12, session).map(drop)
+        }),
+        ("exp_negative of long arguments", 1, |inputs, session| {
+            exp::exp_negative(&Split::of(&inputs.x, session.party()), 10, 30, session).map(drop)
+        }),
         ("reciprocal_near", 1, |inputs, session| {
             reciprocal::reciprocal_near(&inputs.x, Points::up_to(10, 20).expect("few"), session).map(drop)
         }),
         ("ln_near", 1, |inputs, session| {
             log::ln_near(&inputs.x, Points::up_to(3, 16).expect("few"), session).map(drop)
         }),
-        ("exp", 1, |inputs, session| exp::exp(&inputs.x, 14, 11, session).map(drop)),
     ];
     CASES.into_iter().for_each(assert_secret);
 }
 
 #[test]
 fn classes() {
-    const CASES: [Case; 6] = [
+    const CASES: [Case; 10] = [
         ("arg_max of 3", 1, |inputs, session| arg_max::arg_max(&inputs.x, 192, 3, 26, session).map(drop)),
+        ("arg_max of 12", 1, |inputs, session| {
+            arg_max::arg_max(&inputs.matrix.slice(0..192 * 12), 192, 12, 26, session).map(drop)
+        }),
         ("arg_max of 17", 1, |inputs, session| {
             arg_max::arg_max(&inputs.matrix, 192, CLASSES, 26, session).map(drop)
         }),
+        ("row_max of 17", 1, |inputs, session| {
+            arg_max::row_max(&inputs.matrix, 192, CLASSES, 26, session).map(drop)
+        }),
         ("soft_max of 3", 1, |inputs, session| soft_max(&inputs.x, 192, 3, 14, 10, session).map(drop)),
+        ("soft_max of 10", 1, |inputs, session| {
+            soft_max(&inputs.matrix.slice(0..1920), 192, 10, 14, 11, session).map(drop)
+        }),
         ("soft_max of 17", 1, |inputs, session| {
             soft_max(&inputs.matrix, 192, CLASSES, 14, 10, session).map(drop)
+        }),
+        ("loss of 3", 1, |inputs, session| {
+            let soft_max = soft_max(&inputs.x, 192, 3, 14, 10, session)?;
+            let (_, terms) = soft_max.into_loss_terms(&inputs.x, &inputs.y);
+            terms.cross_entropy(3, 14, session).map(drop)
         }),
         ("cross_entropy of 3", 1, |inputs, session| {
             cross_entropy(&inputs.x, &inputs.y, 192, 3, 14, 10, session).map(drop)
