@@ -44,9 +44,10 @@ pub(crate) const WEIGHT_BOUND: u32 = WEIGHT_FRAC + 5;
 pub(crate) const BIAS_BOUND: u32 = WEIGHT_FRAC + FEATURE_BITS + 1;
 pub(crate) const DELTA_BOUND: u32 = DELTA_FRAC + 4;
 pub(crate) const GRADIENT_BOUND: u32 = GRADIENT_FRAC + 6;
-/// What is known of a mean gradient beforehand: it is a mean of activations times back-propagated errors whose ranges are
-/// checked at the same time, and the weight decay; twice that in the short last mini-batch.
-pub(crate) const GRADIENT_PRIOR: u32 = GRADIENT_FRAC + ACTIVATION_BITS + (DELTA_BOUND + 1 - DELTA_FRAC) + 2;
+/// What is known of a mean gradient beforehand: it is a mean of activations times back-propagated errors, whose ranges are
+/// checked at the same time. The weight decay is far below the slack that a check has, a factor of nearly 2; another factor,
+/// as in the short last mini-batch, needs bits of its own.
+pub(crate) const GRADIENT_PRIOR: u32 = GRADIENT_FRAC + ACTIVATION_BITS + (DELTA_BOUND + 1 - DELTA_FRAC);
 
 /// Largest mini-batch.
 pub const MAX_BATCH: usize = 2048;

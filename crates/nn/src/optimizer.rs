@@ -120,12 +120,14 @@ impl State {
         session.enter("truncation");
         let scale = gradient.scale;
         let mut values = truncate(gradient.sum, gradient.shift, session)?;
+        let mut prior = GRADIENT_PRIOR;
         if gradient.factor != 1 << 16 {
+            prior += 2;
             values.scale(gradient.factor);
             values = truncate_shared(&values, 16, session)?;
         }
         session.enter("optimizer");
-        checks.claim("a gradient", Split::of(&values, session.party()), GRADIENT_BOUND, GRADIENT_PRIOR);
+        checks.claim("a gradient", Split::of(&values, session.party()), GRADIENT_BOUND, prior);
         let (update, shift) = match &mut self.rule {
             Rule::Adam(adam) => adam.step(&values, scale, learning_rate, session)?,
             Rule::Sgd(velocity) => {

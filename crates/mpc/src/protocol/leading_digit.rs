@@ -1,6 +1,8 @@
 //! The leading digit of a positive number in base 16 and about how large it is: the address of a value in a logarithmic
 //! table, at less cost than its [leading bit](crate::protocol::leading_bit).
 
+use std::iter;
+
 use crate::error::Result;
 use crate::protocol::circuit::{Circuit, Wire};
 use crate::protocol::digits::{self, Table, look_up_digits};
@@ -10,8 +12,10 @@ use crate::share::Bits;
 
 /// Bits of the class of a digit.
 const CLASS_BITS: usize = 3;
-/// The class of each digit: eight intervals whose ends have ratios of at most 2.
-const CLASSES: [usize; 16] = [0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 6, 7, 7, 7];
+/// The class of each digit: its leading bit and the bit behind that. Digit 1 has class 0 or 1, after the digit below.
+const CLASSES: [usize; 16] = [0, 0, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7];
+/// Where the classes begin, and where the last one ends.
+const ENDS: [f64; 9] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0];
 
 /// A window of digits in which the leading one is sought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +47,10 @@ impl DigitWindow {
             .map(|index| {
                 let (place, class) = (index & ((1 << self.place_bits()) - 1), index >> self.place_bits());
                 let place = (place as u32).min(self.digits - 1);
-                let members = (1..16).filter(|&digit| CLASSES[digit] == class);
-                let first = members.clone().min().unwrap_or(1) as f64;
-                let end = members.max().unwrap_or(15) as f64 + 1.0;
-                value((first * end).sqrt() * 2.0_f64.powi((self.low + digits::DIGIT_BITS * place) as i32))
+                // Below the lowest digit there is none that would tell 1.5 from 1.
+                let end = if (place, class) == (0, 0) { ENDS[2] } else { ENDS[class + 1] };
+                let middle = (ENDS[class] * end).sqrt();
+                value(middle * 2.0_f64.powi((self.low + digits::DIGIT_BITS * place) as i32))
             })
             .collect()
     }
@@ -59,14 +63,15 @@ impl DigitWindow {
 /// The index of each element in a [`DigitWindow`]'s tables; elements must be non-negative and below its end.
 ///
 /// The bits below the window are dropped from both components, so an element may be counted up to one unit of the window's
-/// lowest bit too high.
+/// lowest bit too high. Whether a leading 1 is below or above 1.5 is told by the digit below as it is without its own carry,
+/// so 1.5 may be taken to be up to 1/16 lower, and what is at most 1/16 above 1 may be taken as above 1.5; a 1 in the lowest place
+/// is always taken as below.
 ///
 /// Every digit tells what it would be without a carry from below and what a carry would change; a prefix tree brings the
 /// carries, another one from the top finds the leading digit, and the class is an inner product of its marks with the
 /// digits' classes.
 ///
-/// With `d` digits: 5 + 2 ceil(log2(d)) rounds (one less where `d - 1` is a power of two); about `34 d` bits and fewer than
-/// `5 d` ANDs of 3 bits.
+/// With `d` digits: 6 + ceil(log2(d)) + ceil(log2(d - 1)) rounds; about `38 d` bits and fewer than `5 d` ANDs of 3 bits.
 ///
 /// # Errors
 ///
@@ -102,9 +107,14 @@ pub fn leading_digit(value: &Split, window: DigitWindow, session: &mut Session) 
             (1..count).map(|digit| columns.add(digit, digits::table(changed))).collect()
         })
         .collect();
+    let one: Vec<Wire> =
+        (0..count).map(|digit| columns.add(digit, digits::table(|sum| sum % 16 == 1))).collect();
+    let upper: Vec<Wire> =
+        (0..count - 1).map(|digit| columns.add(digit, digits::table(|sum| sum % 16 >= 8))).collect();
     let (tables, wire_of) = columns.finish(count);
     let wires = |columns: &[Wire]| columns.iter().map(|&column| wire_of[column]).collect::<Vec<Wire>>();
     let (generate, propagate, zero) = (wires(&generate), wires(&propagate), wires(&zero));
+    let (one, upper) = (wires(&one), wires(&upper));
 
     let bits = look_up_digits(&value, window.low, &tables, session)?;
     let mut circuit = Circuit::new(bits, 10 * count);
@@ -136,7 +146,7 @@ pub fn leading_digit(value: &Split, window: DigitWindow, session: &mut Session) 
         .collect();
     let gates: Vec<(Wire, Wire)> = (1..count).map(|digit| (leading[digit], carries[digit - 1])).collect();
     let carried: Vec<Wire> = circuit.and(&gates, session)?.collect();
-    let terms: Vec<Vec<(Wire, Wire)>> = classes
+    let mut terms: Vec<Vec<(Wire, Wire)>> = classes
         .iter()
         .zip(&changes)
         .map(|(classes, changes)| {
@@ -144,7 +154,16 @@ pub fn leading_digit(value: &Split, window: DigitWindow, session: &mut Session) 
             plain.chain(carried.iter().copied().zip(wires(changes))).collect()
         })
         .collect();
-    index.extend(circuit.inner_products(&terms, session)?);
+    // Whether the leading digit is 1, which a carry makes of 0, and the top bit of the digit below.
+    let becomes_one = (1..count).map(|digit| circuit.xor(&[one[digit], zero[digit]])).collect::<Vec<_>>();
+    terms.push(iter::chain(iter::zip(leading.clone(), one), iter::zip(carried, becomes_one)).collect());
+    terms.push(iter::zip(leading[1..].to_vec(), upper).collect());
+    let mut class: Vec<Wire> = circuit.inner_products(&terms, session)?.collect();
+    let below = class.split_off(CLASS_BITS);
+    for refined in circuit.and(&[(below[0], below[1])], session)? {
+        class[0] = circuit.xor(&[class[0], refined]);
+    }
+    index.extend(class);
     Ok(circuit.outputs(&index))
 }
 

@@ -164,14 +164,16 @@ fn carry_ands(positions: usize) -> usize {
 pub(crate) fn leading_digit(window: DigitWindow, n: usize) -> Cost {
     let digits = window.digits as usize;
     // Carry, hand on, zero, the class and its change: no carry leaves the top digit or comes into the lowest.
-    let tables = (digits - 1) + digits + digits + 3 * digits + 3 * (digits - 1);
+    // Whether it is 1, and the top bit for the digit above.
+    let tables = (digits - 1) + digits + digits + 3 * digits + 3 * (digits - 1) + digits + (digits - 1);
     let ors: usize = spans(digits).map(|span| uppers(digits, span)).sum();
     look_up_digits(digits, tables, n)
         + Cost::new(ceil_log2(digits - 1), 3 * carry_ands(digits - 1) * plane(n))
         + and(digits - 1, n)
         + Cost::new(ceil_log2(digits), 3 * ors * plane(n))
         + and(digits - 1, n)
-        + and(3, n)
+        + and(5, n)
+        + and(1, n)
 }
 
 /// The leading bit, one look-up in `tables` tables.

@@ -17,12 +17,29 @@ const WINDOWS: [DigitWindow; 6] = [
 ];
 
 /// The ends of the interval that an index stands for.
-fn interval(index: u64, window: DigitWindow) -> (u64, u64) {
-    const FIRST: [u64; 9] = [1, 2, 3, 4, 6, 8, 10, 13, 16];
+fn interval(index: u64, window: DigitWindow) -> (f64, f64) {
+    const FIRST: [f64; 9] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0];
     let place_bits = window.index_bits() - 3;
-    let place = window.low as u64 + 4 * (index & ((1 << place_bits) - 1));
+    let place = window.low + 4 * (index & ((1 << place_bits) - 1)) as u32;
     let class = (index >> place_bits) as usize;
-    (FIRST[class] << place, (FIRST[class + 1] as u128 * (1 << place)).min(u64::MAX.into()) as u64)
+    // Below the lowest digit there is none that would tell 1.5 from 1.
+    let next = if (place, class) == (window.low, 0) { 2.0 } else { FIRST[class + 1] };
+    (FIRST[class] * 2.0_f64.powi(place as i32), next * 2.0_f64.powi(place as i32))
+}
+
+/// Whether an index may stand for a number.
+fn fits(value: u64, index: u64, window: DigitWindow) -> bool {
+    let (first, next) = interval(index, window);
+    let class = index >> (window.index_bits() - 3);
+    let value = value as f64;
+    match class {
+        // A carry into the digit below is not seen.
+        0 => value >= first && value < next * (1.0 + 1.0 / 16.0),
+        1 => {
+            value >= first && value < next || value >= first / 1.5 && value < first / 1.5 * (1.0 + 1.0 / 16.0)
+        }
+        _ => value >= first && value < next,
+    }
 }
 
 #[test]
@@ -46,10 +63,11 @@ fn every_number_falls_into_its_interval() {
             for (at, &value) in values.iter().enumerate() {
                 let width = window.index_bits() as usize;
                 let index = (0..width).fold(0, |got, plane| got | bit(&planes, len, plane, at) << plane);
-                let (first, next) = interval(index, window);
                 let more = if window.low > 0 { unit } else { 0 };
-                let inside = |value: u64| value >= first && value < next || value < unit && index == 0;
-                assert!(inside(value) || inside(value + more), "{value} in {window:?}: {first}..{next}");
+                let right = value < unit && index == 0
+                    || fits(value, index, window)
+                    || fits(value + more, index, window);
+                assert!(right, "{value} in {window:?}: {:?}", interval(index, window));
             }
         }
     }
