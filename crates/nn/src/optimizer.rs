@@ -11,6 +11,7 @@ use shamisen_mpc::protocol::range::RangeChecks;
 use shamisen_mpc::protocol::split::{Split, split};
 use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate, truncate_shared};
 use shamisen_mpc::{Additive, Rep, Session};
+use shamisen_net::Party;
 
 use crate::error::Result;
 use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, GRADIENT_PRIOR, WEIGHT_FRAC};
@@ -22,17 +23,18 @@ const EPSILON: f64 = 1e-8;
 const WARM_UP: u32 = 10;
 
 /// Digits of the window in which the second moment's leading one is sought: the least root mean square gradient that it
-/// tells from none is `2^-14` of the greatest.
+/// tells from none is `2^-14` of the greatest that passes the range check.
 const WINDOW_DIGITS: u32 = 7;
-/// The root mean square gradient that passes the range check is `2^2`.
-const MAX_ROOT_BITS: u32 = 2;
+/// The root mean square gradient that passes the range check is `2^1`.
+const MAX_ROOT_BITS: u32 = 1;
 /// Low bits of the weighted squares that are not kept: they lie below the window from the first step on. Where weights start
 /// lower, fewer.
-const SQUARE_DROP: u32 = 18;
+const SQUARE_DROP: u32 = 17;
 /// Significant bits of the factor that brings an older table up to date.
 const RATIO_BITS: u32 = 5;
-/// Significant bits of the smallest entry of the preconditioner's table.
-const SMALLEST_ENTRY_BITS: i32 = 6;
+/// Significant bits of the smallest entry of the preconditioner's table; where the gradient is not near its greatest, entries
+/// have several more.
+const SMALLEST_ENTRY_BITS: i32 = 3;
 
 /// How the public weights of a moment's terms grow: they start at two to `base` and are kept below two to `base + span`.
 #[derive(Clone, Copy)]
@@ -42,7 +44,7 @@ struct Growth {
 }
 
 /// Of Adam's first moment: so small that its product with the preconditioner stays in range, also with an older one.
-const FIRST: Growth = Growth { base: 4.0, span: 1.0 };
+const FIRST: Growth = Growth { base: 4.0, span: 4.0 };
 /// Of Adam's second moment. The terms of rarer updates weigh more, up to `2^7` times the square.
 const SECOND: Growth = Growth { base: 6.0, span: 1.0 };
 /// Of the velocity of gradient descent.
@@ -152,9 +154,9 @@ impl State {
     }
 
     /// Claims that the second moment stayed inside its window since the last check.
-    pub(crate) fn claim_moments(&mut self, checks: &mut RangeChecks) {
+    pub(crate) fn claim_moments(&mut self, checks: &mut RangeChecks, party: Party) {
         if let Rule::Adam(adam) = &mut self.rule
-            && let Some((sum, bound)) = adam.second.unchecked()
+            && let Some((sum, bound)) = adam.second.unchecked(party)
         {
             checks.claim("the mean square of a gradient", sum, bound, RANGE_BITS);
         }
@@ -344,16 +346,21 @@ impl SecondMoment {
 
     /// The window's top is the square of the largest root mean square, its place follows the sum of the weights.
     fn window(&self) -> DigitWindow {
-        let top = self.decay.weight_sum.log2().ceil() as u32 + 2 * (GRADIENT_FRAC + MAX_ROOT_BITS) + 2;
+        let top = self.decay.weight_sum.log2().ceil() as u32 + 2 * (GRADIENT_FRAC + MAX_ROOT_BITS) + 1;
         let window = DigitWindow { low: 0, digits: WINDOW_DIGITS };
         DigitWindow { low: (top - self.drop).saturating_sub(window.bits()), ..window }
     }
 
     /// The sum and the bound of the claim that it stayed inside its window since the last check.
-    fn unchecked(&mut self) -> Option<(Split, u32)> {
+    ///
+    /// Every sum below half of the window passes. It is not negative, so half of that is taken off to make the most of a
+    /// check that is symmetric.
+    fn unchecked(&mut self, party: Party) -> Option<(Split, u32)> {
         let low = self.unchecked_low.take()?;
+        let bound = self.drop + DigitWindow { low, digits: WINDOW_DIGITS }.bits() - 1;
         let mut sum = self.sum.clone();
         sum.scale(1 << self.drop);
-        Some((sum, self.drop + DigitWindow { low, digits: WINDOW_DIGITS }.bits() - 1))
+        sum.add_constant((1_u64 << (bound - 1)).wrapping_neg(), party);
+        Some((sum, bound))
     }
 }

@@ -224,7 +224,7 @@ impl Trainer<'_> {
         session.enter("range checks");
         let update_bits = self.optimizer.update_bits();
         self.network.claim_parameters(update_bits, &mut self.checks, session.party());
-        self.optimizer.claim_moments(&mut self.checks);
+        self.optimizer.claim_moments(&mut self.checks, session.party());
         if let Some(what) = self.checks.verify(session)? {
             let hint = match self.plan.task {
                 Task::Classification => "lower --learning-rate, or scale the features (--scaling standard)",
