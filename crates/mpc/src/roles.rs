@@ -122,13 +122,13 @@ impl Round {
     }
 
     /// The next `len` words of the message for the next party, to be written.
-    pub(crate) fn to_next(&mut self, len: usize) -> &mut [u64] {
+    pub(crate) fn write_next(&mut self, len: usize) -> &mut [u64] {
         self.written.next += len;
         &mut self.outgoing.next[self.written.next - len..self.written.next]
     }
 
     /// The next `len` words of the message for the previous party, to be written.
-    pub(crate) fn to_prev(&mut self, len: usize) -> &mut [u64] {
+    pub(crate) fn write_prev(&mut self, len: usize) -> &mut [u64] {
         self.written.prev += len;
         &mut self.outgoing.prev[self.written.prev - len..self.written.prev]
     }

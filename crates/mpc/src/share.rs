@@ -248,7 +248,7 @@ impl Additive {
     }
 
     /// Appends the elements of another sharing.
-    pub fn extend(&mut self, other: Self) {
+    pub fn extend(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);
     }
 

@@ -58,7 +58,7 @@ pub fn evaluate(
                 right.add_assign(&product(&chosen, &targets).sum());
             }
             let mut sums = right;
-            sums.extend(loss);
+            sums.extend(&loss);
             let sums = open(&reshare(sums, session)?, session)?;
             Ok(Metrics::Classification {
                 accuracy: sums[0] as f64 / count as f64,
@@ -88,7 +88,7 @@ pub fn evaluate(
                     sum.add_assign(&Additive::sum_columns(&squares, columns));
                 }
             }
-            errors.extend(spread);
+            errors.extend(&spread);
             let sums = open(&reshare(errors, session)?, session)?;
             let (errors, spread) = sums.split_at(columns);
             let decode = |sum: u64| fixed::decode(sum, SQUARE_FRAC);

@@ -239,7 +239,8 @@ impl Adam {
 
 /// Public weights proportional to `decay^-s` for the terms of a sum, so that the sum decays without being touched.
 struct Decay {
-    decay: f64,
+    /// What a term keeps of its weight in a step.
+    rate: f64,
     growth: Growth,
     /// Logarithm of the current weight, above the base.
     exponent: f64,
@@ -247,8 +248,8 @@ struct Decay {
 }
 
 impl Decay {
-    fn new(decay: f64, growth: Growth) -> Self {
-        Self { decay, growth, exponent: 0.0, weight_sum: 0.0 }
+    fn new(rate: f64, growth: Growth) -> Self {
+        Self { rate, growth, exponent: 0.0, weight_sum: 0.0 }
     }
 
     /// Some steps of decay. Returns the bits that the sum must give up, so that the weights can start anew.
@@ -256,7 +257,7 @@ impl Decay {
         if self.weight_sum == 0.0 {
             return 0;
         }
-        self.exponent -= f64::from(steps) * self.decay.log2();
+        self.exponent -= f64::from(steps) * self.rate.log2();
         if self.exponent < self.growth.span {
             return 0;
         }
@@ -292,7 +293,7 @@ impl Moment {
 
     /// One step of decay, then the new vector comes in.
     fn add(&mut self, values: &Rep, session: &mut Session) -> Result<()> {
-        if self.decay.decay == 0.0 {
+        if self.decay.rate == 0.0 {
             self.sum = Rep::zeros(values.len());
             self.decay.weight_sum = 0.0;
         } else {

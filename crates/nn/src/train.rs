@@ -155,7 +155,7 @@ impl Trainer<'_> {
                 let soft_max = soft_max(outputs, rows, classes, frac, ACTIVATION_BITS, session)?;
                 let (mut delta, terms) = soft_max.into_loss_terms(outputs, &targets);
                 const { assert!(PROBABILITY_FRAC == DELTA_FRAC) };
-                self.unreported.terms.extend(terms);
+                self.unreported.terms.extend(&terms);
                 let mut one_hot = targets;
                 one_hot.scale(1 << DELTA_FRAC);
                 delta.sub_assign(&one_hot);

@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn growing_keeps_the_words_and_appends_zeros() {
         let mut words = Words::copy(&[1, 2, 3]);
-        drop(Words::from_iter(std::iter::repeat_n(7, 1024)));
+        drop(std::iter::repeat_n(7, 1024).collect::<Words>());
         words.resize(1000);
         assert_eq!(&words[..4], &[1, 2, 3, 0]);
         assert!(words[3..].iter().all(|&word| word == 0));

@@ -70,7 +70,7 @@ impl Addends {
             let range = part.elements.clone();
             match part.role {
                 Role::First => {
-                    let rest = round.to_prev(size);
+                    let rest = round.write_prev(size);
                     planes::to_planes(&value.own[range], low, width, rest);
                     let random = session.random(Key::Next, half, size);
                     bits::xor_assign(rest, &random);
@@ -157,12 +157,12 @@ impl<'a> Answers<'a> {
             Role::Second => {
                 let stream = session.stream(Key::Own, second);
                 place(&stream, &mut self.out.mine);
-                (stream, self.round.to_next(size))
+                (stream, self.round.write_next(size))
             }
             Role::Third => {
                 let stream = session.stream(Key::Next, first);
                 place(&stream, &mut self.out.next);
-                (stream, self.round.to_prev(size))
+                (stream, self.round.write_prev(size))
             }
         };
         stream.fill(0, message);

@@ -52,7 +52,7 @@ pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
                     bits.copy_from_slice(&shared.mine[place.clone()]);
                     bits::xor_assign(bits, &shared.next[place]);
                 };
-                let message = round.to_prev(size);
+                let message = round.write_prev(size);
                 expand(&c, part, message);
                 session.stream(Key::Next, half).sub_into(0, message);
                 Words::default()
@@ -80,7 +80,7 @@ pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
                 let mut component = Words::scratch(size);
                 session.stream(Key::Own, second).fill(0, &mut component);
                 // (1 - 2d) times the half of c, plus d.
-                let rest = round.to_next(size);
+                let rest = round.write_next(size);
                 bits::negate_where(rest, &half, &d);
                 bits::add_assign(rest, &d);
                 bits::sub_assign(rest, &component);
@@ -90,7 +90,7 @@ pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
                 let mut d = Words::scratch(size);
                 expand(&|place, bits| bits.copy_from_slice(&shared.mine[place]), part, &mut d);
                 let component = session.random(Key::Next, first, size);
-                let rest = round.to_prev(size);
+                let rest = round.write_prev(size);
                 bits::negate_where(rest, incoming.take_next(size), &d);
                 bits::sub_assign(rest, &component);
                 (Words::copy(rest), component)

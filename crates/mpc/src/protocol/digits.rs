@@ -104,7 +104,7 @@ impl Queries {
             let [random] = session.steps();
             match part.role {
                 Role::First => {
-                    let message = round.to_prev(size(part));
+                    let message = round.write_prev(size(part));
                     session.stream(Key::Next, random).fill(0, message);
                     let each = digits::query_words(part.len()).max(1);
                     for (query, &place) in message.chunks_exact_mut(each).zip(&places) {

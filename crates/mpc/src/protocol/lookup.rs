@@ -177,7 +177,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
             let size = query.words() * part.len();
             selections.push(match part.role {
                 Role::First => {
-                    let flipped = round.to_prev(size);
+                    let flipped = round.write_prev(size);
                     session.stream(Key::Next, random).fill(0, flipped);
                     lookup::set_point(flipped, query.index.own(part).get(), query.entries());
                     Words::default()
@@ -206,8 +206,8 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
                 masks.push(Words::default());
                 continue;
             }
-            Role::Second => (Key::Next, round.to_prev(size)),
-            Role::Third => (Key::Own, round.to_next(size)),
+            Role::Second => (Key::Next, round.write_prev(size)),
+            Role::Third => (Key::Own, round.write_next(size)),
         };
         let mask = session.random(key, mask, size);
         session.stream(key, pad).fill(0, sums);
@@ -245,7 +245,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
         match part.role {
             Role::First => {
                 let component = session.random(Key::Own, first, size);
-                let rest = round.to_next(size);
+                let rest = round.write_next(size);
                 rest.copy_from_slice(incoming.take_next(size));
                 bits::xor_assign(rest, incoming.take_prev(size));
                 bits::sub_assign(rest, &component);

@@ -137,9 +137,9 @@ impl Powers {
 
 impl LossTerms {
     /// Appends those of further rows.
-    pub fn extend(&mut self, other: Self) {
+    pub fn extend(&mut self, other: &Self) {
         self.sums.extend(&other.sums);
-        self.margins.extend(other.margins);
+        self.margins.extend(&other.margins);
     }
 
     /// The cross-entropy of each row with [`LOG_FRAC`] fractional bits; `frac` are those of the logits, at most so many.

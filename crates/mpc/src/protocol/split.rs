@@ -71,7 +71,7 @@ impl Split {
                     session.stream(Key::Own, component).fill(0, mine);
                     next.copy_from_slice(&self.own[range]);
                     bits::sub_assign(next, mine);
-                    round.to_next(part.len()).copy_from_slice(next);
+                    round.write_next(part.len()).copy_from_slice(next);
                 }
                 Role::Second => next.copy_from_slice(&self.own[range]),
                 Role::Third => {
@@ -182,8 +182,8 @@ pub fn split(sum: &Additive, low: u32, width: u32, session: &mut Session) -> Res
         let size = pack::packed_words(part.len(), width);
         let (key, message) = match part.role {
             Role::First => continue,
-            Role::Second => (Key::Next, round.to_prev(size)),
-            Role::Third => (Key::Own, round.to_next(size)),
+            Role::Second => (Key::Next, round.write_prev(size)),
+            Role::Third => (Key::Own, round.write_next(size)),
         };
         let (component, mask) = (session.stream(key, component), session.stream(key, mask));
         let own = &mut own[part.elements.clone()];

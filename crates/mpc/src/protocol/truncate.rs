@@ -53,7 +53,7 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
         match part.role {
             Role::First => {
                 let (half, mask) = (session.stream(Key::Own, half), session.stream(Key::Own, mask));
-                let message = round.to_next(part.len());
+                let message = round.write_next(part.len());
                 for chunk in chunks(part.len()) {
                     let out = &mut message[chunk.clone()];
                     half.fill(chunk.start, out);
@@ -67,7 +67,7 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
             Role::Second => {}
             Role::Third => {
                 let (half, mask) = (session.stream(Key::Next, half), session.stream(Key::Next, mask));
-                let message = round.to_prev(part.len());
+                let message = round.write_prev(part.len());
                 for chunk in chunks(part.len()) {
                     let out = &mut message[chunk.clone()];
                     let own = &mut own[chunk.clone()];
@@ -160,7 +160,7 @@ fn begin_wrap(part: &Part, bits: u32, round: &mut Round, session: &mut Session) 
         Role::Second => {
             let beta = session.random(Key::Private, beta, planes::plane_words(part.len()));
             let mu = session.stream(Key::Next, mu);
-            let message = round.to_prev(pack::packed_words(part.len(), bits));
+            let message = round.write_prev(pack::packed_words(part.len(), bits));
             let mut buffer = Words::scratch(CHUNK);
             for chunk in chunks(part.len()) {
                 let share = &mut buffer[..chunk.len()];
@@ -205,7 +205,7 @@ fn finish(
         match (part.role, wrap) {
             (Role::First, Wrap::First(beta)) => {
                 let kappa = session.stream(Key::Next, kappa);
-                let message = round.to_prev(pack::packed_words(len, bits));
+                let message = round.write_prev(pack::packed_words(len, bits));
                 for chunk in chunks(len) {
                     let (share, kappas) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
                     kappa.fill(chunk.start, kappas);
@@ -222,7 +222,7 @@ fn finish(
                 let mut e = Words::scratch(planes::plane_words(len));
                 planes::to_planes(half, 63, 1, &mut e);
                 bits::xor_assign(&mut e, beta);
-                let message = round.to_prev(len);
+                let message = round.write_prev(len);
                 for chunk in chunks(len) {
                     let (bc, ab) = (&mut next[chunk.clone()], &mut mine[chunk.clone()]);
                     r.fill(chunk.start, bc);
@@ -235,13 +235,13 @@ fn finish(
                     lambda.fill(chunk.start, masks);
                     truncation::subtract_signed(bc, masks, plane_of(&e, &chunk), bits);
                 }
-                round.to_prev(e.len()).copy_from_slice(&e);
-                round.to_next(e.len()).copy_from_slice(&e);
+                round.write_prev(e.len()).copy_from_slice(&e);
+                round.write_next(e.len()).copy_from_slice(&e);
                 kept.push((None, None));
             }
             (Role::Third, Wrap::Third(mu)) => {
                 let (lambda, r) = (session.stream(Key::Own, lambda), session.stream(Key::Own, mask));
-                let message = round.to_next(pack::packed_words(len, bits));
+                let message = round.write_next(pack::packed_words(len, bits));
                 for chunk in chunks(len) {
                     let (share, lambdas) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
                     mu.fill(chunk.start, share);

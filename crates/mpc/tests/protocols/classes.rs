@@ -173,7 +173,7 @@ fn losses() {
                 let part = |of: &Rep| of.slice(start * classes..end * classes);
                 let (logits, targets) = (part(&logits[me]), part(&targets[me]));
                 let soft_max = soft_max(&logits, end - start, classes, FRAC, INTEGER_BITS, session).unwrap();
-                terms.extend(soft_max.into_loss_terms(&logits, &targets).1);
+                terms.extend(&soft_max.into_loss_terms(&logits, &targets).1);
             }
             terms.cross_entropy(classes, FRAC, session).unwrap()
         });
