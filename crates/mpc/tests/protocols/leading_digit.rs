@@ -83,10 +83,7 @@ fn tables_stand_for_their_intervals() {
             if place < window.digits as usize {
                 let (first, next) = interval(index as u64, window);
                 let middle = f64::from_bits(entry);
-                assert!(
-                    middle > first as f64 && middle < next as f64,
-                    "{first}..{next} is represented by {middle}"
-                );
+                assert!(middle > first && middle < next, "{first}..{next} is represented by {middle}");
             }
         }
     }
