@@ -1,13 +1,14 @@
 //! Vectors of words whose memory is used again.
 //!
 //! A protocol makes and drops vectors of a few sizes over and over. Fresh memory from the operating system costs a page
-//! fault for every 4 kB, which is dearer than most of what is computed in it. A [`Words`] leaves its memory to the next one
-//! of the same thread.
+//! fault for every 4 kB, which is dearer than most of what is computed in it. A [`Words`] leaves its memory to the next one:
+//! of the same thread, in whose cache it is, or of any thread when this one has enough, or ends.
 
 use core::cell::RefCell;
 use core::fmt;
 use core::mem;
 use core::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Vectors below this number of words go to the allocator, which is fast for them.
 const LEAST: usize = 256;
@@ -18,15 +19,43 @@ pub const UNWRITTEN: u64 = 0x5cfa_1de1_0b5e_55ed;
 /// Classes of sizes: powers of two and the middles between them.
 const CLASSES: usize = 2 * usize::BITS as usize;
 
+/// Free vectors of a class that a thread keeps to itself.
+const KEPT: usize = 16;
+
+/// Vectors that are free, by class; each is as long as its class says.
+struct Free([Vec<Vec<u64>>; CLASSES]);
+
+impl Free {
+    const fn new() -> Self {
+        Self([const { Vec::new() }; CLASSES])
+    }
+}
+
+impl Drop for Free {
+    fn drop(&mut self) {
+        let mut common = common();
+        for (common, own) in common.0.iter_mut().zip(&mut self.0) {
+            common.append(own);
+        }
+    }
+}
+
 thread_local! {
-    /// Vectors that are free, by class; each is as long as its class says.
-    static FREE: RefCell<[Vec<Vec<u64>>; CLASSES]> = const { RefCell::new([const { Vec::new() }; CLASSES]) };
+    /// What this thread keeps.
+    static OWN: RefCell<Free> = const { RefCell::new(Free::new()) };
+}
+
+/// What any thread may take. Vectors wander from thread to thread: without it, one would gather what another lacks.
+static COMMON: Mutex<Free> = Mutex::new(Free::new());
+
+fn common() -> MutexGuard<'static, Free> {
+    // The lists are whole after every statement, so that a panic elsewhere does not matter.
+    COMMON.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A vector of words. When it is dropped, its memory goes to the next vector of about the same size.
 ///
-/// It never gives back memory to the operating system before the thread ends: a thread holds as much as it once used at
-/// the same time.
+/// It never gives back memory to the operating system: a process holds as much as its threads once used at the same time.
 #[derive(Default)]
 pub struct Words {
     /// Its length is at least `len`; what lies behind is old.
@@ -49,8 +78,8 @@ impl Words {
             vec![0; len]
         } else {
             let (class, size) = class(len);
-            let memory = FREE.try_with(|free| free.borrow_mut()[class].pop()).ok().flatten();
-            memory.unwrap_or_else(|| vec![0; size])
+            let own = OWN.try_with(|free| free.borrow_mut().0[class].pop()).ok().flatten();
+            own.or_else(|| common().0[class].pop()).unwrap_or_else(|| vec![0; size])
         };
         let mut words = Self { memory, len };
         if cfg!(debug_assertions) {
@@ -133,9 +162,16 @@ impl Drop for Words {
         if size < LEAST || class(size).1 != size {
             return;
         }
-        let memory = mem::take(&mut self.memory);
-        // Without a thread to keep it the memory goes back to the allocator.
-        let _ = FREE.try_with(|free| free.borrow_mut()[class(size).0].push(memory));
+        let (memory, class) = (mem::take(&mut self.memory), class(size).0);
+        // A thread that ends keeps nothing; the memory then goes back to the allocator.
+        let _ = OWN.try_with(|free| {
+            let own = &mut free.borrow_mut().0[class];
+            if own.len() < KEPT {
+                own.push(memory);
+            } else {
+                common().0[class].push(memory);
+            }
+        });
     }
 }
 
