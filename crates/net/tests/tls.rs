@@ -4,9 +4,10 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
-use common::{LONG, connect, in_parallel, tls_configs};
+use common::{LONG, connect, connect_one, in_parallel, tls_configs};
 use shamisen_net::tls::{Fingerprint, Identity, TlsConfig, TlsTransport};
 use shamisen_net::{NetError, Party, Peers, Transport};
 
@@ -122,7 +123,7 @@ fn strangers_do_not_disturb() {
     };
     let [first, second, third] = configs;
     std::thread::scope(|scope| {
-        let first = scope.spawn(move || TlsTransport::connect(&first));
+        let first = scope.spawn(move || connect_one(&first));
         // One says nothing, one leaves, one talks something else, one has an unknown key.
         let silent = call();
         drop(call());
@@ -133,9 +134,9 @@ fn strangers_do_not_disturb() {
         let mut stranger = third.clone();
         stranger.identity = Identity::generate("stranger").expect("an identity");
         stranger.connect_timeout = Duration::from_millis(300);
-        TlsTransport::connect(&stranger).expect_err("refused");
+        connect_one(&stranger).expect_err("refused");
 
-        let others = [second, third].map(|config| scope.spawn(move || TlsTransport::connect(&config)));
+        let others = [second, third].map(|config| scope.spawn(move || connect_one(&config)));
         let others = others.map(|other| other.join().expect("no panic").expect("connected"));
         let mut first = first.join().expect("no panic").expect("connected");
         drop(silent);
@@ -154,12 +155,71 @@ fn strangers_do_not_disturb() {
     });
 }
 
+/// Sends a byte that says who sends on which lane, and checks what the peers send.
+fn check_lane(lane: usize, end: &mut TlsTransport) {
+    let message = |from: Party| [(10 * lane + from.index()) as u8];
+    let (me, mut next, mut prev) = (end.party(), [0], [0]);
+    end.exchange(
+        Peers { next: &message(me), prev: &message(me) },
+        Peers { next: &mut next, prev: &mut prev },
+    )
+    .expect("a complete round");
+    assert_eq!((next, prev), (message(me.next()), message(me.prev())), "lane {lane} of {me}");
+}
+
+#[test]
+fn lanes_meet_their_like_and_are_independent() {
+    let configs = tls_configs().map(|config| TlsConfig { lanes: NonZeroU8::new(5).expect("5"), ..config });
+    // A stranger at the door of the first party, all the while.
+    let address = configs[0].listen.clone();
+    std::thread::scope(|scope| {
+        let stranger = scope.spawn(move || {
+            let start = Instant::now();
+            while start.elapsed() < LONG {
+                if let Ok(mut stream) = TcpStream::connect(&address) {
+                    let _ = stream.write_all(b"hello?");
+                    return;
+                }
+            }
+        });
+        in_parallel(configs, |party, config| {
+            let mut lanes = TlsTransport::connect(&config).expect("connected");
+            assert_eq!(lanes.len(), 5);
+            // None waits for another lane of the same party.
+            std::thread::scope(|scope| {
+                for (lane, end) in lanes.iter_mut().enumerate() {
+                    scope.spawn(move || (0..20).for_each(|_| check_lane(lane, end)));
+                }
+            });
+            // When one lane of a party is gone, the others go on.
+            drop(lanes.remove(party.index()));
+            check_lane(4, &mut lanes[3]);
+        });
+        stranger.join().expect("no panic");
+    });
+}
+
+#[test]
+fn parties_with_different_numbers_of_lanes_say_so() {
+    let mut configs = tls_configs();
+    configs[2].lanes = NonZeroU8::new(3).expect("3");
+    for config in &mut configs {
+        config.connect_timeout = SHORT;
+    }
+    let errors = in_parallel(configs, |_, config| TlsTransport::connect(&config).err());
+    let texts = errors.each_ref().map(|error| text(error.as_ref()));
+    assert!(errors.iter().all(Option::is_some), "{texts:?}");
+    // The quicker of the two that were called learns the reason, the other one may find nobody any more.
+    let told = |text: &String| text.contains("thread") && text.contains("give the same number at all three");
+    assert!(told(&texts[2]) && texts[..2].iter().any(told), "{texts:?}");
+}
+
 #[test]
 fn port_in_use_is_said_clearly() {
     let [mut config, ..] = tls_configs();
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     config.listen = other.local_addr().expect("an address").to_string();
-    let error = TlsTransport::connect(&config).expect_err("in use");
+    let error = connect_one(&config).expect_err("in use");
     assert!(matches!(error, NetError::Listen { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains(&config.listen) && text.contains("another program uses this port"), "{text}");
@@ -172,12 +232,12 @@ fn absent_peers_are_named() {
     for config in [&mut first, &mut second, &mut third] {
         config.connect_timeout = Duration::from_millis(300);
     }
-    let error = TlsTransport::connect(&first).expect_err("alone");
+    let error = connect_one(&first).expect_err("alone");
     assert!(matches!(error, NetError::NoCall { .. }), "{error}");
     assert_eq!(error.peer(), Some(Party::ALL[1]), "{error}");
     // The second party waits for a call from the third, and calls the first.
     for config in [second, third] {
-        let error = TlsTransport::connect(&config).expect_err("alone");
+        let error = connect_one(&config).expect_err("alone");
         assert!(matches!(error, NetError::Connect { .. }), "{error}");
         assert!(matches!(error.peer(), Some(peer) if peer < config.party), "{error}");
     }
@@ -191,10 +251,10 @@ fn parties_may_come_in_any_order() {
         // Party 2 calls two parties that do not listen yet; the others begin when it has called in vain.
         let address = first.listen.clone();
         let listener = TcpListener::bind(&address).expect("free");
-        let third = scope.spawn(move || TlsTransport::connect(&third));
+        let third = scope.spawn(move || connect_one(&third));
         drop(listener.accept().expect("a call"));
         drop(listener);
-        let others = [second, first].map(|config| scope.spawn(move || TlsTransport::connect(&config)));
+        let others = [second, first].map(|config| scope.spawn(move || connect_one(&config)));
         third.join().expect("no panic").expect("connected");
         for other in others {
             other.join().expect("no panic").expect("connected");
@@ -210,7 +270,7 @@ fn equal_fingerprints_are_refused() {
     let mut own_pinned = config;
     own_pinned.peers.prev.fingerprint = own_pinned.identity.fingerprint();
     for (config, expected) in [(peers_equal, "party 1 and party 2"), (own_pinned, "party 0 and party 2")] {
-        let error = TlsTransport::connect(&config).expect_err("equal");
+        let error = connect_one(&config).expect_err("equal");
         assert!(matches!(error, NetError::Identity { .. }), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
     }

@@ -8,16 +8,19 @@
 //! | 8..12 | version of the protocol, little-endian |
 //! | 12 | number of the sender |
 //! | 13 | number of the party that the sender takes the receiver for |
-//! | 14..16 | zero |
+//! | 14 | number of the connection between the two, from 0; 0 from the party that was called |
+//! | 15 | number of connections between the two |
 //! | 16..48 | hash of the job |
 //!
 //! A verdict is one byte: 0 for agreement, otherwise the number of the [`Objection`]. The first 12 bytes of a
 //! hello, its length and the verdict never change, so that versions can tell each other apart.
 
+use core::num::NonZeroU8;
+
 use crate::{NetError, Party};
 
 /// Version of everything that is sent between the parties below the protocols themselves.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"SHAMISEN";
 
@@ -28,6 +31,8 @@ pub(super) struct Hello {
     version: u32,
     sender: u8,
     receiver: u8,
+    lane: u8,
+    lanes: u8,
     job: [u8; 32],
 }
 
@@ -35,15 +40,27 @@ impl Hello {
     /// Length of an encoded hello in bytes.
     pub(super) const LEN: usize = 48;
 
-    /// The hello of `sender` to `receiver`, about a job with this hash.
-    pub(super) fn new(sender: Party, receiver: Party, job: [u8; 32]) -> Self {
+    /// The hello of `sender` to `receiver`, about a job with this hash, on the first of so many connections.
+    pub(super) fn new(sender: Party, receiver: Party, lanes: NonZeroU8, job: [u8; 32]) -> Self {
         Self {
             magic: MAGIC,
             version: VERSION,
             sender: sender.index() as u8,
             receiver: receiver.index() as u8,
+            lane: 0,
+            lanes: lanes.get(),
             job,
         }
+    }
+
+    /// The same on the connection of this number.
+    pub(super) fn on_lane(self, lane: u8) -> Self {
+        Self { lane, ..self }
+    }
+
+    /// Number of the connection that the sender asks for.
+    pub(super) fn lane(&self) -> u8 {
+        self.lane
     }
 
     /// Decodes a hello; any content is possible.
@@ -52,7 +69,8 @@ impl Hello {
         magic.copy_from_slice(&bytes[..8]);
         version.copy_from_slice(&bytes[8..12]);
         job.copy_from_slice(&bytes[16..]);
-        Self { magic, version: u32::from_le_bytes(version), sender: bytes[12], receiver: bytes[13], job }
+        let [sender, receiver, lane, lanes] = [12, 13, 14, 15].map(|at| bytes[at]);
+        Self { magic, version: u32::from_le_bytes(version), sender, receiver, lane, lanes, job }
     }
 
     /// Encodes the hello.
@@ -62,6 +80,8 @@ impl Hello {
         bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12] = self.sender;
         bytes[13] = self.receiver;
+        bytes[14] = self.lane;
+        bytes[15] = self.lanes;
         bytes[16..].copy_from_slice(&self.job);
         bytes
     }
@@ -76,6 +96,8 @@ impl Hello {
             Some(Objection::Sender)
         } else if answer.receiver != self.sender {
             Some(Objection::Receiver)
+        } else if answer.lanes != self.lanes || answer.lane >= self.lanes {
+            Some(Objection::Lanes)
         } else if answer.job != self.job {
             Some(Objection::Job)
         } else {
@@ -97,10 +119,12 @@ pub(super) enum Objection {
     Receiver,
     /// The peer runs another job.
     Job,
+    /// The peer wants another number of connections.
+    Lanes,
 }
 
 impl Objection {
-    const ALL: [Self; 5] = [Self::Magic, Self::Version, Self::Sender, Self::Receiver, Self::Job];
+    const ALL: [Self; 6] = [Self::Magic, Self::Version, Self::Sender, Self::Receiver, Self::Job, Self::Lanes];
 
     /// Encodes a verdict.
     pub(super) fn to_verdict(objection: Option<Self>) -> u8 {
@@ -129,6 +153,11 @@ impl Objection {
                 short_hex(&answer.job),
                 short_hex(&own.job)
             ),
+            Self::Lanes => format!(
+                "it works with {}, this party with {}: give the same number at all three",
+                threads(answer.lanes),
+                threads(own.lanes)
+            ),
         };
         NetError::Handshake { peer, reason }
     }
@@ -142,12 +171,18 @@ impl Objection {
                 "it expects another party here: check the party numbers on both sides"
             }
             Some(Self::Job) => "it runs another job: start the same job on both",
+            Some(Self::Lanes) => "it works with another number of threads: give the same number at all three",
             None => {
                 "it refused for a reason that this version does not know: install the same release on both"
             }
         };
         Some(NetError::Handshake { peer, reason: reason.into() })
     }
+}
+
+/// A number of connections in the words of the user, who chooses how many threads use one each.
+fn threads(lanes: u8) -> String {
+    format!("{lanes} thread{}", if lanes == 1 { "" } else { "s" })
 }
 
 /// The first bytes of a hash, enough to tell two apart.
@@ -163,12 +198,14 @@ mod tests {
     const OWN: Party = Party::ALL[0];
     const PEER: Party = Party::ALL[2];
 
+    const LANES: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
+
     fn own() -> Hello {
-        Hello::new(OWN, PEER, [7; 32])
+        Hello::new(OWN, PEER, LANES, [7; 32])
     }
 
     fn answer() -> Hello {
-        Hello::new(PEER, OWN, [7; 32])
+        Hello::new(PEER, OWN, LANES, [7; 32]).on_lane(1)
     }
 
     #[test]
@@ -192,12 +229,22 @@ mod tests {
                 "it is no party of Shamisen",
                 "it has another version",
             ),
-            (Hello { version: 2, ..answer() }, "it speaks version 2", "it has another version"),
+            (Hello { version: 3, ..answer() }, "it speaks version 3", "it has another version"),
             (Hello { sender: 1, ..answer() }, "it says that it is party 1", "it expects another party"),
             (
                 Hello { receiver: 1, ..answer() },
                 "it takes this party for party 1",
                 "it expects another party",
+            ),
+            (
+                Hello { lanes: 1, ..answer() },
+                "it works with 1 thread, this party with 2 threads",
+                "it works with another number of threads",
+            ),
+            (
+                answer().on_lane(2),
+                "it works with 2 threads, this party with 2 threads",
+                "it works with another number of threads",
             ),
             (Hello { job: [9; 32], ..answer() }, "(09090909, this party 07070707)", "it runs another job"),
         ];

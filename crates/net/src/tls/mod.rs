@@ -1,7 +1,7 @@
 //! Three parties on three machines, over TCP and TLS 1.3.
 //!
-//! Every pair of parties has one connection, on which the lower-numbered party listens and the
-//! higher-numbered one calls. Both ends show a self-signed certificate, and each accepts exactly the
+//! Every pair of parties has a connection for each lane, that is for each thread of a party that exchanges
+//! messages; on it the lower-numbered party listens and the higher-numbered one calls, always at one address. Both ends show a self-signed certificate, and each accepts exactly the
 //! certificate whose [`Fingerprint`] it has pinned for the other: there is no certificate authority, and
 //! names and dates are not looked at. The key exchange is the hybrid of X25519 and ML-KEM-768, so that
 //! recorded traffic stays closed to a later quantum computer.
@@ -20,6 +20,7 @@ mod transfer;
 mod wait;
 
 use core::fmt;
+use core::num::NonZeroU8;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -42,6 +43,8 @@ pub struct TlsConfig {
     ///
     /// Party 2 calls both others and does not listen.
     pub listen: String,
+    /// Number of transports, each with connections of its own; the same at all three.
+    pub lanes: NonZeroU8,
     /// Hash of what the three have agreed to compute; a connection between parties of different jobs fails.
     pub job: [u8; 32],
     /// How long to wait until both peers are there.
@@ -87,7 +90,8 @@ struct Link {
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl TlsTransport {
-    /// Connects to both peers, waiting until they are there.
+    /// Connects to both peers, waiting until they are there: as many transports as there are lanes, each with the same
+    /// lane of the peers.
     ///
     /// # Errors
     ///
@@ -95,8 +99,9 @@ impl TlsTransport {
     /// or the pinned ones cannot; [`NetError::Connect`] or [`NetError::NoCall`] if a peer is not there in
     /// time; [`NetError::WrongKey`] or [`NetError::Handshake`] if it is there, but is not the right one or
     /// wants something else. Strangers who call are logged and otherwise ignored.
-    pub fn connect(config: &TlsConfig) -> Result<Self, NetError> {
-        Ok(Self::over(config.party, config.deadline, setup::connect(config)?))
+    pub fn connect(config: &TlsConfig) -> Result<Vec<Self>, NetError> {
+        let lanes = setup::connect(config)?.into_iter();
+        Ok(lanes.map(|connections| Self::over(config.party, config.deadline, connections)).collect())
     }
 
     /// A transport over two connections whose handshakes are complete.

@@ -20,8 +20,8 @@ use crate::tls::wait::{LONGEST, wait};
 use crate::tls::{Fingerprint, PeerAddress, TlsConfig, loopback};
 use crate::{NetError, Party, Peers};
 
-/// Connects to both peers.
-pub(super) fn connect(config: &TlsConfig) -> Result<Peers<Connection>, NetError> {
+/// Connects to both peers, once for each lane.
+pub(super) fn connect(config: &TlsConfig) -> Result<Vec<Peers<Connection>>, NetError> {
     check_pins(config)?;
     let setup = Arc::new(Setup {
         config: config.clone(),
@@ -88,9 +88,16 @@ impl Setup {
         self.place(peer).fingerprint
     }
 
-    /// Agrees with a peer whose certificate has been checked.
-    fn greet(&self, peer: Party, connection: &mut Connection, until: Instant) -> Result<(), GreetError> {
-        let own = Hello::new(self.config.party, peer, self.config.job);
+    /// Agrees with a peer whose certificate has been checked. `lane` is the connection that this party asks for when it
+    /// calls, and 0 when it was called; returned is the one that the peer asks for.
+    fn greet(
+        &self,
+        peer: Party,
+        lane: u8,
+        connection: &mut Connection,
+        until: Instant,
+    ) -> Result<u8, GreetError> {
+        let own = Hello::new(self.config.party, peer, self.config.lanes, self.config.job).on_lane(lane);
         connection.send_all(&own.to_bytes(), until)?;
         let mut answer = [0; Hello::LEN];
         connection.receive_all(&mut answer, until)?;
@@ -105,7 +112,7 @@ impl Setup {
         }
         received?;
         match Objection::error_of_verdict(verdict[0], peer) {
-            None => Ok(()),
+            None => Ok(answer.lane()),
             Some(error) => Err(GreetError::Disagreed(error)),
         }
     }
@@ -147,7 +154,7 @@ const CALL_AGAIN: Duration = Duration::from_millis(100);
 /// How long a thread that calls a peer may be late with its explanation.
 const CALL_GRACE: Duration = Duration::from_secs(1);
 
-/// Calls whose handshake is not complete at the same time; more are turned away.
+/// Calls whose handshake is not complete at the same time, on top of those that are expected; more are turned away.
 const MOST_CALLERS: usize = 32;
 
 /// The thread that waits for both peers to be there.
@@ -159,7 +166,8 @@ struct Meeting {
     reporter: Reporter,
     /// Calls whose handshake is not complete.
     callers: usize,
-    found: Peers<Option<Connection>>,
+    /// By lane.
+    found: Vec<Peers<Option<Connection>>>,
     /// The last caller that was turned away, which may explain why a peer does not come.
     turned_away: Option<TurnedAway>,
 }
@@ -182,8 +190,8 @@ impl Reporter {
 
 /// What has become of one connection.
 enum Report {
-    /// A peer called, or was called, and all is well.
-    Found(Party, Box<Connection>),
+    /// A peer called, or was called, for the lane of this number, and all is well.
+    Found(Party, u8, Box<Connection>),
     /// The session cannot be.
     Failed(NetError),
     /// A caller turned out not to be a peer.
@@ -217,36 +225,30 @@ impl Meeting {
         }
         for peer in called {
             let tls = Arc::new(client_config(&config.identity, setup.pinned(peer), provider())?);
-            let (setup, reporter) = (Arc::clone(&setup), reporter.clone());
-            thread::spawn(move || {
-                reporter.send(match call(&setup, peer, &tls) {
-                    Ok(connection) => Report::Found(peer, Box::new(connection)),
-                    Err(error) => Report::Failed(error),
+            for lane in 0..config.lanes.get() {
+                let (setup, tls, reporter) = (Arc::clone(&setup), Arc::clone(&tls), reporter.clone());
+                thread::spawn(move || {
+                    reporter.send(match call(&setup, peer, lane, &tls) {
+                        Ok(connection) => Report::Found(peer, lane, Box::new(connection)),
+                        Err(error) => Report::Failed(error),
+                    });
                 });
-            });
+            }
         }
-        Ok(Self {
-            setup,
-            listener,
-            wake,
-            reports,
-            reporter,
-            callers: 0,
-            found: Peers::default(),
-            turned_away: None,
-        })
+        let found = (0..config.lanes.get()).map(|_| Peers::default()).collect();
+        Ok(Self { setup, listener, wake, reports, reporter, callers: 0, found, turned_away: None })
     }
 
-    /// Waits for both peers.
-    fn run(mut self) -> Result<Peers<Connection>, NetError> {
+    /// Waits for all lanes of both peers.
+    fn run(mut self) -> Result<Vec<Peers<Connection>>, NetError> {
         loop {
             while let Ok(report) = self.reports.try_recv() {
                 self.take(report)?;
             }
-            self.found = match self.found {
-                Peers { next: Some(next), prev: Some(prev) } => return Ok(Peers { next, prev }),
-                incomplete => incomplete,
-            };
+            if self.found.iter().all(|lane| lane.next.is_some() && lane.prev.is_some()) {
+                let complete = |lane: Peers<Option<_>>| Some(Peers { next: lane.next?, prev: lane.prev? });
+                return Ok(self.found.into_iter().filter_map(complete).collect());
+            }
             self.wait()?;
             self.answer_callers();
         }
@@ -255,10 +257,11 @@ impl Meeting {
     fn take(&mut self, report: Report) -> Result<(), NetError> {
         match report {
             Report::Failed(error) => return Err(error),
-            Report::Found(peer, connection) => {
+            Report::Found(peer, lane, connection) => {
                 self.callers -= usize::from(self.setup.is_called_by(peer));
                 let is_next = peer == self.setup.config.party.next();
-                let place = if is_next { &mut self.found.next } else { &mut self.found.prev };
+                let lane = &mut self.found[usize::from(lane)];
+                let place = if is_next { &mut lane.next } else { &mut lane.prev };
                 // A peer that has called before was restarted in the meantime: the new connection is the good
                 // one.
                 *place = Some(*connection);
@@ -277,10 +280,11 @@ impl Meeting {
 
     /// Waits for a call or a report.
     fn wait(&mut self) -> Result<(), NetError> {
-        let places = [&self.found.next, &self.found.prev];
-        let missing = self.setup.peers().into_iter().zip(places).filter(|(_, place)| place.is_none());
-        let Some(peer) = missing.map(|(peer, _)| peer).min_by_key(|peer| self.setup.is_called_by(*peer))
-        else {
+        let [next, prev] = self.setup.peers();
+        let missing =
+            self.found.iter().flat_map(|lane| [(next, lane.next.is_none()), (prev, lane.prev.is_none())]);
+        let missing = missing.filter_map(|(peer, is_missing)| is_missing.then_some(peer));
+        let Some(peer) = missing.min_by_key(|peer| self.setup.is_called_by(*peer)) else {
             return Ok(());
         };
         let mut sockets = vec![PollFd::new(&self.wake, PollFlags::IN)];
@@ -313,7 +317,7 @@ impl Meeting {
                     return;
                 }
             };
-            if self.callers == MOST_CALLERS {
+            if self.callers >= MOST_CALLERS + 2 * self.found.len() {
                 tracing::warn!("turned away a caller from {address}: too many calls at once");
                 continue;
             }
@@ -365,18 +369,18 @@ fn answer(setup: &Setup, socket: TcpStream, address: String, tls: Arc<ServerConf
     let Some(peer) = setup.peers().into_iter().find(|peer| Some(setup.pinned(*peer)) == shown) else {
         return Report::Stranger(TurnedAway { address, reason: Failure::Closed });
     };
-    match setup.greet(peer, &mut connection, until) {
-        Ok(()) => Report::Found(peer, Box::new(connection)),
+    match setup.greet(peer, 0, &mut connection, until) {
+        Ok(lane) => Report::Found(peer, lane, Box::new(connection)),
         Err(GreetError::Disagreed(error)) => Report::Failed(error),
         // It may call again.
         Err(GreetError::Failed(reason)) => Report::Stranger(TurnedAway { address, reason }),
     }
 }
 
-/// Calls a peer until it answers.
-fn call(setup: &Setup, peer: Party, tls: &Arc<ClientConfig>) -> Result<Connection, NetError> {
+/// Calls a peer for a lane until it answers.
+fn call(setup: &Setup, peer: Party, lane: u8, tls: &Arc<ClientConfig>) -> Result<Connection, NetError> {
     loop {
-        let failure = match call_once(setup, peer, tls) {
+        let failure = match call_once(setup, peer, lane, tls) {
             Ok(connection) => return Ok(connection),
             Err(GreetError::Disagreed(error)) => return Err(error),
             Err(GreetError::Failed(failure)) => failure,
@@ -399,15 +403,20 @@ fn call(setup: &Setup, peer: Party, tls: &Arc<ClientConfig>) -> Result<Connectio
 }
 
 /// Calls a peer and completes the handshake.
-fn call_once(setup: &Setup, peer: Party, tls: &Arc<ClientConfig>) -> Result<Connection, GreetError> {
+fn call_once(
+    setup: &Setup,
+    peer: Party,
+    lane: u8,
+    tls: &Arc<ClientConfig>,
+) -> Result<Connection, GreetError> {
     let PeerAddress { address, fingerprint } = setup.place(peer);
     let socket = open(setup, address).map_err(Failure::Io)?;
     let until = setup.handshake_until();
     let tls = Tls::Client(client(Arc::clone(tls)).map_err(Failure::Tls)?);
     let mut connection = Connection::new(socket, tls).map_err(Failure::Io)?;
     let result = connection.handshake(until).map_err(GreetError::from);
-    match result.and_then(|()| setup.greet(peer, &mut connection, until)) {
-        Ok(()) => Ok(connection),
+    match result.and_then(|()| setup.greet(peer, lane, &mut connection, until)) {
+        Ok(_) => Ok(connection),
         Err(GreetError::Failed(Failure::Tls(error))) => {
             Err(GreetError::Disagreed(if let Some(shown) = refused_fingerprint(&error) {
                 NetError::WrongKey { peer, address: address.clone(), shown, pinned: *fingerprint }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test crate uses a part of this module")]
 
 use std::net::TcpListener;
+use std::num::NonZeroU8;
 use std::thread;
 use std::time::Duration;
 
@@ -77,15 +78,24 @@ pub(crate) fn tls_configs() -> [TlsConfig; 3] {
         identity: identities[party.index()].clone(),
         peers: Peers { next: place(party.next()), prev: place(party.prev()) },
         listen: addresses[party.index()].clone(),
+        lanes: NonZeroU8::MIN,
         job: [1; 32],
         connect_timeout: LONG,
         deadline: LONG,
     })
 }
 
+/// The only lane of a party.
+pub(crate) fn connect_one(config: &TlsConfig) -> Result<TlsTransport, NetError> {
+    TlsTransport::connect(config).map(|mut lanes| {
+        assert_eq!(lanes.len(), 1);
+        lanes.remove(0)
+    })
+}
+
 /// What becomes of three parties with these settings that connect at the same time.
 pub(crate) fn connect(configs: [TlsConfig; 3]) -> [Result<TlsTransport, NetError>; 3] {
-    in_parallel(configs, |_, config| TlsTransport::connect(&config))
+    in_parallel(configs, |_, config| connect_one(&config))
 }
 
 /// Three parties that are connected over TLS on this machine.
