@@ -1,11 +1,13 @@
 //! The public job of the three parties: what all of them must agree on before they touch a share.
 
 use std::fs;
+use std::num::NonZeroU8;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use shamisen_nn::formats;
 use shamisen_nn::plan::Plan;
+use shamisen_nn::train::useful_lanes;
 
 use crate::event::{Cause, Failed};
 
@@ -28,6 +30,13 @@ pub struct Assignment {
     pub dataset: String,
     /// What to do.
     pub work: Work,
+    /// Threads of a party that work at the same time, where the work is large enough.
+    #[serde(default = "one")]
+    pub threads: NonZeroU8,
+}
+
+fn one() -> NonZeroU8 {
+    NonZeroU8::MIN
 }
 
 /// What the parties do with the shared rows.
@@ -59,8 +68,20 @@ pub enum Score {
 
 impl Assignment {
     /// A job.
-    pub fn new(plan: Plan, dataset: String, work: Work) -> Self {
-        Self { version: VERSION, plan, dataset, work }
+    pub fn new(plan: Plan, dataset: String, work: Work, threads: NonZeroU8) -> Self {
+        Self { version: VERSION, plan, dataset, work, threads }
+    }
+
+    /// Lanes of each party: a training has one for each thread that finds enough to do, predictions have one.
+    pub fn lanes(&self) -> NonZeroU8 {
+        match self.work {
+            Work::Train { .. } => {
+                let useful = useful_lanes(&self.plan, usize::from(self.threads.get()));
+                // There are no more than threads.
+                NonZeroU8::new(useful as u8).unwrap_or(NonZeroU8::MIN)
+            }
+            Work::Predict => NonZeroU8::MIN,
+        }
     }
 
     /// The text that all three parties must have, byte by byte.

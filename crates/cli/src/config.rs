@@ -1,6 +1,7 @@
 //! `party.toml`: who a party is, and how it reaches the two others.
 
 use std::fs;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,12 +99,12 @@ impl PartyConfig {
             .ok_or_else(|| Failed::new(Cause::Input, format!("there is no party {}", self.party)))
     }
 
-    /// How the party reaches the two others for a job with this hash.
+    /// How the party reaches the two others for a job with this hash and so many lanes.
     ///
     /// # Errors
     ///
     /// If key or certificate cannot be read, or a peer is missing.
-    pub fn tls(&self, dir: &Path, job: [u8; 32]) -> Result<TlsConfig, Failed> {
+    pub fn tls(&self, dir: &Path, lanes: NonZeroU8, job: [u8; 32]) -> Result<TlsConfig, Failed> {
         let party = self.party()?;
         let read = |path: &Path| {
             let path = dir.join(path);
@@ -117,6 +118,7 @@ impl PartyConfig {
             identity,
             peers: Peers { next: self.peer(dir, party.next())?, prev: self.peer(dir, party.prev())? },
             listen: self.listen.clone(),
+            lanes,
             job,
             connect_timeout: Duration::from_secs_f64(self.connect_timeout),
             deadline: self.deadline(),

@@ -1,7 +1,9 @@
 //! What `train` is asked to do: flags, a TOML file with the same fields, and defaults.
 
 use std::fs;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 
 use clap::Args;
 use serde::Deserialize;
@@ -72,6 +74,10 @@ pub struct JobFields {
     /// Three processes over TLS, or three threads in memory. [default: tls]
     #[arg(long, value_enum)]
     pub transport: Option<TransportName>,
+    /// Threads of each party that work on the optimiser and the range checks at the same time, if the network is large
+    /// enough. [default: a third of the cores, 2 to 8]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroU8>,
     /// Imitate this one-way latency between the parties.
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub latency: Option<f64>,
@@ -124,6 +130,8 @@ pub struct Job {
     pub seed: u64,
     /// How the parties are joined.
     pub link: Link,
+    /// Threads of each party.
+    pub threads: NonZeroU8,
     /// Train the float twin, too.
     pub twin: bool,
     /// Where the model goes.
@@ -135,6 +143,14 @@ pub struct Job {
 const DEFAULT_HIDDEN: [usize; 2] = [128, 128];
 const DEFAULT_TEST_FRACTION: f64 = 0.2;
 const DEFAULT_LEARNING_RATE: f64 = 0.001;
+
+/// Threads of each of three parties on this machine unless the user says otherwise: a third of the cores.
+///
+/// At least 2, so that one computes while the other one waits for the peers; at most 8, since more were never measured.
+pub(crate) fn default_threads() -> NonZeroU8 {
+    let third = available_parallelism().map_or(1, usize::from) / 3;
+    NonZeroU8::new(third.clamp(2, 8) as u8).unwrap_or(NonZeroU8::MIN)
+}
 
 impl JobFields {
     /// Reads a job file.
@@ -179,6 +195,7 @@ impl JobFields {
             target_scaling: self.target_scaling.or(file.target_scaling),
             seed: self.seed.or(file.seed),
             transport: self.transport.or(file.transport),
+            threads: self.threads.or(file.threads),
             latency: self.latency.or(file.latency),
             bandwidth: self.bandwidth.or(file.bandwidth),
             ports: self.ports.or(file.ports),
@@ -267,6 +284,7 @@ impl JobFields {
             target_scaling,
             seed: self.seed.unwrap_or(1),
             link,
+            threads: self.threads.unwrap_or_else(default_threads),
             twin: self.twin,
             model: self.model,
             report: self.report,

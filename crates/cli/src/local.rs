@@ -5,8 +5,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use shamisen_net::throttled::Throttled;
-use shamisen_net::{Transport, memory};
+use shamisen_net::{Party, Transport, memory};
 
+use crate::assignment::Assignment;
 use crate::event::{Cause, Event, Failed, Outcome, Step};
 use crate::failure::Result;
 use crate::link::Link;
@@ -21,14 +22,21 @@ use crate::workdir::WorkDir;
 /// With the most telling reason if a party fails. After Ctrl-C the threads still run: the process has to end.
 pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) -> Result<[Outcome; 3]> {
     let (sender, notes) = channel();
-    for transport in memory::mesh() {
-        let mut transport: Box<dyn Transport> = if link.is_throttled() {
-            Box::new(Throttled::new(transport, link.latency, link.bandwidth))
+    let (assignment, _) = Assignment::read(work.party(0)).map_err(|failed| failed.into_failure(false))?;
+    let mut lanes = [const { Vec::new() }; 3];
+    for _ in 0..assignment.lanes().get() {
+        for (lanes, end) in lanes.iter_mut().zip(memory::mesh()) {
+            lanes.push(end);
+        }
+    }
+    for (me, lanes) in Party::ALL.into_iter().zip(lanes) {
+        let mut lanes = if link.is_throttled() {
+            party::boxed(Throttled::lanes(lanes, link.latency, link.bandwidth))
         } else {
-            Box::new(transport)
+            party::boxed(lanes)
         };
-        transport.set_deadline(link.deadline);
-        let party = transport.party().index();
+        lanes.iter_mut().for_each(|lane| lane.set_deadline(link.deadline));
+        let party = me.index();
         let dir = work.party(party).to_owned();
         let sender = sender.clone();
         thread::spawn(move || {
@@ -36,7 +44,7 @@ pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) ->
             let send = |news| drop(sender.send(Note { party, news }));
             let mut emit = |event| send(News::Event(event));
             // A panic was reported by the panic hook; what this party held is not used any more.
-            let result = catch_unwind(AssertUnwindSafe(|| party::work(&dir, transport, &mut emit)));
+            let result = catch_unwind(AssertUnwindSafe(|| party::work(&dir, me, lanes, &mut emit)));
             send(match result {
                 Ok(Ok(())) => News::Ended(None),
                 Ok(Err(failed)) => News::Event(Event::Failed(failed)),

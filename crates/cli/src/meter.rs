@@ -14,9 +14,8 @@ pub(crate) struct Metered {
 
 impl Metered {
     /// Wraps a transport; the counter grows with every exchange.
-    pub(crate) fn new(inner: Box<dyn Transport>) -> (Self, Arc<AtomicU64>) {
-        let sent = Arc::new(AtomicU64::new(0));
-        (Self { inner, sent: Arc::clone(&sent) }, sent)
+    pub(crate) fn new(inner: Box<dyn Transport>, sent: &Arc<AtomicU64>) -> Self {
+        Self { inner, sent: Arc::clone(sent) }
     }
 }
 

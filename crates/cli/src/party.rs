@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, process};
 
 use shamisen_data::model::{DESCRIPTION_FILE, read_description, read_party_share, write_party_share};
-use shamisen_mpc::{Rep, Session};
+use shamisen_mpc::{Lanes, Rep};
 use shamisen_net::throttled::Throttled;
 use shamisen_net::tls::TlsTransport;
 use shamisen_net::{Party, Transport};
@@ -62,27 +63,37 @@ fn connect_and_work(dir: &Path, emit: &mut dyn FnMut(Event)) -> Result<(), Faile
     let party = config.party()?;
     // Files are checked before the peers are made to wait.
     let inputs = Inputs::open(dir, &assignment, party)?;
-    let transport = TlsTransport::connect(&config.tls(dir, hash)?)?;
+    let lanes = TlsTransport::connect(&config.tls(dir, assignment.lanes(), hash)?)?;
     tracing::info!("{party} is connected with both peers");
     let latency = Duration::try_from_secs_f64(config.latency.unwrap_or(0.0) / 1e3).map_err(|_| {
         Failed::new(Cause::Input, "the latency in party.toml makes no sense: give milliseconds")
     })?;
-    let transport: Box<dyn Transport> = match (config.latency, config.bandwidth) {
-        (None, None) => Box::new(transport),
-        (_, bandwidth) => Box::new(Throttled::new(transport, latency, bandwidth.unwrap_or(0.0) * 1e6)),
+    let lanes = match (config.latency, config.bandwidth) {
+        (None, None) => boxed(lanes),
+        (_, bandwidth) => boxed(Throttled::lanes(lanes, latency, bandwidth.unwrap_or(0.0) * 1e6)),
     };
-    inputs.work(dir, &assignment, transport, emit)
+    inputs.work(dir, &assignment, lanes, emit)
 }
 
-/// Does the part of `party`, whose directory is `dir`, over an open transport.
+/// Transports of any kind.
+pub(crate) fn boxed<T: Transport + 'static>(transports: Vec<T>) -> Vec<Box<dyn Transport>> {
+    transports.into_iter().map(|transport| -> Box<dyn Transport> { Box::new(transport) }).collect()
+}
+
+/// Does the part of `party`, whose directory is `dir`, over open transports, one for each lane of the job.
 ///
 /// # Errors
 ///
 /// Whatever keeps it from doing its part.
-pub fn work(dir: &Path, transport: Box<dyn Transport>, emit: &mut dyn FnMut(Event)) -> Result<(), Failed> {
+pub fn work(
+    dir: &Path,
+    party: Party,
+    lanes: Vec<Box<dyn Transport>>,
+    emit: &mut dyn FnMut(Event),
+) -> Result<(), Failed> {
     let (assignment, _) = Assignment::read(dir)?;
-    let inputs = Inputs::open(dir, &assignment, transport.party())?;
-    inputs.work(dir, &assignment, transport, emit)
+    let inputs = Inputs::open(dir, &assignment, party)?;
+    inputs.work(dir, &assignment, lanes, emit)
 }
 
 /// A party's shares of what goes in.
@@ -120,25 +131,26 @@ impl Inputs {
         self,
         dir: &Path,
         assignment: &Assignment,
-        transport: Box<dyn Transport>,
+        lanes: Vec<Box<dyn Transport>>,
         emit: &mut dyn FnMut(Event),
     ) -> Result<(), Failed> {
-        let (transport, sent) = Metered::new(transport);
-        let mut session = Session::open(Box::new(transport))?;
+        let sent = Arc::new(AtomicU64::new(0));
+        let metered = lanes.into_iter().map(|lane| Metered::new(lane, &sent)).collect();
+        let mut lanes = Lanes::open(boxed(metered))?;
         emit(Event::Connected);
         let plan = &assignment.plan;
         let started = Instant::now();
-        session.enter("other");
-        let before = session.counters().clone();
+        lanes.main().enter("other");
+        let before = lanes.counters();
         let mut outcome = Outcome::default();
         match (self, &assignment.work) {
             (Self::Train { mut train, test }, Work::Train { model, .. }) => {
                 let mut reported: Option<Instant> = None;
                 let (mut done, mut warm) = (0, None);
-                let mut observe = |progress: Progress, session: &Session| {
+                let mut observe = |progress: Progress, lanes: &Lanes| {
                     done += 1;
                     if done == CHECK_EVERY {
-                        warm = Some((Instant::now(), session.counters().clone()));
+                        warm = Some((Instant::now(), lanes.counters()));
                     }
                     let due = reported.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
                     if due || progress.loss.is_some() || progress.batch == progress.batches {
@@ -147,29 +159,30 @@ impl Inputs {
                         emit(Event::Progress(step(progress, bytes_sent)));
                     }
                 };
-                let trained = self::train(plan, &mut *train, &mut observe, &mut session)?;
-                session.enter("evaluation");
+                let trained = self::train(plan, &mut *train, &mut observe, &mut lanes)?;
+                lanes.main().enter("evaluation");
                 outcome.seconds = started.elapsed().as_secs_f64();
-                outcome.cost = Cost::between(&before, session.counters());
+                let now = lanes.counters();
+                outcome.cost = Cost::between(&before, &now);
                 outcome.steady = warm.filter(|_| done > CHECK_EVERY).map(|(start, warm)| Steady {
                     batches: done - CHECK_EVERY,
                     seconds: start.elapsed().as_secs_f64(),
-                    cost: Cost::between(&warm, session.counters()),
+                    cost: Cost::between(&warm, &now),
                 });
                 outcome.loss = trained.loss;
                 let mut scored = test.unwrap_or(train);
-                outcome.metrics = Some(evaluate(plan, &trained.network, &mut *scored, &mut session)?);
+                outcome.metrics = Some(evaluate(plan, &trained.network, &mut *scored, lanes.main())?);
                 if let Some(id) = model {
                     let (mine, next) = trained.network.parameters().components();
-                    write_party_share(&dir.join(MODEL_SHARE_FILE), id, session.party().index(), mine, next)?;
+                    write_party_share(&dir.join(MODEL_SHARE_FILE), id, lanes.party().index(), mine, next)?;
                 }
             }
             (Self::Predict { mut features, parameters }, _) => {
                 let network = Perceptron::from_parameters(plan, parameters);
-                let predictions = predict(plan, &network, &mut *features, &mut session)?;
-                session.enter("other");
+                let predictions = predict(plan, &network, &mut *features, lanes.main())?;
+                lanes.main().enter("other");
                 outcome.seconds = started.elapsed().as_secs_f64();
-                outcome.cost = Cost::between(&before, session.counters());
+                outcome.cost = Cost::between(&before, &lanes.counters());
                 let path = dir.join(PREDICTIONS_FILE);
                 write_share(&path, &predictions).map_err(|error| {
                     Failed::new(Cause::Input, format!("cannot write {}: {error}", path.display()))

@@ -1,6 +1,7 @@
 //! `predict`: shares the features of new rows and puts together what the parties hand back.
 
 use std::fs;
+use std::num::NonZeroU8;
 use std::path::Path;
 
 use shamisen_data::model::{DESCRIPTION_FILE, ModelDescription, PREPROCESSING_FILE, check_model_dir};
@@ -39,7 +40,7 @@ pub(crate) fn run(arguments: &PredictArguments, verbose: u8) -> Result<()> {
     let rows = features.rows();
 
     let work = WorkDir::new()?;
-    let assignment = Assignment::new(plan.clone(), random_id()?, Work::Predict);
+    let assignment = Assignment::new(plan.clone(), random_id()?, Work::Predict, NonZeroU8::MIN);
     work.write_assignment(&assignment)?;
     work.deal_features(&plan, &assignment.dataset, &features)?;
     drop(features);

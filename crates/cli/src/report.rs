@@ -21,6 +21,8 @@ pub struct Report {
     pub transport: TransportName,
     /// Processes in which the three parties ran.
     pub processes: usize,
+    /// Threads of each party that worked at the same time.
+    pub threads: usize,
     /// Classification or regression.
     pub task: Task,
     /// The network.
@@ -153,7 +155,7 @@ pub struct Cost {
     pub seconds_waiting: f64,
     /// The part of that spent encrypting and decrypting.
     pub seconds_encrypting: f64,
-    /// What a mini-batch costs a party by phase, mean of the parties.
+    /// What a mini-batch costs a party by phase, mean of the parties; rounds and seconds are those of its main thread.
     pub by_phase: BTreeMap<String, PhaseCost>,
     /// Largest memory of each party's process; of the common process for `memory`.
     pub peak_rss_bytes: [u64; 3],

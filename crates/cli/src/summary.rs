@@ -151,7 +151,11 @@ fn parties(report: &Report) -> String {
         TransportName::Tls => "3 processes over TLS",
         TransportName::Memory => "3 threads in memory",
     };
-    format!("{joined}, security: {}", report.security)
+    let threads = match report.threads {
+        1 => String::new(),
+        threads => format!(", {threads} lanes each"),
+    };
+    format!("{joined}{threads}, security: {}", report.security)
 }
 
 #[cfg(test)]

@@ -84,7 +84,8 @@ pub(crate) fn train(job: &Job, verbose: u8) -> Result<Report> {
     let score = if test_rows.is_some() { Score::TestRows } else { Score::TrainingRows };
     let id = job.model.is_some().then(random_id).transpose()?;
     let work = WorkDir::new()?;
-    let assignment = Assignment::new(plan.clone(), random_id()?, Work::Train { score, model: id.clone() });
+    let train = Work::Train { score, model: id.clone() };
+    let assignment = Assignment::new(plan.clone(), random_id()?, train, job.threads);
     work.write_assignment(&assignment)?;
     work.deal(&plan, &assignment.dataset, &prepared.train, prepared.test.as_ref())?;
     // From here on, the data owner's part is done.
@@ -95,7 +96,7 @@ pub(crate) fn train(job: &Job, verbose: u8) -> Result<Report> {
     display.finish();
     interrupt::check()?;
 
-    let report = report(job, &plan, &preprocessing, (rows, test_rows), &outcomes, twin)?;
+    let report = report(job, &assignment, &preprocessing, (rows, test_rows), &outcomes, twin)?;
     if let (Some(dir), Some(id)) = (&job.model, &id) {
         write_model(dir, id, &work, &plan, &preprocessing, &report)?;
     }
@@ -174,7 +175,7 @@ fn train_twin(plan: &Plan, prepared: &Prepared) -> Twin {
 
 fn report(
     job: &Job,
-    plan: &Plan,
+    assignment: &Assignment,
     preprocessing: &Preprocessing,
     (rows, test_rows): (usize, Option<usize>),
     outcomes: &[Outcome; 3],
@@ -191,6 +192,7 @@ fn report(
         ));
     }
     let scores = Scores::from(metrics);
+    let plan = &assignment.plan;
     let batches = plan.epochs * rows.div_ceil(plan.batch_size);
     let (optimizer, refresh, momentum) = match plan.optimizer {
         Optimizer::Adam { refresh, .. } => ("adam", Some(refresh), None),
@@ -202,6 +204,7 @@ fn report(
         security: "semi-honest".to_owned(),
         transport: job.link.transport,
         processes: if job.link.transport == TransportName::Tls { 3 } else { 1 },
+        threads: assignment.lanes().get().into(),
         task: plan.task,
         model: Model { layers: plan.layers.clone(), parameters: plan.parameters() },
         data: Data {

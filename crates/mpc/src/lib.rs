@@ -6,11 +6,13 @@
 //! is secure against one semi-honest party.
 
 mod error;
+pub mod lanes;
 pub mod protocol;
 mod roles;
 mod session;
 mod share;
 
 pub use error::{MpcError, Result};
+pub use lanes::Lanes;
 pub use session::{Session, SessionKeys};
 pub use share::{Additive, Bits, Rep};

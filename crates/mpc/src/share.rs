@@ -111,6 +111,17 @@ impl Rep {
         bits::sub_assign(&mut self.next, &other.next);
     }
 
+    /// Subtracts another sharing from the elements from `first` on.
+    ///
+    /// # Panics
+    ///
+    /// When there are not so many elements, which is a mistake of the caller.
+    pub fn sub_at(&mut self, first: usize, other: &Self) {
+        let range = first..first + other.len();
+        bits::sub_assign(&mut self.mine[range.clone()], &other.mine);
+        bits::sub_assign(&mut self.next[range], &other.next);
+    }
+
     /// Multiplies every element by a public number.
     pub fn scale(&mut self, factor: u64) {
         bits::scale_assign(&mut self.mine, factor);
@@ -195,6 +206,11 @@ impl Additive {
     /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// A copy of some elements.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        Self(Words::copy(&self.0[range]))
     }
 
     /// Adds another sharing of the same length.

@@ -1,6 +1,7 @@
 //! A transport that imitates a slower network on one machine.
 
 use core::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +19,7 @@ pub struct Throttled<T> {
     latency: Duration,
     bytes_per_second: f64,
     /// When the link to each peer has sent everything so far.
-    link_free: Peers<Duration>,
+    link_free: Arc<Mutex<Peers<Duration>>>,
     outgoing: Peers<Vec<u8>>,
     incoming: Peers<Vec<u8>>,
 }
@@ -32,10 +33,24 @@ impl<T: Transport> Throttled<T> {
             inner,
             latency,
             bytes_per_second: bandwidth_bits_per_second / 8.0,
-            link_free: Peers::default(),
+            link_free: Arc::default(),
             outgoing: Peers::default(),
             incoming: Peers::default(),
         }
+    }
+
+    /// As [`new`](Self::new), around several lanes of one party, which share their links.
+    pub fn lanes(
+        lanes: impl IntoIterator<Item = T>,
+        latency: Duration,
+        bandwidth_bits_per_second: f64,
+    ) -> Vec<Self> {
+        let link_free = Arc::default();
+        let throttle = |inner| Self {
+            link_free: Arc::clone(&link_free),
+            ..Self::new(inner, latency, bandwidth_bits_per_second)
+        };
+        lanes.into_iter().map(throttle).collect()
     }
 
     /// How long a link is busy with `bytes`.
@@ -56,8 +71,10 @@ impl<T: Transport> Transport for Throttled<T> {
     fn exchange(&mut self, send: Peers<&[u8]>, receive: Peers<&mut [u8]>) -> Result<(), NetError> {
         let now = now();
         let busy = Peers { next: self.duration(send.next.len()), prev: self.duration(send.prev.len()) };
-        stamp(&mut self.outgoing.next, send.next, &mut self.link_free.next, now, busy.next, self.latency);
-        stamp(&mut self.outgoing.prev, send.prev, &mut self.link_free.prev, now, busy.prev, self.latency);
+        let mut link_free = self.link_free.lock().unwrap_or_else(PoisonError::into_inner);
+        stamp(&mut self.outgoing.next, send.next, &mut link_free.next, now, busy.next, self.latency);
+        stamp(&mut self.outgoing.prev, send.prev, &mut link_free.prev, now, busy.prev, self.latency);
+        drop(link_free);
         make_room(&mut self.incoming.next, receive.next.len());
         make_room(&mut self.incoming.prev, receive.prev.len());
         self.inner.exchange(

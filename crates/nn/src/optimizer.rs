@@ -3,7 +3,12 @@
 //! The moments are kept as sums with growing public weights, `M = sum of d_s g_s` with `d_s` proportional to
 //! `decay^-s`: a decay step then costs nothing, and the bias correction is the division by the sum of the weights.
 //! Now and then the sum is truncated and the weights start anew.
+//!
+//! Each parameter is on its own: the vector is cut in contiguous pieces, one for each lane of the party.
 
+use std::ops::Range;
+
+use shamisen_mpc::lanes::{Lanes, pieces};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
 use shamisen_mpc::protocol::lookup::look_up;
 use shamisen_mpc::protocol::multiply::product;
@@ -13,7 +18,7 @@ use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate, truncate_shared};
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
 
-use crate::error::Result;
+use crate::error::{NnError, Result};
 use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, GRADIENT_PRIOR, WEIGHT_FRAC};
 use crate::plan::Optimizer;
 
@@ -50,8 +55,13 @@ const SECOND: Growth = Growth { base: 6.0, span: 1.0 };
 /// Of the velocity of gradient descent.
 const VELOCITY: Growth = Growth { base: 8.0, span: 8.0 };
 
-/// The optimiser with its state.
-pub(crate) struct State {
+/// The optimiser with its state, in one piece or several.
+pub(crate) struct Pieces(Vec<State>);
+
+/// The optimiser's state for a contiguous part of the parameters.
+struct State {
+    /// The part.
+    parameters: Range<usize>,
     rule: Rule,
     /// Updates since the last check are below two to this power.
     update_bits: u32,
@@ -87,47 +97,100 @@ struct Preconditioner {
 pub(crate) struct Gradient {
     /// Sum over the rows.
     pub(crate) sum: Additive,
+    /// Its scale.
+    pub(crate) scale: Scale,
+}
+
+/// How the sum over the rows becomes a mean gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
     /// Bits to drop for [`GRADIENT_FRAC`] fractional bits.
     pub(crate) shift: u32,
     /// What the result is multiplied with, in units of `2^-16`: 2^16, but for the short last mini-batch.
     pub(crate) factor: u64,
-    /// The result is `scale` times the mean gradient.
-    pub(crate) scale: f64,
+    /// The result is `nominal` times the mean gradient.
+    pub(crate) nominal: f64,
+}
+
+impl Pieces {
+    /// The state before the first step, for at most so many lanes.
+    pub(crate) fn new(optimizer: Optimizer, parameters: usize, lanes: usize) -> Self {
+        Self(pieces(parameters, lanes).into_iter().map(|piece| State::new(optimizer, piece)).collect())
+    }
+
+    /// Updates the parameters.
+    pub(crate) fn step(
+        &mut self,
+        gradient: Gradient,
+        learning_rate: f64,
+        parameters: &mut Rep,
+        checks: &mut RangeChecks,
+        lanes: &mut Lanes,
+    ) -> Result<()> {
+        let Gradient { sum, scale } = gradient;
+        if let [all] = &mut self.0[..] {
+            parameters.sub_assign(&all.step(sum, scale, learning_rate, checks, lanes.main())?);
+            return Ok(());
+        }
+        let updates = lanes.each(self.0.iter_mut().collect(), |state: &mut State, session| {
+            let mut checks = RangeChecks::default();
+            let piece = sum.slice(state.parameters.clone());
+            let update = state.step(piece, scale, learning_rate, &mut checks, session)?;
+            Ok::<_, NnError>((update, checks))
+        })?;
+        for (state, (update, claims)) in self.0.iter().zip(updates) {
+            parameters.sub_at(state.parameters.start, &update);
+            checks.absorb(claims);
+        }
+        Ok(())
+    }
+
+    /// A power of two below which every update since the last check stayed.
+    pub(crate) fn update_bits(&mut self) -> u32 {
+        self.0.iter_mut().map(|state| std::mem::take(&mut state.update_bits)).fold(0, u32::max)
+    }
+
+    /// Claims that the second moments stayed inside their windows since the last check.
+    pub(crate) fn claim_moments(&mut self, checks: &mut RangeChecks, party: Party) {
+        self.0.iter_mut().for_each(|state| state.claim_moments(checks, party));
+    }
 }
 
 impl State {
-    pub(crate) fn new(optimizer: Optimizer, parameters: usize) -> Self {
+    fn new(optimizer: Optimizer, parameters: Range<usize>) -> Self {
+        let len = parameters.len();
         let rule = match optimizer {
             Optimizer::Adam { beta1, beta2, refresh } => Rule::Adam(Box::new(Adam {
-                first: Moment::new(beta1, FIRST, parameters),
-                second: SecondMoment::new(beta2, refresh, parameters),
+                first: Moment::new(beta1, FIRST, len),
+                second: SecondMoment::new(beta2, refresh, len),
                 beta2,
                 refresh,
                 step: 0,
                 preconditioner: None,
             })),
-            Optimizer::Sgd { momentum } => Rule::Sgd(Moment::new(momentum, VELOCITY, parameters)),
+            Optimizer::Sgd { momentum } => Rule::Sgd(Moment::new(momentum, VELOCITY, len)),
         };
-        Self { rule, update_bits: 0 }
+        Self { parameters, rule, update_bits: 0 }
     }
 
     /// What is to be subtracted from the parameters.
-    pub(crate) fn step(
+    fn step(
         &mut self,
-        gradient: Gradient,
+        sum: Additive,
+        scale: Scale,
         learning_rate: f64,
         checks: &mut RangeChecks,
         session: &mut Session,
     ) -> Result<Rep> {
         session.enter("truncation");
-        let scale = gradient.scale;
-        let mut values = truncate(gradient.sum, gradient.shift, session)?;
+        let mut values = truncate(sum, scale.shift, session)?;
         let mut prior = GRADIENT_PRIOR;
-        if gradient.factor != 1 << 16 {
+        if scale.factor != 1 << 16 {
             prior += 2;
-            values.scale(gradient.factor);
+            values.scale(scale.factor);
             values = truncate_shared(&values, 16, session)?;
         }
+        let scale = scale.nominal;
         session.enter("optimizer");
         checks.claim("a gradient", Split::of(&values, session.party()), GRADIENT_BOUND, prior);
         let (update, shift) = match &mut self.rule {
@@ -148,13 +211,8 @@ impl State {
         Ok(update)
     }
 
-    /// A power of two below which every update since the last check stayed.
-    pub(crate) fn update_bits(&mut self) -> u32 {
-        std::mem::take(&mut self.update_bits)
-    }
-
     /// Claims that the second moment stayed inside its window since the last check.
-    pub(crate) fn claim_moments(&mut self, checks: &mut RangeChecks, party: Party) {
+    fn claim_moments(&mut self, checks: &mut RangeChecks, party: Party) {
         if let Rule::Adam(adam) = &mut self.rule
             && let Some((sum, bound)) = adam.second.unchecked(party)
         {

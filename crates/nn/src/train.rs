@@ -1,5 +1,6 @@
 //! The training loop under sharing.
 
+use shamisen_mpc::lanes::pieces;
 use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::reshare;
 use shamisen_mpc::protocol::open::open;
@@ -8,7 +9,7 @@ use shamisen_mpc::protocol::soft_max::{LossTerms, PROBABILITY_FRAC, soft_max};
 use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::truncate::truncate_shared;
-use shamisen_mpc::{Rep, Session};
+use shamisen_mpc::{Lanes, Rep, Session};
 use shamisen_ring::fixed;
 
 use crate::error::{NnError, Result};
@@ -17,7 +18,7 @@ use crate::formats::{
     ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, SETTLE_EVERY, activation_frac,
     check, target_frac,
 };
-use crate::optimizer::{Gradient, State};
+use crate::optimizer::{Gradient, Pieces, Scale};
 use crate::order::BatchOrder;
 use crate::perceptron::Perceptron;
 use crate::plan::{Plan, Task};
@@ -47,6 +48,11 @@ pub struct Trained {
     pub loss: Vec<f64>,
 }
 
+/// Lanes of a party that a training by this plan can use, of so many that there may be.
+pub fn useful_lanes(plan: &Plan, lanes: usize) -> usize {
+    pieces(plan.parameters(), lanes).len()
+}
+
 /// Trains a network by the plan on shared rows.
 ///
 /// Opened are: the mean loss after every 16 mini-batches (more often in the first 16) and at the end of an epoch, and
@@ -57,12 +63,14 @@ pub struct Trained {
 /// [`NnError::Plan`] for a plan that cannot be carried out, [`NnError::Range`] when a value left its range,
 /// [`NnError::Rows`] when rows cannot be read, [`NnError::Protocol`] when a peer fails.
 ///
-/// The observer sees the session's counters as they are after each mini-batch; its own time is booked as `other`.
+/// The observer sees the lanes' counters as they are after each mini-batch; its own time is booked as `other`.
+///
+/// The optimiser's step and the range checks are cut in pieces for all lanes, everything else is the main lane's.
 pub fn train(
     plan: &Plan,
     rows: &mut dyn SharedRows,
-    observer: &mut dyn FnMut(Progress, &Session),
-    session: &mut Session,
+    observer: &mut dyn FnMut(Progress, &Lanes),
+    lanes: &mut Lanes,
 ) -> Result<Trained> {
     check(plan)?;
     if rows.rows() < plan.batch_size {
@@ -74,8 +82,8 @@ pub fn train(
     }
     let mut trainer = Trainer {
         plan,
-        network: Perceptron::initial(plan, session),
-        optimizer: State::new(plan.optimizer, plan.parameters()),
+        network: Perceptron::initial(plan, lanes.main()),
+        optimizer: Pieces::new(plan.optimizer, plan.parameters(), lanes.count()),
         checks: RangeChecks::default(),
         unreported: Unreported::default(),
     };
@@ -85,24 +93,24 @@ pub fn train(
     for epoch in 1..=plan.epochs {
         let mut sum = 0.0;
         for (batch, places) in order.epoch(epoch - 1).enumerate() {
-            session.enter("data");
+            lanes.main().enter("data");
             let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
-            trainer.mini_batch(features, targets, places.len(), session)?;
+            trainer.mini_batch(features, targets, places.len(), lanes)?;
             step += 1;
             let due = step.is_multiple_of(CHECK_EVERY) || (step < CHECK_EVERY && step.is_power_of_two());
             if step.is_multiple_of(SETTLE_EVERY) {
-                session.enter("range checks");
-                trainer.checks.settle(session)?;
+                lanes.main().enter("range checks");
+                trainer.checks.settle_in(lanes)?;
             }
             let mut loss = None;
             if due || batch + 1 == order.batches() {
                 let reported = trainer.unreported.rows as f64;
-                let total = trainer.report(epoch, batch + 1, session)?;
+                let total = trainer.report(epoch, batch + 1, lanes)?;
                 sum += total;
                 loss = Some(total / reported);
             }
-            session.enter("other");
-            observer(Progress { epoch, batch: batch + 1, batches: order.batches(), loss }, session);
+            lanes.main().enter("other");
+            observer(Progress { epoch, batch: batch + 1, batches: order.batches(), loss }, lanes);
         }
         losses.push(sum / rows.rows() as f64);
     }
@@ -112,7 +120,7 @@ pub fn train(
 struct Trainer<'a> {
     plan: &'a Plan,
     network: Perceptron,
-    optimizer: State,
+    optimizer: Pieces,
     checks: RangeChecks,
     unreported: Unreported,
 }
@@ -128,14 +136,14 @@ struct Unreported {
 }
 
 impl Trainer<'_> {
-    fn mini_batch(&mut self, features: Rep, targets: Rep, rows: usize, session: &mut Session) -> Result<()> {
+    fn mini_batch(&mut self, features: Rep, targets: Rep, rows: usize, lanes: &mut Lanes) -> Result<()> {
+        let session = lanes.main();
         let trace = self.network.forward(features, rows, &mut self.checks, session)?;
         let delta = self.output_delta(&trace.outputs, targets, rows, session)?;
         let sum = self.network.backward(&trace, delta, &mut self.checks, session)?;
         let gradient = self.scaled(sum, rows);
-        let update = self.optimizer.step(gradient, self.plan.learning_rate, &mut self.checks, session)?;
-        self.network.parameters.sub_assign(&update);
-        Ok(())
+        let (learning_rate, parameters) = (self.plan.learning_rate, &mut self.network.parameters);
+        self.optimizer.step(gradient, learning_rate, parameters, &mut self.checks, lanes)
     }
 
     /// Derivative of the loss with respect to the outputs, times `2^-target_bits`.
@@ -205,9 +213,11 @@ impl Trainer<'_> {
         }
         Gradient {
             sum,
-            shift,
-            factor: (nominal / actual * 65536.0).round() as u64,
-            scale: nominal * loss_scale,
+            scale: Scale {
+                shift,
+                factor: (nominal / actual * 65536.0).round() as u64,
+                nominal: nominal * loss_scale,
+            },
         }
     }
 
@@ -220,11 +230,13 @@ impl Trainer<'_> {
     }
 
     /// Verifies all ranges, then opens the loss of the rows since the last report: their sum.
-    fn report(&mut self, epoch: usize, batch: usize, session: &mut Session) -> Result<f64> {
-        session.enter("range checks");
+    fn report(&mut self, epoch: usize, batch: usize, lanes: &mut Lanes) -> Result<f64> {
+        lanes.main().enter("range checks");
         let update_bits = self.optimizer.update_bits();
-        self.network.claim_parameters(update_bits, &mut self.checks, session.party());
-        self.optimizer.claim_moments(&mut self.checks, session.party());
+        self.network.claim_parameters(update_bits, &mut self.checks, lanes.party());
+        self.optimizer.claim_moments(&mut self.checks, lanes.party());
+        self.checks.settle_in(lanes)?;
+        let session = lanes.main();
         if let Some(what) = self.checks.verify(session)? {
             let hint = match self.plan.task {
                 Task::Classification => "lower --learning-rate, or scale the features (--scaling standard)",

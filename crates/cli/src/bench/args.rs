@@ -1,5 +1,6 @@
 //! The command line of `bench`.
 
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -53,6 +54,9 @@ pub struct CaseArguments {
     /// Step size.
     #[arg(long, value_name = "RATE", default_value_t = 0.001)]
     pub learning_rate: f64,
+    /// Threads of each party, as in `train`. [default: a third of the cores, 2 to 8]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroU8>,
     /// Directory with the four MNIST files; synthetic rows of the same shape without it.
     #[arg(long, value_name = "DIR")]
     pub mnist: Option<PathBuf>,

@@ -1,11 +1,14 @@
 //! The case that is trained: MNIST, or synthetic rows of the same shape.
 
+use std::num::NonZeroU8;
+
 use shamisen_data::prepare::{Examples, PrepareOptions, Source, TestSource, prepare};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::shares::random_id;
 use shamisen_data::table::Matrix;
 use shamisen_nn::formats;
 use shamisen_nn::plan::{Optimizer, Plan, Task};
+use shamisen_nn::train::useful_lanes;
 
 use crate::assignment::{Assignment, Score, Work};
 use crate::bench::args::CaseArguments;
@@ -13,9 +16,10 @@ use crate::choices::OptimizerName;
 use crate::event::Outcome;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
+use crate::job::default_threads;
 use crate::launch;
 use crate::link::Link;
-use crate::summary::layers;
+use crate::summary::{counted, layers};
 use crate::train::LIMIT;
 use crate::workdir::WorkDir;
 
@@ -26,6 +30,8 @@ const SEED: u64 = 1;
 pub(crate) struct Case {
     pub(crate) plan: Plan,
     pub(crate) rows: Examples,
+    /// Threads of each party.
+    threads: NonZeroU8,
     /// `MNIST` or `synthetic`.
     pub(crate) data: &'static str,
 }
@@ -73,7 +79,7 @@ impl Case {
                 rows.features.rows()
             )));
         }
-        Ok(Self { plan, rows, data })
+        Ok(Self { plan, rows, threads: arguments.threads.unwrap_or_else(default_threads), data })
     }
 
     /// Shares the rows anew and trains on them for one epoch; one row is scored.
@@ -81,11 +87,8 @@ impl Case {
     /// Fails as `train` does.
     pub(crate) fn train(&self, link: &Link, verbose: u8) -> Result<[Outcome; 3]> {
         let work = WorkDir::new()?;
-        let assignment = Assignment::new(
-            self.plan.clone(),
-            random_id()?,
-            Work::Train { score: Score::TestRows, model: None },
-        );
+        let train = Work::Train { score: Score::TestRows, model: None };
+        let assignment = Assignment::new(self.plan.clone(), random_id()?, train, self.threads);
         let scored =
             Examples { features: head(&self.rows.features, 1)?, targets: head(&self.rows.targets, 1)? };
         work.write_assignment(&assignment)?;
@@ -93,6 +96,11 @@ impl Case {
         let outcomes = launch::run(&work, link, verbose, &mut |_, _| ())?;
         interrupt::check()?;
         Ok(outcomes)
+    }
+
+    /// Threads of each party that work at the same time.
+    pub(crate) fn lanes(&self) -> usize {
+        useful_lanes(&self.plan, usize::from(self.threads.get()))
     }
 
     /// What is trained on what, in a line without an end.
@@ -103,10 +111,11 @@ impl Case {
             _ => "sgd".to_owned(),
         };
         format!(
-            "{}, batch {}, {optimizer}, {} rows",
+            "{}, batch {}, {optimizer}, {} rows, {} a party",
             layers(&self.plan.layers),
             self.plan.batch_size,
-            self.data
+            self.data,
+            counted(self.lanes(), "lane")
         )
     }
 }

@@ -21,6 +21,8 @@ struct AllFigures {
     data: &'static str,
     layers: Vec<usize>,
     batch_size: usize,
+    /// Threads of each party that worked at the same time.
+    threads: usize,
     /// Mini-batches that were measured in each network, and those before that were not.
     batches: usize,
     warm_up_batches: usize,
@@ -60,6 +62,7 @@ pub(crate) fn run(arguments: &NetworkArguments, verbose: u8) -> Result<()> {
         data: case.data,
         layers: case.plan.layers.clone(),
         batch_size: case.plan.batch_size,
+        threads: case.lanes(),
         batches: arguments.batches,
         warm_up_batches: CHECK_EVERY,
         networks,

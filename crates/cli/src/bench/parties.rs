@@ -1,6 +1,7 @@
 //! Three parties in three threads of this process, to measure what they do together.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU8;
 use std::thread;
 use std::time::Duration;
 
@@ -31,9 +32,10 @@ pub(crate) fn run<T: Send>(
             });
             in_threads(ends.map(|end| move || party(end)))
         }
-        TransportName::Tls => {
-            in_threads(tls_configs()?.map(|config| move || party(Box::new(TlsTransport::connect(&config)?))))
-        }
+        TransportName::Tls => in_threads(
+            tls_configs()?
+                .map(|config| move || party(Box::new(TlsTransport::connect(&config)?.swap_remove(0)))),
+        ),
     }
 }
 
@@ -79,6 +81,7 @@ fn tls_configs() -> Result<[TlsConfig; 3]> {
         identity: identities[party.index()].clone(),
         peers: Peers { next: place(party.next()), prev: place(party.prev()) },
         listen: address(party),
+        lanes: NonZeroU8::MIN,
         job: [0; 32],
         connect_timeout: Duration::from_secs(30),
         deadline: DEADLINE,

@@ -34,6 +34,8 @@ struct Versus {
     rows: usize,
     layers: Vec<usize>,
     batch_size: usize,
+    /// Threads of each party that worked at the same time.
+    threads: usize,
     optimizer: Optimizer,
     learning_rate: f64,
     /// Training time of each run of Shamisen, without sharing the data, connecting and evaluating.
@@ -98,6 +100,7 @@ pub(crate) fn run(arguments: &SklearnArguments, verbose: u8) -> Result<()> {
         rows: case.rows.features.rows(),
         layers: case.plan.layers.clone(),
         batch_size: case.plan.batch_size,
+        threads: case.lanes(),
         optimizer: case.plan.optimizer,
         learning_rate: case.plan.learning_rate,
         shamisen_seconds: own,

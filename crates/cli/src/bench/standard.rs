@@ -27,6 +27,8 @@ struct Standard {
     parameters: usize,
     batch_size: usize,
     optimizer: Optimizer,
+    /// Threads of each party that worked at the same time.
+    threads: usize,
     /// Mini-batches that were measured, and those before that were not.
     batches: usize,
     warm_up_batches: usize,
@@ -137,6 +139,7 @@ fn figures(case: &Case, outcomes: &[Outcome; 3], rates: Rates) -> Result<Standar
         parameters: case.plan.parameters(),
         batch_size: case.plan.batch_size,
         optimizer: case.plan.optimizer,
+        threads: case.lanes(),
         batches,
         warm_up_batches: CHECK_EVERY,
         seconds_per_batch,

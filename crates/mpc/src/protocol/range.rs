@@ -1,9 +1,12 @@
 //! Range checks: values that must not leave their fixed-point range are collected and verified before anything that
 //! depends on them is opened.
 
+use std::cmp::Reverse;
+
 use shamisen_ring::bits;
 
-use crate::error::Result;
+use crate::error::{MpcError, Result};
+use crate::lanes::{Lanes, pieces};
 use crate::protocol::add_bits::Answers;
 use crate::protocol::and::all;
 use crate::protocol::circuit::Circuit;
@@ -40,6 +43,11 @@ impl Claim {
     /// Number of bits that tell whether the claim holds.
     fn window(&self) -> u32 {
         window(self.bound, self.prior)
+    }
+
+    /// Bits that are worked on.
+    fn work(&self) -> usize {
+        self.values.len() * self.window() as usize
     }
 }
 
@@ -110,6 +118,45 @@ impl RangeChecks {
         Ok(())
     }
 
+    /// As [`settle`](Self::settle), on several lanes at the same time if there are enough values.
+    ///
+    /// Whole claims are given to the lanes, the largest first, each to the one that has least to do: nothing is sent for
+    /// that, and all three parties do it alike.
+    ///
+    /// # Errors
+    ///
+    /// When a peer fails.
+    pub fn settle_in(&mut self, lanes: &mut Lanes) -> Result<()> {
+        let count = pieces(self.len(), lanes.count()).len();
+        if count == 1 {
+            return self.settle(lanes.main());
+        }
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.sort_by_key(|claim| Reverse(claim.work()));
+        let mut shares: Vec<Self> = (0..count).map(|_| Self::default()).collect();
+        let mut loads = vec![0; count];
+        for claim in claims {
+            // Of equals the first one.
+            let Some(lane) = (0..count).min_by_key(|&lane| loads[lane]) else { unreachable!("at least 1") };
+            loads[lane] += claim.work();
+            shares[lane].claims.push(claim);
+        }
+        let settled = lanes.each(shares, |mut checks, session| {
+            let before = session.enter("range checks");
+            checks.settle(session)?;
+            session.enter(before);
+            Ok::<_, MpcError>(checks)
+        })?;
+        settled.into_iter().for_each(|checks| self.absorb(checks));
+        Ok(())
+    }
+
+    /// Takes over the claims of another collection, and what is known about them.
+    pub fn absorb(&mut self, other: Self) {
+        self.claims.extend(other.claims);
+        self.verdicts.extend(other.verdicts);
+    }
+
     /// Verifies all claims and forgets them; the name of a false one, if any: of the lowest bound among several.
     ///
     /// One bit is opened: whether all hold. Only when it is 0, one bit per name is opened.
@@ -123,25 +170,33 @@ impl RangeChecks {
         if verdicts.is_empty() {
             return Ok(None);
         }
-        let mut every = Bits::zeros(1, 0);
-        for Verdict { holds, .. } in &verdicts {
-            every.mine.extend_from_slice(&holds.mine);
-            every.next.extend_from_slice(&holds.next);
-        }
-        every.len = every.mine.len() * 64;
-        let verdict = all(&every, session)?;
+        let verdict = all(&joined(&verdicts), session)?;
         if open_bits(&verdict, session)?[0] & 1 == 1 {
             return Ok(None);
         }
         verdicts.sort_by_key(|verdict| verdict.bound);
-        for Verdict { name, holds, .. } in verdicts {
-            let verdict = all(&holds, session)?;
+        while let Some(Verdict { name, .. }) = verdicts.first() {
+            let name = name.clone();
+            let (same, others): (Vec<_>, _) = verdicts.into_iter().partition(|verdict| verdict.name == name);
+            verdicts = others;
+            let verdict = all(&joined(&same), session)?;
             if open_bits(&verdict, session)?[0] & 1 == 0 {
                 return Ok(Some(name));
             }
         }
         unreachable!("one of the claims is false")
     }
+}
+
+/// The bits of several verdicts.
+fn joined(verdicts: &[Verdict]) -> Bits {
+    let mut every = Bits::zeros(1, 0);
+    for Verdict { holds, .. } in verdicts {
+        every.mine.extend_from_slice(&holds.mine);
+        every.next.extend_from_slice(&holds.next);
+    }
+    every.len = every.mine.len() * 64;
+    every
 }
 
 /// Whether each element is in range, 1 or 0.
