@@ -412,14 +412,14 @@ impl SecondMoment {
 
     /// The sum and the bound of the claim that it stayed inside its window since the last check.
     ///
-    /// Every sum below half of the window passes. It is not negative, so half of that is taken off to make the most of a
-    /// check that is symmetric.
+    /// Every sum below half of the window passes, less the unit that [`leading_digit`] may add. It is not negative, so half
+    /// of that is taken off to make the most of a check that is symmetric.
     fn unchecked(&mut self, party: Party) -> Option<(Split, u32)> {
         let low = self.unchecked_low.take()?;
         let bound = self.drop + DigitWindow { low, digits: WINDOW_DIGITS }.bits() - 1;
         let mut sum = self.sum.clone();
         sum.scale(1 << self.drop);
-        sum.add_constant((1_u64 << (bound - 1)).wrapping_neg(), party);
+        sum.add_constant((1_u64 << (self.drop + low)).wrapping_sub(1 << (bound - 1)), party);
         Some((sum, bound))
     }
 }
