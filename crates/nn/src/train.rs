@@ -9,7 +9,7 @@ use shamisen_mpc::protocol::soft_max::{LossTerms, PROBABILITY_FRAC, soft_max};
 use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::truncate::truncate_shared;
-use shamisen_mpc::{Lanes, Rep, Session};
+use shamisen_mpc::{Additive, Lanes, Rep, Session};
 use shamisen_ring::fixed;
 
 use crate::error::{NnError, Result};
@@ -65,7 +65,7 @@ pub fn useful_lanes(plan: &Plan, lanes: usize) -> usize {
 ///
 /// The observer sees the lanes' counters as they are after each mini-batch; its own time is booked as `other`.
 ///
-/// The optimiser's step and the range checks are cut in pieces for all lanes, everything else is the main lane's.
+/// The rows of a mini-batch, the parameters in the optimiser's step and the range checks are cut in pieces for the lanes.
 pub fn train(
     plan: &Plan,
     rows: &mut dyn SharedRows,
@@ -135,61 +135,125 @@ struct Unreported {
     rows: usize,
 }
 
+/// What the way there and back gives for some rows.
+struct Pass {
+    /// Sum over the rows.
+    gradient: Additive,
+    checks: RangeChecks,
+    unreported: Unreported,
+}
+
+impl Pass {
+    /// The way there and back for some rows.
+    fn run(
+        plan: &Plan,
+        network: &Perceptron,
+        features: Rep,
+        targets: Rep,
+        session: &mut Session,
+    ) -> Result<Self> {
+        let rows = features.len() / plan.features();
+        let mut checks = RangeChecks::default();
+        let mut unreported = Unreported { rows, ..Unreported::default() };
+        let trace = network.forward(features, rows, &mut checks, session)?;
+        let delta =
+            output_delta(plan, network, &trace.outputs, targets, &mut checks, &mut unreported, session)?;
+        let gradient = network.backward(&trace, delta, &mut checks, session)?;
+        Ok(Self { gradient, checks, unreported })
+    }
+}
+
+impl Unreported {
+    fn extend(&mut self, other: &Self) {
+        self.terms.extend(&other.terms);
+        self.residuals.extend(&other.residuals);
+        self.rows += other.rows;
+    }
+}
+
+/// Derivative of the loss with respect to the outputs, times `2^-target_bits`.
+fn output_delta(
+    plan: &Plan,
+    network: &Perceptron,
+    outputs: &Rep,
+    targets: Rep,
+    checks: &mut RangeChecks,
+    unreported: &mut Unreported,
+    session: &mut Session,
+) -> Result<Rep> {
+    let frac = network.activation_frac();
+    match plan.task {
+        Task::Classification => {
+            session.enter("soft-max");
+            let soft_max =
+                soft_max(outputs, unreported.rows, network.outputs(), frac, ACTIVATION_BITS, session)?;
+            let (mut delta, terms) = soft_max.into_loss_terms(outputs, &targets);
+            const { assert!(PROBABILITY_FRAC == DELTA_FRAC) };
+            unreported.terms.extend(&terms);
+            let mut one_hot = targets;
+            one_hot.scale(1 << DELTA_FRAC);
+            delta.sub_assign(&one_hot);
+            Ok(delta)
+        }
+        Task::Regression => {
+            let mut delta = outputs.clone();
+            delta.sub_assign(&targets);
+            unreported.residuals.extend(&delta);
+            let up = DELTA_FRAC - frac;
+            if up >= plan.target_bits {
+                delta.scale(1 << (up - plan.target_bits));
+            } else {
+                session.enter("truncation");
+                delta = truncate_shared(&delta, plan.target_bits - up, session)?;
+            }
+            let prior = DELTA_FRAC + ACTIVATION_BITS + 1;
+            let values = Split::of(&delta, session.party());
+            checks.claim("the error of the output layer", values, DELTA_BOUND, prior);
+            Ok(delta)
+        }
+    }
+}
+
+/// Rows that are worth a lane of their own.
+const LEAST_ROWS: usize = 32;
+
 impl Trainer<'_> {
     fn mini_batch(&mut self, features: Rep, targets: Rep, rows: usize, lanes: &mut Lanes) -> Result<()> {
-        let session = lanes.main();
-        let trace = self.network.forward(features, rows, &mut self.checks, session)?;
-        let delta = self.output_delta(&trace.outputs, targets, rows, session)?;
-        let sum = self.network.backward(&trace, delta, &mut self.checks, session)?;
+        let (plan, network) = (self.plan, &self.network);
+        let count = (rows / LEAST_ROWS).clamp(1, lanes.count());
+        let pieces = if count == 1 {
+            vec![(features, targets)]
+        } else {
+            (0..count)
+                .map(|piece| {
+                    let (start, end) = (rows * piece / count, rows * (piece + 1) / count);
+                    let cut = |all: &Rep, columns: usize| all.slice(start * columns..end * columns);
+                    (cut(&features, plan.features()), cut(&targets, plan.outputs()))
+                })
+                .collect()
+        };
+        let mut passes = lanes
+            .each(pieces, |(features, targets), session| {
+                Pass::run(plan, network, features, targets, session)
+            })?
+            .into_iter();
+        let Some(Pass { gradient: mut sum, checks, unreported }) = passes.next() else {
+            unreachable!("at least one piece")
+        };
+        self.checks.absorb(checks);
+        self.unreported.extend(&unreported);
+        for Pass { gradient, checks, unreported } in passes {
+            sum.add_assign(&gradient);
+            self.checks.absorb(checks);
+            self.unreported.extend(&unreported);
+        }
         let gradient = self.scaled(sum, rows);
         let (learning_rate, parameters) = (self.plan.learning_rate, &mut self.network.parameters);
         self.optimizer.step(gradient, learning_rate, parameters, &mut self.checks, lanes)
     }
 
-    /// Derivative of the loss with respect to the outputs, times `2^-target_bits`.
-    fn output_delta(
-        &mut self,
-        outputs: &Rep,
-        targets: Rep,
-        rows: usize,
-        session: &mut Session,
-    ) -> Result<Rep> {
-        let classes = self.network.outputs();
-        let frac = self.network.activation_frac();
-        self.unreported.rows += rows;
-        match self.plan.task {
-            Task::Classification => {
-                session.enter("soft-max");
-                let soft_max = soft_max(outputs, rows, classes, frac, ACTIVATION_BITS, session)?;
-                let (mut delta, terms) = soft_max.into_loss_terms(outputs, &targets);
-                const { assert!(PROBABILITY_FRAC == DELTA_FRAC) };
-                self.unreported.terms.extend(&terms);
-                let mut one_hot = targets;
-                one_hot.scale(1 << DELTA_FRAC);
-                delta.sub_assign(&one_hot);
-                Ok(delta)
-            }
-            Task::Regression => {
-                let mut delta = outputs.clone();
-                delta.sub_assign(&targets);
-                self.unreported.residuals.extend(&delta);
-                let up = DELTA_FRAC - frac;
-                if up >= self.plan.target_bits {
-                    delta.scale(1 << (up - self.plan.target_bits));
-                } else {
-                    session.enter("truncation");
-                    delta = truncate_shared(&delta, self.plan.target_bits - up, session)?;
-                }
-                let prior = DELTA_FRAC + ACTIVATION_BITS + 1;
-                let values = Split::of(&delta, session.party());
-                self.checks.claim("the error of the output layer", values, DELTA_BOUND, prior);
-                Ok(delta)
-            }
-        }
-    }
-
     /// Adds the weight decay, and says how the sum over the rows becomes a mean.
-    fn scaled(&self, mut sum: shamisen_mpc::Additive, rows: usize) -> Gradient {
+    fn scaled(&self, mut sum: Additive, rows: usize) -> Gradient {
         let frac = self.network.activation_frac();
         let up = |rows: usize| rows.next_power_of_two().trailing_zeros();
         let loss_scale = 2.0_f64.powi(-self.loss_bits());
