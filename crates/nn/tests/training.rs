@@ -2,16 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use shamisen_mpc::{Rep, Session};
+use shamisen_mpc::{Lanes, Rep};
 use shamisen_nn::evaluate::evaluate;
 use shamisen_nn::examples::SharedRows;
 use shamisen_nn::formats::{activation_frac, target_frac};
 use shamisen_nn::metrics::Metrics;
 use shamisen_nn::plan::{Optimizer, Plan, Task};
-use shamisen_nn::train::train;
+use shamisen_nn::train::{train, useful_lanes};
 use shamisen_nn::{NnError, Result, twin};
 use shamisen_ring::fixed;
-use shamisen_testkit::{Outcome, deal, random_words, rng, run};
+use shamisen_testkit::{Outcome, deal, random_words, rng, run_lanes};
 
 const SEED: u64 = 42;
 
@@ -51,19 +51,20 @@ fn encode(values: &[f64], frac: u32) -> Vec<u64> {
     values.iter().map(|&x| fixed::encode(x, frac).unwrap()).collect()
 }
 
-/// Runs `job` at three parties that share the table.
+/// Runs `job` at three parties that share the table and have so many lanes each.
 fn with_shares<T: Send>(
     plan: &Plan,
     table: &Table,
-    job: impl Fn(&mut dyn SharedRows, &mut Session) -> T + Sync,
+    lanes: usize,
+    job: impl Fn(&mut dyn SharedRows, &mut Lanes) -> T + Sync,
 ) -> Outcome<T> {
     let mut rng = rng(SEED);
     let features = deal(&encode(&table.features, activation_frac(plan)), &mut rng);
     let targets = deal(&encode(&table.targets, target_frac(plan)), &mut rng);
-    run(SEED, |session| {
-        let me = session.party().index();
+    run_lanes(SEED, lanes, |lanes| {
+        let me = lanes.party().index();
         let mut rows = Shared { plan, features: &features[me], targets: &targets[me], rows: table.rows };
-        job(&mut rows, session)
+        job(&mut rows, lanes)
     })
 }
 
@@ -118,10 +119,10 @@ fn plan(task: Task, hidden: &[usize], optimizer: Optimizer) -> Plan {
 }
 
 /// Trains and scores both ways: (secure, twin), and the training losses.
-fn both(plan: &Plan, table: &Table) -> ((Metrics, Vec<f64>), (Metrics, Vec<f64>)) {
-    let out = with_shares(plan, table, |rows, session| {
-        let trained = train(plan, rows, &mut |_, _| {}, session).unwrap();
-        let metrics = evaluate(plan, &trained.network, rows, session).unwrap();
+fn both(plan: &Plan, table: &Table, lanes: usize) -> ((Metrics, Vec<f64>), (Metrics, Vec<f64>)) {
+    let out = with_shares(plan, table, lanes, |rows, lanes| {
+        let trained = train(plan, rows, &mut |_, _| {}, lanes).unwrap();
+        let metrics = evaluate(plan, &trained.network, rows, lanes.main()).unwrap();
         (metrics, trained.loss)
     });
     let [first, second, third] = out.results;
@@ -136,7 +137,11 @@ fn both(plan: &Plan, table: &Table) -> ((Metrics, Vec<f64>), (Metrics, Vec<f64>)
 }
 
 fn assert_near(plan: &Plan, table: &Table, tolerance: f64) {
-    let ((secure, loss), (plain, plain_loss)) = both(plan, table);
+    assert_near_in(1, plan, table, tolerance);
+}
+
+fn assert_near_in(lanes: usize, plan: &Plan, table: &Table, tolerance: f64) {
+    let ((secure, loss), (plain, plain_loss)) = both(plan, table, lanes);
     let values = |metrics| match metrics {
         Metrics::Classification { accuracy, cross_entropy } => [accuracy, cross_entropy],
         Metrics::Regression { r2, mse } => [r2, mse],
@@ -171,15 +176,61 @@ fn regression_follows_the_twin() {
     assert_near(&decayed, &table, 0.03);
 }
 
+/// Hidden layers of a network with so many parameters that 3 lanes find enough to do.
+const WIDE: [usize; 2] = [120, 100];
+
+#[test]
+fn several_lanes_follow_the_twin() {
+    let table = classes(300);
+    for lanes in [2, 3] {
+        for optimizer in [Optimizer::adam(1), Optimizer::adam(4), Optimizer::Sgd { momentum: 0.9 }] {
+            let mut wide = Plan { epochs: 2, ..plan(Task::Classification, &WIDE, optimizer) };
+            wide.learning_rate /= 2.0;
+            assert_eq!(useful_lanes(&wide, lanes), lanes);
+            assert_near_in(lanes, &wide, &table, 0.03);
+        }
+    }
+    let mut decayed = plan(Task::Regression, &WIDE, Optimizer::Sgd { momentum: 0.9 });
+    (decayed.weight_decay, decayed.learning_rate, decayed.epochs) = (0.01, 0.02, 2);
+    assert_near_in(3, &decayed, &numbers(300), 0.03);
+    // Too few parameters for more than one lane.
+    assert_near_in(3, &plan(Task::Classification, &[16], Optimizer::adam(1)), &table, 0.03);
+}
+
+#[test]
+fn lanes_share_the_work_and_its_costs_add_up() {
+    let table = classes(96);
+    let wide = Plan { epochs: 1, ..plan(Task::Classification, &WIDE, Optimizer::adam(1)) };
+    let [one, two] = [1, 2].map(|lanes| {
+        let out = with_shares(&wide, &table, lanes, |rows, lanes| {
+            train(&wide, rows, &mut |_, _| {}, lanes).unwrap();
+        });
+        let [counters, ..] = out.counters;
+        counters
+    });
+    assert_eq!(two.by_phase["optimizer"].traffic.rounds, one.by_phase["optimizer"].traffic.rounds);
+    assert_eq!(two.by_phase["matrix products"].work, one.by_phase["matrix products"].work);
+    // Which claims are settled together depends on the lanes, and with it how many bits are looked at.
+    for (phase, tolerance) in [("optimizer", 0.02), ("truncation", 0.02), ("range checks", 0.2)] {
+        let (one, two) = (one.by_phase[phase], two.by_phase[phase]);
+        let near = |one: u64, two: u64| one.abs_diff(two) as f64 <= tolerance * one as f64;
+        assert!(near(one.traffic.sent(), two.traffic.sent()), "{phase}: {one:?} and {two:?}");
+        assert!(near(one.work.random_words, two.work.random_words), "{phase}: {one:?} and {two:?}");
+    }
+}
+
 #[test]
 fn leaving_the_range_stops_with_the_layer() {
     let table = numbers(200);
-    let mut wild = plan(Task::Regression, &[16, 16], Optimizer::Sgd { momentum: 0.9 });
-    wild.learning_rate = 1.0;
-    wild.target_bits = 0;
-    let out =
-        with_shares(&wild, &table, |rows, session| train(&wild, rows, &mut |_, _| {}, session).map(|_| ()));
-    for result in out.results {
-        assert!(matches!(result, Err(NnError::Range { .. })), "{result:?}");
+    for (hidden, lanes) in [([16, 16], 1), (WIDE, 2)] {
+        let mut wild = plan(Task::Regression, &hidden, Optimizer::Sgd { momentum: 0.9 });
+        wild.learning_rate = 1.0;
+        wild.target_bits = 0;
+        let out = with_shares(&wild, &table, lanes, |rows, lanes| {
+            train(&wild, rows, &mut |_, _| {}, lanes).map(|_| ())
+        });
+        for result in out.results {
+            assert!(matches!(result, Err(NnError::Range { .. })), "{result:?}");
+        }
     }
 }

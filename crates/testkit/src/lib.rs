@@ -5,7 +5,7 @@ use std::thread;
 pub use rand_chacha::ChaCha12Rng;
 pub use rand_chacha::rand_core::Rng;
 use rand_chacha::rand_core::SeedableRng;
-use shamisen_mpc::{Additive, Bits, Rep, Session, SessionKeys};
+use shamisen_mpc::{Additive, Bits, Lanes, Rep, Session, SessionKeys};
 use shamisen_net::{Counters, Party, Transport, memory};
 
 /// A seeded generator for inputs and shares; print the seed when a test fails.
@@ -155,6 +155,29 @@ pub fn run<T: Send>(seed: u64, protocol: impl Fn(&mut Session) -> T + Sync) -> O
     run_over(transports, keys(seed), protocol)
 }
 
+/// As [`run`], with so many lanes at each party.
+///
+/// # Panics
+///
+/// When a party panics, with its message, or there is no lane.
+pub fn run_lanes<T: Send>(seed: u64, lanes: usize, protocol: impl Fn(&mut Lanes) -> T + Sync) -> Outcome<T> {
+    let mut ends = [const { Vec::new() }; 3];
+    for lane in 0..lanes as u64 {
+        let keys = keys(seed + lane);
+        for (ends, end) in ends.iter_mut().zip(memory::mesh().into_iter().zip(keys)) {
+            ends.push(end);
+        }
+    }
+    in_threads(ends, |ends| {
+        let mut sessions =
+            ends.into_iter().map(|(end, keys)| Session::danger_with_keys(Box::new(end), &keys));
+        let main = sessions.next().expect("a party has at least one lane");
+        let mut lanes = Lanes::new(main, sessions.collect());
+        let result = protocol(&mut lanes);
+        (result, lanes.counters())
+    })
+}
+
 /// Runs `protocol` at three parties over given transports with given keys.
 ///
 /// # Panics
@@ -165,19 +188,21 @@ pub fn run_over<T: Send>(
     keys: [SessionKeys; 3],
     protocol: impl Fn(&mut Session) -> T + Sync,
 ) -> Outcome<T> {
-    let protocol = &protocol;
+    in_threads(transports.into_iter().zip(keys), |(transport, keys)| {
+        let mut session = Session::danger_with_keys(transport, &keys);
+        let result = protocol(&mut session);
+        (result, session.counters().clone())
+    })
+}
+
+/// Runs `party` in a thread for each of three ends.
+fn in_threads<E: Send, T: Send>(
+    ends: impl IntoIterator<Item = E>,
+    party: impl Fn(E) -> (T, Counters) + Sync,
+) -> Outcome<T> {
+    let party = &party;
     let ends: Vec<(T, Counters)> = thread::scope(|scope| {
-        let handles: Vec<_> = transports
-            .into_iter()
-            .zip(keys)
-            .map(|(transport, keys)| {
-                scope.spawn(move || {
-                    let mut session = Session::danger_with_keys(transport, &keys);
-                    let result = protocol(&mut session);
-                    (result, session.counters().clone())
-                })
-            })
-            .collect();
+        let handles: Vec<_> = ends.into_iter().map(|end| scope.spawn(move || party(end))).collect();
         // A party that fails takes the others down; the first failure is the one to show.
         let ends: Vec<_> = handles.into_iter().map(thread::ScopedJoinHandle::join).collect();
         ends.into_iter().map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()

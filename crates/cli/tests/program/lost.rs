@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::num::NonZeroU8;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -17,8 +18,9 @@ use shamisen_data::shares::random_id;
 use shamisen_data::table::Matrix;
 use shamisen_nn::plan::{Optimizer, Plan, Task};
 
-/// Flags of a training that takes much longer than the tests wait.
-const ENDLESS: &str = "--hidden 8 --epochs 1000000 --batch-size 8 --learning-rate 0.000001 --verbose";
+/// Flags of a training that takes much longer than the tests wait, on two lanes of each party.
+const ENDLESS: &str =
+    "--hidden 90,90 --threads 2 --epochs 1000000 --batch-size 8 --learning-rate 0.000001 --verbose";
 
 /// Starts a training and waits until it is well under way.
 fn launched(place: &Place, temporary: &Place, transport: &str) -> Child {
@@ -99,11 +101,15 @@ fn ctrl_c_leaves_nothing() {
     }
 }
 
+/// Threads of each party that is started by hand.
+const THREADS: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
+
 /// Three directories from which parties are started by hand.
 fn by_hand(epochs: usize) -> WorkDir {
     let plan = Plan {
         task: Task::Regression,
-        layers: vec![2, 4, 1],
+        // Enough parameters for two lanes.
+        layers: vec![2, 90, 90, 1],
         optimizer: Optimizer::adam(1),
         learning_rate: 0.001,
         weight_decay: 0.0,
@@ -118,7 +124,7 @@ fn by_hand(epochs: usize) -> WorkDir {
     let work = WorkDir::new().unwrap();
     let dataset = random_id().unwrap();
     let task = Work::Train { score: Score::TrainingRows, model: None };
-    let assignment = Assignment::new(plan.clone(), dataset.clone(), task);
+    let assignment = Assignment::new(plan.clone(), dataset.clone(), task, THREADS);
     work.write_assignment(&assignment).unwrap();
     work.deal(&plan, &dataset, &examples, None).unwrap();
     let link = Link::new(TransportName::Tls, None, None, None, Some(10.0)).unwrap();
@@ -210,6 +216,18 @@ fn a_party_with_another_job_is_refused() {
     // The two that met know the reason; the third one may have waited in vain.
     let told = messages.iter().filter(|message| message.contains("another job")).count();
     assert!(messages[2].contains("another job") && told >= 2, "{messages:?}");
+}
+
+#[test]
+fn a_party_with_another_number_of_threads_is_refused() {
+    let work = by_hand(3);
+    let job = work.party(2).join("job.json");
+    let text = fs::read_to_string(&job).unwrap().replace("\"threads\": 2", "\"threads\": 1");
+    fs::write(job, text).unwrap();
+    let messages = fail(&work);
+    // The two that met know the reason; the third one may have waited in vain.
+    let told = |message: &&String| message.contains("thread") && message.contains("at all three");
+    assert!(told(&&messages[2]) && messages.iter().filter(told).count() >= 2, "{messages:?}");
 }
 
 #[test]

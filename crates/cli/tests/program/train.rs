@@ -60,6 +60,7 @@ fn tls_and_memory_train_alike_and_as_the_twin_does() {
         "/cost/peak_rss_bytes/2",
         "/transport",
         "/processes",
+        "/threads",
         "/version",
     ] {
         assert!(tls.pointer(pointer).is_some_and(|value| !value.is_null()), "no {pointer} in {tls}");
@@ -81,6 +82,31 @@ fn tls_and_memory_train_alike_and_as_the_twin_does() {
     }
     assert_eq!(tls["cost"]["rounds_per_batch"], memory["cost"]["rounds_per_batch"]);
     assert_eq!(tls["cost"]["bytes_sent_per_batch"], memory["cost"]["bytes_sent_per_batch"]);
+}
+
+#[test]
+fn several_threads_train_as_the_twin_does() {
+    let place = Place::new();
+    let data = place.write("table.csv", table(120));
+    let mut arguments = classify(&data);
+    let flags = "--hidden 110,110 --epochs 3 --batch-size 20 --learning-rate 0.005 --twin --threads 3";
+    arguments.extend(flags.split(' ').map(str::to_owned));
+    for transport in ["tls", "memory"] {
+        let arguments = [&arguments[..], &["--transport".to_owned(), transport.to_owned()]].concat();
+        let report = report(&place, "report.json", &arguments);
+        assert_eq!(report["threads"], 3);
+        for (own, twin) in
+            [("/test/cross_entropy", "/twin/cross_entropy"), ("/training/loss/2", "/twin/loss/2")]
+        {
+            let difference = number(&report, own) - number(&report, twin);
+            assert!(difference.abs() < 0.05, "{own} is {difference} away from the twin");
+        }
+    }
+    // The network has too few parameters for more than one lane.
+    arguments.extend(["--hidden", "8"].map(str::to_owned));
+    let at = arguments.iter().position(|argument| argument == "--hidden").unwrap();
+    arguments.drain(at..at + 2);
+    assert_eq!(report(&place, "report.json", &arguments)["threads"], 1);
 }
 
 #[test]
