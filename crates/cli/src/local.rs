@@ -35,7 +35,9 @@ pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) ->
         } else {
             party::boxed(lanes)
         };
-        lanes.iter_mut().for_each(|lane| lane.set_deadline(link.deadline));
+        for lane in &mut lanes {
+            lane.set_deadline(link.deadline);
+        }
         let party = me.index();
         let dir = work.party(party).to_owned();
         let sender = sender.clone();

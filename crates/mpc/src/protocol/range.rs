@@ -147,7 +147,9 @@ impl RangeChecks {
             session.enter(before);
             Ok::<_, MpcError>(checks)
         })?;
-        settled.into_iter().for_each(|checks| self.absorb(checks));
+        for checks in settled {
+            self.absorb(checks);
+        }
         Ok(())
     }
 
