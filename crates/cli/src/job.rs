@@ -75,7 +75,7 @@ pub struct JobFields {
     #[arg(long, value_enum)]
     pub transport: Option<TransportName>,
     /// Threads of each party that work on the optimiser and the range checks at the same time, if the network is large
-    /// enough. [default: a third of the cores, 1 to 8]
+    /// enough. [default: a third of the cores, 2 to 8]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
     /// Imitate this one-way latency between the parties.
@@ -144,12 +144,12 @@ const DEFAULT_HIDDEN: [usize; 2] = [128, 128];
 const DEFAULT_TEST_FRACTION: f64 = 0.2;
 const DEFAULT_LEARNING_RATE: f64 = 0.001;
 
-/// Threads of each of three parties on this machine unless the user says otherwise: a third of the cores, at most 8.
+/// Threads of each of three parties on this machine unless the user says otherwise: a third of the cores, from 2 to 8.
 ///
-/// With two on two cores a training is not faster (2026-11-23, AMD EPYC): the cores have enough to do with three parties.
+/// Two are worth it also where there is not even a core for each party: one computes while the other waits for a peer.
 pub(crate) fn default_threads() -> NonZeroU8 {
     let third = available_parallelism().map_or(1, usize::from) / 3;
-    NonZeroU8::new(third.clamp(1, 8) as u8).unwrap_or(NonZeroU8::MIN)
+    NonZeroU8::new(third.clamp(2, 8) as u8).unwrap_or(NonZeroU8::MIN)
 }
 
 impl JobFields {
