@@ -106,7 +106,7 @@ const PROTOCOLS: &[Protocol] = &[
         leading_digit(&Split::of(&i.x, session.party()), window, session).map(drop)
     }),
     Protocol("in_range", ANY, |i, session| {
-        range::in_range(&Split::of(&i.x, session.party()), 30, 62, session).map(drop)
+        range::in_range(Split::of(&i.x, session.party()), 30, 62, session).map(drop)
     }),
 ];
 

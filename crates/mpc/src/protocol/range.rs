@@ -103,7 +103,7 @@ impl RangeChecks {
                 })
                 .unzip();
             let (joined, places) = Split::join(&values);
-            let ok = in_range(&joined, bound, bound + width - 2, session)?;
+            let ok = in_range(joined, bound, bound + width - 2, session)?;
             for ((name, bound), parts) in names.into_iter().zip(places) {
                 let mut holds = Bits::zeros(1, 0);
                 for words in parts {
@@ -215,13 +215,13 @@ fn joined(verdicts: &[Verdict]) -> Bits {
 /// # Errors
 ///
 /// When a peer fails.
-pub fn in_range(value: &Split, bound: u32, prior: u32, session: &mut Session) -> Result<Bits> {
+pub fn in_range(value: Split, bound: u32, prior: u32, session: &mut Session) -> Result<Bits> {
     let party = session.party();
     let count = window(bound, prior).div_ceil(DIGIT_BITS) as usize;
     // Digits up to the end of the word may begin below the bound: what is there is cleared.
     let low = bound.min(u64::BITS - DIGIT_BITS * count as u32);
     let below = bound - low;
-    let mut high = value.clone();
+    let mut high = value;
     high.add_constant(1 << (bound - 1), party);
     bits::clear_low(&mut high.own, bound);
     let mut negated = high.own.clone();

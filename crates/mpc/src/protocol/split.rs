@@ -94,15 +94,17 @@ impl Split {
     pub(crate) fn join(vectors: &[Self]) -> (Self, Vec<[Range<usize>; 3]>) {
         let words = |vector: &Self, third: usize| (vector.cuts[third + 1] - vector.cuts[third]).div_ceil(64);
         let total: usize = vectors.iter().flat_map(|vector| (0..3).map(|third| words(vector, third))).sum();
-        let mut own = Words::zeros(64 * total);
+        let mut own = Words::scratch(64 * total);
         let mut cuts = [0; 4];
         let mut places = vec![[const { 0..0 }; 3]; vectors.len()];
         let mut word = 0;
         for third in 0..3 {
             for (vector, places) in vectors.iter().zip(&mut places) {
                 let part = &vector.own[vector.cuts[third]..vector.cuts[third + 1]];
-                own[64 * word..][..part.len()].copy_from_slice(part);
                 places[third] = word..word + words(vector, third);
+                let (place, filled_up) = own[64 * word..64 * places[third].end].split_at_mut(part.len());
+                place.copy_from_slice(part);
+                filled_up.fill(0);
                 word = places[third].end;
             }
             cuts[third + 1] = 64 * word;

@@ -18,7 +18,7 @@ fn inside_and_outside() {
                 edges.into_iter().flat_map(|x: i64| [x, -x]).filter(|x| x.unsigned_abs() >> prior == 0);
             values.iter_mut().skip(7).zip(edges).for_each(|(value, edge)| *value = edge as u64);
             let out = on_ring(&values, |share, session| {
-                in_range(&Split::of(share, session.party()), bound, prior, session)
+                in_range(Split::of(share, session.party()), bound, prior, session)
             });
             assert_cost("in_range", len, &out, cost::in_range(bound, prior, len));
             let ok = combine_bits(&out.results);

@@ -295,7 +295,7 @@ fn bits() {
         ("relu", 2, |inputs, session| compare::relu(&inputs.x, 64, session).map(drop)),
         ("to_ring", 2, |inputs, session| convert::to_ring(&inputs.a.planes(0..3), session).map(drop)),
         ("in_range", 2, |inputs, session| {
-            range::in_range(&Split::of(&inputs.x, session.party()), 30, 62, session).map(drop)
+            range::in_range(Split::of(&inputs.x, session.party()), 30, 62, session).map(drop)
         }),
         ("leading_digit", 2, |inputs, session| {
             let window = DigitWindow { low: 18, digits: 7 };
