@@ -215,7 +215,7 @@ fn output_delta(
 }
 
 /// Rows that are worth a lane of their own.
-const LEAST_ROWS: usize = 32;
+const LEAST_ROWS: usize = 128;
 
 impl Trainer<'_> {
     fn mini_batch(&mut self, features: Rep, targets: Rep, rows: usize, lanes: &mut Lanes) -> Result<()> {
