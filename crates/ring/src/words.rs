@@ -22,12 +22,21 @@ const CLASSES: usize = 2 * usize::BITS as usize;
 /// Free vectors of a class that a thread keeps to itself.
 const KEPT: usize = 16;
 
+/// Classes in which a vector is sought: its own, and those of up to twice its size. Otherwise a process whose sizes vary a
+/// little would hold a set of vectors for each.
+const SOUGHT: usize = 3;
+
 /// Vectors that are free, by class; each is as long as its class says.
 struct Free([Vec<Vec<u64>>; CLASSES]);
 
 impl Free {
     const fn new() -> Self {
         Self([const { Vec::new() }; CLASSES])
+    }
+
+    /// A vector of this class or one a little larger.
+    fn take(&mut self, class: usize) -> Option<Vec<u64>> {
+        self.0[class..].iter_mut().take(SOUGHT).find_map(Vec::pop)
     }
 }
 
@@ -61,6 +70,8 @@ pub struct Words {
     /// Its length is at least `len`; what lies behind is old.
     memory: Vec<u64>,
     len: usize,
+    /// Whether the memory was made here: what came from elsewhere goes back to the allocator, or it would pile up.
+    recycled: bool,
 }
 
 /// The class of vectors with room for `len` words, and their length.
@@ -78,10 +89,10 @@ impl Words {
             vec![0; len]
         } else {
             let (class, size) = class(len);
-            let own = OWN.try_with(|free| free.borrow_mut().0[class].pop()).ok().flatten();
-            own.or_else(|| common().0[class].pop()).unwrap_or_else(|| vec![0; size])
+            let own = OWN.try_with(|free| free.borrow_mut().take(class)).ok().flatten();
+            own.or_else(|| common().take(class)).unwrap_or_else(|| vec![0; size])
         };
-        let mut words = Self { memory, len };
+        let mut words = Self { memory, len, recycled: len >= LEAST };
         if cfg!(debug_assertions) {
             words.fill(UNWRITTEN);
         }
@@ -139,6 +150,7 @@ impl Words {
 
     /// The words as an ordinary vector.
     pub fn into_vec(mut self) -> Vec<u64> {
+        self.recycled = false;
         let mut memory = mem::take(&mut self.memory);
         memory.truncate(self.len);
         memory
@@ -158,11 +170,11 @@ impl Words {
 
 impl Drop for Words {
     fn drop(&mut self) {
-        let size = self.memory.len();
-        if size < LEAST || class(size).1 != size {
+        if !self.recycled {
             return;
         }
-        let (memory, class) = (mem::take(&mut self.memory), class(size).0);
+        let memory = mem::take(&mut self.memory);
+        let (class, _) = class(memory.len());
         // A thread that ends keeps nothing; the memory then goes back to the allocator.
         let _ = OWN.try_with(|free| {
             let own = &mut free.borrow_mut().0[class];
@@ -200,7 +212,7 @@ impl Clone for Words {
 impl From<Vec<u64>> for Words {
     fn from(memory: Vec<u64>) -> Self {
         let len = memory.len();
-        Self { memory, len }
+        Self { memory, len, recycled: false }
     }
 }
 
@@ -238,6 +250,26 @@ mod tests {
         let second = Words::scratch(1001);
         assert_eq!(second.as_ptr(), place);
         assert_ne!(Words::scratch(1000).as_ptr(), place, "what is in use is not given away");
+    }
+
+    #[test]
+    fn memory_of_nearly_the_size_will_do() {
+        // Sizes that no other test asks for: the common store is everybody's.
+        let first = Words::scratch(1 << 16);
+        let place = first.as_ptr();
+        drop(first);
+        let smaller = Words::scratch((1 << 15) + 1);
+        assert_eq!((smaller.as_ptr(), smaller.len()), (place, (1 << 15) + 1));
+        drop(smaller);
+        assert_ne!(Words::scratch(1 << 14).as_ptr(), place, "four times the size is a waste");
+        assert_eq!(Words::scratch(1 << 16).as_ptr(), place);
+    }
+
+    #[test]
+    fn memory_from_elsewhere_is_not_kept() {
+        let size = 3 << 17;
+        drop(Words::from(vec![1; size]));
+        assert!(OWN.with(|free| free.borrow_mut().take(class(size).0)).is_none());
     }
 
     #[test]

@@ -77,8 +77,7 @@ pub fn to_ring(shared: &Bits, session: &mut Session) -> Result<Rep> {
             Role::Second => {
                 let mut d = Words::scratch(size);
                 expand(&|place, bits| bits.copy_from_slice(&shared.next[place]), part, &mut d);
-                let mut component = Words::scratch(size);
-                session.stream(Key::Own, second).fill(0, &mut component);
+                let component = session.random(Key::Own, second, size);
                 // (1 - 2d) times the half of c, plus d.
                 let rest = round.write_next(size);
                 bits::negate_where(rest, &half, &d);
