@@ -69,7 +69,10 @@ struct State {
 
 enum Rule {
     Adam(Box<Adam>),
-    Sgd(Moment),
+    /// Gradient descent with momentum.
+    Momentum(Moment),
+    /// Gradient descent without.
+    Descent,
 }
 
 struct Adam {
@@ -97,19 +100,13 @@ struct Preconditioner {
 pub(crate) struct Gradient {
     /// Sum over the rows.
     pub(crate) sum: Additive,
-    /// Its scale.
-    pub(crate) scale: Scale,
-}
-
-/// How the sum over the rows becomes a mean gradient.
-#[derive(Clone, Copy)]
-pub(crate) struct Scale {
-    /// Bits to drop for [`GRADIENT_FRAC`] fractional bits.
+    /// Bits to drop for the mean gradient with [`GRADIENT_FRAC`] fractional bits, or for the update of a rule that
+    /// [moves freely](Pieces::moves_freely) with [`WEIGHT_FRAC`].
     pub(crate) shift: u32,
-    /// What the result is multiplied with, in units of `2^-16`: 2^16, but for the short last mini-batch.
-    pub(crate) factor: u64,
-    /// The result is `nominal` times the mean gradient.
+    /// The mean gradient is that of the loss times this.
     pub(crate) nominal: f64,
+    /// What is left of the sum without these bits is below two to this power.
+    pub(crate) update_bits: u32,
 }
 
 impl Pieces {
@@ -127,15 +124,14 @@ impl Pieces {
         checks: &mut RangeChecks,
         lanes: &mut Lanes,
     ) -> Result<()> {
-        let Gradient { sum, scale } = gradient;
         if let [all] = &mut self.0[..] {
-            parameters.sub_assign(&all.step(sum, scale, learning_rate, checks, lanes.main())?);
+            parameters.sub_assign(&all.step(gradient, learning_rate, checks, lanes.main())?);
             return Ok(());
         }
         let updates = lanes.each(self.0.iter_mut().collect(), |state: &mut State, session| {
             let mut checks = RangeChecks::default();
-            let piece = sum.slice(state.parameters.clone());
-            let update = state.step(piece, scale, learning_rate, &mut checks, session)?;
+            let piece = Gradient { sum: gradient.sum.slice(state.parameters.clone()), ..gradient };
+            let update = state.step(piece, learning_rate, &mut checks, session)?;
             Ok::<_, NnError>((update, checks))
         })?;
         for (state, (update, claims)) in self.0.iter().zip(updates) {
@@ -143,6 +139,13 @@ impl Pieces {
             checks.absorb(claims);
         }
         Ok(())
+    }
+
+    /// Whether updates are gradients times the learning rate, as large as these may be.
+    ///
+    /// The gradients themselves are then neither kept nor checked; the parameters must be, after each step.
+    pub(crate) fn moves_freely(&self) -> bool {
+        self.0.iter().all(|state| matches!(state.rule, Rule::Descent))
     }
 
     /// A power of two below which every update since the last check stayed.
@@ -168,7 +171,8 @@ impl State {
                 step: 0,
                 preconditioner: None,
             })),
-            Optimizer::Sgd { momentum } => Rule::Sgd(Moment::new(momentum, VELOCITY, len)),
+            Optimizer::Sgd { momentum: 0.0 } => Rule::Descent,
+            Optimizer::Sgd { momentum } => Rule::Momentum(Moment::new(momentum, VELOCITY, len)),
         };
         Self { parameters, rule, update_bits: 0 }
     }
@@ -176,29 +180,26 @@ impl State {
     /// What is to be subtracted from the parameters.
     fn step(
         &mut self,
-        sum: Additive,
-        scale: Scale,
+        gradient: Gradient,
         learning_rate: f64,
         checks: &mut RangeChecks,
         session: &mut Session,
     ) -> Result<Rep> {
         session.enter("truncation");
-        let mut values = truncate(sum, scale.shift, session)?;
-        let mut prior = GRADIENT_PRIOR;
-        if scale.factor != 1 << 16 {
-            prior += 2;
-            values.scale(scale.factor);
-            values = truncate_shared(&values, 16, session)?;
-        }
-        let scale = scale.nominal;
+        let Gradient { sum, shift, nominal, update_bits } = gradient;
+        let values = truncate(sum, shift, session)?;
         session.enter("optimizer");
-        checks.claim("a gradient", Split::of(&values, session.party()), GRADIENT_BOUND, prior);
+        if matches!(self.rule, Rule::Descent) {
+            self.update_bits = self.update_bits.max(update_bits);
+            return Ok(values);
+        }
+        checks.claim("a gradient", Split::of(&values, session.party()), GRADIENT_BOUND, GRADIENT_PRIOR);
         let (update, shift) = match &mut self.rule {
-            Rule::Adam(adam) => adam.step(&values, scale, learning_rate, session)?,
-            Rule::Sgd(velocity) => {
+            Rule::Adam(adam) => adam.step(&values, nominal, learning_rate, session)?,
+            Rule::Momentum(velocity) => {
                 velocity.add(&values, session)?;
                 let factor = learning_rate * f64::from(1 << (WEIGHT_FRAC - GRADIENT_FRAC))
-                    / (scale * velocity.decay.weight(1.0) as f64);
+                    / (nominal * velocity.decay.weight(1.0) as f64);
                 // 2^14 at most, times a velocity below 2^(25 + 16) / (1 - 0.99), stays in range.
                 let shift = 13 - factor.log2().floor() as i32;
                 let shift = shift.clamp(1, 60) as u32;
@@ -206,6 +207,7 @@ impl State {
                 update.scale((factor * 2.0_f64.powi(shift as i32)).round() as u64);
                 (truncate_shared(&update, shift, session)?, shift)
             }
+            Rule::Descent => unreachable!("done above"),
         };
         self.update_bits = self.update_bits.max(RANGE_BITS - shift + 1);
         Ok(update)
@@ -233,7 +235,7 @@ impl Adam {
     fn step(
         &mut self,
         gradient: &Rep,
-        scale: f64,
+        nominal: f64,
         learning_rate: f64,
         session: &mut Session,
     ) -> Result<(Rep, u32)> {
@@ -244,7 +246,7 @@ impl Adam {
             // What the squares between would have weighed all together.
             let share = (1.0 - self.beta2.powi(elapsed as i32)) / (1.0 - self.beta2);
             self.second.add(product(gradient, gradient), elapsed, share, session)?;
-            self.preconditioner = Some(self.preconditioner(scale, learning_rate, session)?);
+            self.preconditioner = Some(self.preconditioner(nominal, learning_rate, session)?);
         }
         let Some(fresh) = &self.preconditioner else { unreachable!("made in the first step") };
         let ratio = fresh.weight_sum / self.first.decay.weight_sum;
@@ -272,12 +274,12 @@ impl Adam {
 
     fn preconditioner(
         &mut self,
-        scale: f64,
+        nominal: f64,
         learning_rate: f64,
         session: &mut Session,
     ) -> Result<Preconditioner> {
         let window = self.second.window();
-        let unit = f64::from(1 << GRADIENT_FRAC) * scale;
+        let unit = f64::from(1 << GRADIENT_FRAC) * nominal;
         let weight_sum = self.first.decay.weight_sum;
         // The update in units of the weights' last place, for M = 1 and what is kept of V.
         let update = |x: f64| {

@@ -13,8 +13,8 @@ use shamisen_ring::fixed;
 
 use crate::error::Result;
 use crate::formats::{
-    ACTIVATION_BITS, BIAS_BOUND, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC,
-    activation_bound, activation_frac, delta_prior, output_prior,
+    ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC, activation_bound,
+    activation_frac, delta_prior, output_prior,
 };
 use crate::init::initial_parameters;
 use crate::plan::Plan;
@@ -164,17 +164,24 @@ impl Perceptron {
         Ok(gradient)
     }
 
-    /// Claims that the parameters are in range, given that they were before at most [`CHECK_EVERY`] updates, each below
-    /// `2^update_bits`.
-    pub(crate) fn claim_parameters(&self, update_bits: u32, checks: &mut RangeChecks, party: Party) {
+    /// Claims that the parameters are in range, given that they were before so many updates, each below `2^update_bits`.
+    pub(crate) fn claim_parameters(
+        &self,
+        update_bits: u32,
+        updates: usize,
+        checks: &mut RangeChecks,
+        party: Party,
+    ) {
         for layer in 0..self.layers.len() - 1 {
             let parts =
                 [("weight", self.weights(layer), WEIGHT_BOUND), ("bias", self.biases(layer), BIAS_BOUND)];
             for (name, range, bound) in parts {
                 let name = format!("a {name} of layer {}", layer + 1);
-                let moved = update_bits + CHECK_EVERY.ilog2() + 1;
+                // What was in range is below 1.5 times two to the bound.
+                let most =
+                    1.5 * 2.0_f64.powi(bound as i32) + updates as f64 * 2.0_f64.powi(update_bits as i32);
                 let values = Split::of(&self.parameters.slice(range), party);
-                checks.claim(name, values, bound, moved.max(bound + 1) + 1);
+                checks.claim(name, values, bound, most.log2().ceil() as u32);
             }
         }
     }

@@ -5,22 +5,22 @@ use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::reshare;
 use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::soft_max::{LossTerms, PROBABILITY_FRAC, soft_max};
+use shamisen_mpc::protocol::soft_max::{FACTOR_BITS, LossTerms, PROBABILITY_FRAC, soft_max_times};
 use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::truncate::truncate_shared;
 use shamisen_mpc::{Additive, Lanes, Rep, Session};
-use shamisen_ring::fixed;
+use shamisen_ring::fixed::{self, Factor};
 
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
 use crate::formats::{
-    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, SETTLE_EVERY, activation_frac,
-    check, target_frac,
+    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, SETTLE_EVERY, WEIGHT_BOUND,
+    WEIGHT_FRAC, activation_frac, check, target_frac,
 };
-use crate::optimizer::{Gradient, Pieces, Scale};
+use crate::optimizer::{Gradient, Pieces};
 use crate::order::BatchOrder;
-use crate::perceptron::Perceptron;
+use crate::perceptron::{Perceptron, Trace};
 use crate::plan::{Plan, Task};
 
 /// Fractional bits of a squared error.
@@ -144,10 +144,11 @@ struct Pass {
 }
 
 impl Pass {
-    /// The way there and back for some rows.
+    /// The way there and back for some rows. The errors are multiplied by the factor.
     fn run(
         plan: &Plan,
         network: &Perceptron,
+        factor: Factor,
         features: Rep,
         targets: Rep,
         session: &mut Session,
@@ -157,7 +158,7 @@ impl Pass {
         let mut unreported = Unreported { rows, ..Unreported::default() };
         let trace = network.forward(features, rows, &mut checks, session)?;
         let delta =
-            output_delta(plan, network, &trace.outputs, targets, &mut checks, &mut unreported, session)?;
+            output_delta(plan, network, factor, &trace, targets, &mut checks, &mut unreported, session)?;
         let gradient = network.backward(&trace, delta, &mut checks, session)?;
         Ok(Self { gradient, checks, unreported })
     }
@@ -171,11 +172,13 @@ impl Unreported {
     }
 }
 
-/// Derivative of the loss with respect to the outputs, times `2^-target_bits`.
+/// Derivative of the loss with respect to the outputs, times the factor and `2^-target_bits`.
+#[expect(clippy::too_many_arguments, reason = "what goes in, and where its claims and its loss go")]
 fn output_delta(
     plan: &Plan,
     network: &Perceptron,
-    outputs: &Rep,
+    factor: Factor,
+    Trace { outputs, .. }: &Trace,
     targets: Rep,
     checks: &mut RangeChecks,
     unreported: &mut Unreported,
@@ -185,13 +188,20 @@ fn output_delta(
     match plan.task {
         Task::Classification => {
             session.enter("soft-max");
-            let soft_max =
-                soft_max(outputs, unreported.rows, network.outputs(), frac, ACTIVATION_BITS, session)?;
+            let soft_max = soft_max_times(
+                factor,
+                outputs,
+                unreported.rows,
+                network.outputs(),
+                frac,
+                ACTIVATION_BITS,
+                session,
+            )?;
             let (mut delta, terms) = soft_max.into_loss_terms(outputs, &targets);
             const { assert!(PROBABILITY_FRAC == DELTA_FRAC) };
             unreported.terms.extend(&terms);
             let mut one_hot = targets;
-            one_hot.scale(1 << DELTA_FRAC);
+            one_hot.scale(factor.numerator() << (DELTA_FRAC - factor.bits()));
             delta.sub_assign(&one_hot);
             Ok(delta)
         }
@@ -199,12 +209,11 @@ fn output_delta(
             let mut delta = outputs.clone();
             delta.sub_assign(&targets);
             unreported.residuals.extend(&delta);
-            let up = DELTA_FRAC - frac;
-            if up >= plan.target_bits {
-                delta.scale(1 << (up - plan.target_bits));
-            } else {
+            let (up, down) = (DELTA_FRAC - frac, plan.target_bits + factor.bits());
+            delta.scale(factor.numerator() << up.saturating_sub(down));
+            if down > up {
                 session.enter("truncation");
-                delta = truncate_shared(&delta, plan.target_bits - up, session)?;
+                delta = truncate_shared(&delta, down - up, session)?;
             }
             let prior = DELTA_FRAC + ACTIVATION_BITS + 1;
             let values = Split::of(&delta, session.party());
@@ -232,9 +241,10 @@ impl Trainer<'_> {
                 })
                 .collect()
         };
+        let (factor, step) = self.step_size(rows);
         let mut passes = lanes
             .each(pieces, |(features, targets), session| {
-                Pass::run(plan, network, features, targets, session)
+                Pass::run(plan, network, factor, features, targets, session)
             })?
             .into_iter();
         let Some(Pass { gradient: mut sum, checks, unreported }) = passes.next() else {
@@ -247,42 +257,53 @@ impl Trainer<'_> {
             self.checks.absorb(checks);
             self.unreported.extend(&unreported);
         }
-        let gradient = self.scaled(sum, rows);
+        let gradient = self.gradient(sum, rows, step);
         let (learning_rate, parameters) = (self.plan.learning_rate, &mut self.network.parameters);
-        self.optimizer.step(gradient, learning_rate, parameters, &mut self.checks, lanes)
+        self.optimizer.step(gradient, learning_rate, parameters, &mut self.checks, lanes)?;
+        if self.optimizer.moves_freely() {
+            self.network.claim_parameters(self.optimizer.update_bits(), 1, &mut self.checks, lanes.party());
+        }
+        Ok(())
     }
 
-    /// Adds the weight decay, and says how the sum over the rows becomes a mean.
-    fn scaled(&self, mut sum: Additive, rows: usize) -> Gradient {
+    /// What the sum over the rows is multiplied with, and two to which power is left for the truncation of the gradient.
+    ///
+    /// The factor goes into the errors of the output layer, so that the truncation drops whole bits.
+    fn step_size(&self, rows: usize) -> (Factor, i32) {
+        let mean = 1.0 / rows as f64;
+        Factor::of(
+            if self.optimizer.moves_freely() { self.plan.learning_rate * mean } else { mean },
+            FACTOR_BITS,
+        )
+    }
+
+    /// Adds the weight decay, and says how the sum over the rows becomes a mean gradient, or an update.
+    fn gradient(&self, mut sum: Additive, rows: usize, exponent: i32) -> Gradient {
         let frac = self.network.activation_frac();
-        let up = |rows: usize| rows.next_power_of_two().trailing_zeros();
-        let loss_scale = 2.0_f64.powi(-self.loss_bits());
-        // The mean is taken by a shift: what it gives is `rows / 2^up` times the mean.
-        let nominal = self.plan.batch_size as f64 / f64::from(1_u32 << up(self.plan.batch_size));
-        let actual = rows as f64 / f64::from(1_u32 << up(rows));
-        let mut shift = frac + DELTA_FRAC - GRADIENT_FRAC + up(rows);
+        // Of the sum, before the halvings of the loss are undone.
+        let (result_frac, exponent, size) = if self.optimizer.moves_freely() {
+            (WEIGHT_FRAC, exponent + self.loss_bits(), self.plan.learning_rate)
+        } else {
+            (GRADIENT_FRAC, exponent, 2.0_f64.powi(-self.loss_bits()))
+        };
+        let mut shift = (frac + DELTA_FRAC - result_frac) as i32 - exponent;
+        // Both factors at the edge of what their checks let through.
+        let mut bound = 2.25 * 2.0_f64.powi((frac + ACTIVATION_BITS + DELTA_BOUND - 1) as i32) * rows as f64;
         if self.plan.weight_decay > 0.0 {
             // The sum of 2^11 rows would still be in range: what is free makes the decay's factor finer.
-            let spare = 11_u32.saturating_sub(up(rows));
+            let spare = 11_u32.saturating_sub(rows.next_power_of_two().trailing_zeros());
             sum.scale(1 << spare);
-            shift += spare;
-            let factor = self.plan.weight_decay
-                * loss_scale
-                * rows as f64
-                * 2.0_f64.powi((frac + DELTA_FRAC + spare) as i32 - crate::formats::WEIGHT_FRAC as i32);
+            shift += spare as i32;
+            let places = (frac + DELTA_FRAC + spare) as i32 - WEIGHT_FRAC as i32 - exponent;
+            let factor = (self.plan.weight_decay * size * 2.0_f64.powi(places)).round();
             for weights in self.network.all_weights() {
                 let share = self.network.parameters.slice(weights.clone());
-                sum.add_scaled(weights.start, &share, factor.round() as u64);
+                sum.add_scaled(weights.start, &share, factor as u64);
             }
+            bound = bound * f64::from(1 << spare) + factor * 1.5 * 2.0_f64.powi(WEIGHT_BOUND as i32);
         }
-        Gradient {
-            sum,
-            scale: Scale {
-                shift,
-                factor: (nominal / actual * 65536.0).round() as u64,
-                nominal: nominal * loss_scale,
-            },
-        }
+        let update_bits = (bound * 2.0_f64.powi(-shift)).log2().max(0.0).ceil() as u32 + 1;
+        Gradient { sum, shift: shift as u32, nominal: 2.0_f64.powi(-self.loss_bits()), update_bits }
     }
 
     /// Halvings of the loss, so that errors of targets up to `2^target_bits` stay in range.
@@ -296,8 +317,10 @@ impl Trainer<'_> {
     /// Verifies all ranges, then opens the loss of the rows since the last report: their sum.
     fn report(&mut self, epoch: usize, batch: usize, lanes: &mut Lanes) -> Result<f64> {
         lanes.main().enter("range checks");
-        let update_bits = self.optimizer.update_bits();
-        self.network.claim_parameters(update_bits, &mut self.checks, lanes.party());
+        if !self.optimizer.moves_freely() {
+            let update_bits = self.optimizer.update_bits();
+            self.network.claim_parameters(update_bits, CHECK_EVERY, &mut self.checks, lanes.party());
+        }
         self.optimizer.claim_moments(&mut self.checks, lanes.party());
         self.checks.settle_in(lanes)?;
         let session = lanes.main();

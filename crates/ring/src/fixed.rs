@@ -33,6 +33,56 @@ pub fn decode(value: u64, frac: u32) -> f64 {
     value as i64 as f64 / scale(frac)
 }
 
+/// A public factor in `(1/2, 1]`: an integer over two to a power.
+///
+/// Shared numbers are multiplied by the integer, which is local, and the power comes off in a truncation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Factor {
+    numerator: u64,
+    bits: u32,
+}
+
+impl Factor {
+    /// The factor 1.
+    pub const ONE: Self = Self { numerator: 1, bits: 0 };
+
+    /// A positive number as a factor, rounded to a multiple of 2^-`bits`, times two to an exponent.
+    ///
+    /// # Panics
+    ///
+    /// If the number is not positive and finite, or `bits` is above 52.
+    ///
+    /// ```
+    /// use shamisen_ring::fixed::Factor;
+    ///
+    /// let (factor, exponent) = Factor::of(0.1, 9);
+    /// assert_eq!((factor.numerator(), factor.bits(), exponent), (205, 8, -3));
+    /// assert_eq!(Factor::of(0.25, 9), (Factor::ONE, -2));
+    /// ```
+    pub fn of(number: f64, bits: u32) -> (Self, i32) {
+        assert!(number > 0.0 && number.is_finite() && bits <= 52, "{number} as a factor of {bits} bits");
+        let exponent = number.log2().ceil() as i32;
+        let numerator = (number * f64::from(bits as i32 - exponent).exp2()).round() as u64;
+        let common = numerator.trailing_zeros().min(bits);
+        (Self { numerator: numerator >> common, bits: bits - common }, exponent)
+    }
+
+    /// The integer.
+    pub fn numerator(self) -> u64 {
+        self.numerator
+    }
+
+    /// The power of two by which it is divided.
+    pub fn bits(self) -> u32 {
+        self.bits
+    }
+
+    /// The factor itself.
+    pub fn value(self) -> f64 {
+        self.numerator as f64 / scale(self.bits)
+    }
+}
+
 fn scale(frac: u32) -> f64 {
     assert!(frac <= MAX_FRAC, "a number has at most {MAX_FRAC} fractional bits, not {frac}");
     (1u64 << frac) as f64
@@ -56,6 +106,16 @@ mod tests {
         fn the_error_is_at_most_half_a_unit(value in -1e9..1e9f64, frac in 0u32..=20) {
             let decoded = decode(encode(value, frac).unwrap(), frac);
             prop_assert!((decoded - value).abs() <= 0.5 / f64::from(1u32 << frac), "{decoded}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_factor_is_near_its_number(number in 1e-9..1e9f64, bits in 1u32..=20) {
+            let (factor, exponent) = Factor::of(number, bits);
+            let near = factor.value() * f64::from(exponent).exp2();
+            prop_assert!((near / number - 1.0).abs() <= 1.0 / f64::from(1u32 << bits), "{near}");
+            prop_assert!(factor.value() >= 0.5 && factor.value() <= 1.0);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Soft-max and its cross-entropy.
 
+use shamisen_ring::fixed::Factor;
+
 use crate::error::Result;
 use crate::protocol::arg_max::{arg_max, row_max};
 use crate::protocol::exp::{EXP_FRAC, argument_bits, exp_negative};
@@ -18,9 +20,13 @@ pub const PROBABILITY_FRAC: u32 = 20;
 /// Fractional bits of `1 / sum` for more classes than [`Points`] take.
 const INVERSE_FRAC: u32 = 24;
 
+/// Most bits of a factor of [`soft_max_times`].
+pub const FACTOR_BITS: u32 = 9;
+
 /// The soft-max of some rows.
 pub struct SoftMax {
-    /// The probability of each class of each row, row-major, with [`PROBABILITY_FRAC`] fractional bits.
+    /// The probability of each class of each row, row-major, with [`PROBABILITY_FRAC`] fractional bits; times the factor of
+    /// [`soft_max_times`].
     pub probabilities: Rep,
     powers: Powers,
 }
@@ -64,6 +70,33 @@ pub fn soft_max(
     integer_bits: u32,
     session: &mut Session,
 ) -> Result<SoftMax> {
+    soft_max_times(Factor::ONE, logits, rows, classes, frac, integer_bits, session)
+}
+
+/// [`soft_max`] with the probabilities multiplied by a public factor of at most [`FACTOR_BITS`] bits.
+///
+/// The factor goes into the last truncation: rounds and precision stay, and it costs 3 bits an element for each of its bits.
+///
+/// # Errors
+///
+/// When a peer fails.
+///
+/// # Panics
+///
+/// When the factor has more bits, which is a mistake of the caller.
+pub fn soft_max_times(
+    factor: Factor,
+    logits: &Rep,
+    rows: usize,
+    classes: usize,
+    frac: u32,
+    integer_bits: u32,
+    session: &mut Session,
+) -> Result<SoftMax> {
+    assert!(
+        factor.bits() <= FACTOR_BITS,
+        "the product of a power and an inverse leaves room for {FACTOR_BITS} bits"
+    );
     let max = row_max(logits, rows, classes, frac + integer_bits + 2, session)?;
     let powers = Powers::below(max, logits, classes, frac, integer_bits, session)?;
     let (inverse, inverse_frac) = if let Some(points) = Points::up_to(classes, EXP_FRAC) {
@@ -73,8 +106,10 @@ pub fn soft_max(
         (inverse, INVERSE_FRAC)
     };
     let inverse = inverse.gather((0..rows * classes).map(|at| at / classes));
-    let scaled = product(&powers.each, &inverse);
-    let probabilities = truncate(scaled, EXP_FRAC + inverse_frac - PROBABILITY_FRAC, session)?;
+    let mut scaled = product(&powers.each, &inverse);
+    scaled.scale(factor.numerator());
+    let bits = EXP_FRAC + inverse_frac - PROBABILITY_FRAC + factor.bits();
+    let probabilities = truncate(scaled, bits, session)?;
     Ok(SoftMax { probabilities, powers })
 }
 
