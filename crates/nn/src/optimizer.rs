@@ -193,7 +193,7 @@ impl State {
             self.update_bits = self.update_bits.max(update_bits);
             return Ok(values);
         }
-        checks.claim("a gradient", Split::of(&values, session.party()), GRADIENT_BOUND, GRADIENT_PRIOR);
+        checks.claim("a gradient", &values, GRADIENT_BOUND, GRADIENT_PRIOR, session.party());
         let (update, shift) = match &mut self.rule {
             Rule::Adam(adam) => adam.step(&values, nominal, learning_rate, session)?,
             Rule::Momentum(velocity) => {
@@ -218,7 +218,7 @@ impl State {
         if let Rule::Adam(adam) = &mut self.rule
             && let Some((sum, bound)) = adam.second.unchecked(party)
         {
-            checks.claim("the mean square of a gradient", sum, bound, RANGE_BITS);
+            checks.claim_split("the mean square of a gradient", &sum, bound, RANGE_BITS, party);
         }
     }
 }

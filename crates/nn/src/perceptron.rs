@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use shamisen_mpc::protocol::compare::relu;
-use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, product, reshare};
+use shamisen_mpc::protocol::gate::{Gate, rectify};
+use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product};
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::split::Split;
+use shamisen_mpc::protocol::split::split;
 use shamisen_mpc::protocol::truncate::truncate;
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
@@ -33,8 +33,8 @@ pub(crate) struct Trace {
     rows: usize,
     /// Input of each layer.
     inputs: Vec<Rep>,
-    /// Derivative of the rectifier after each hidden layer, 0 or 1.
-    derivatives: Vec<Rep>,
+    /// The rectifier after each hidden layer: its derivative, 0 or 1.
+    gates: Vec<Gate>,
     /// Output of the last layer, without soft-max.
     pub(crate) outputs: Rep,
 }
@@ -87,7 +87,7 @@ impl Perceptron {
     ) -> Result<Trace> {
         let frac = self.activation_frac;
         let depth = self.layers.len() - 1;
-        let (mut inputs, mut derivatives) = (Vec::with_capacity(depth), Vec::with_capacity(depth - 1));
+        let (mut inputs, mut gates) = (Vec::with_capacity(depth), Vec::with_capacity(depth - 1));
         let mut input = features;
         for layer in 0..depth {
             let (fan_in, units) = (self.layers[layer], self.layers[layer + 1]);
@@ -98,21 +98,20 @@ impl Perceptron {
                 session,
             );
             sums.add_row(&self.parameters.slice(self.biases(layer)), 1 << frac);
-            session.enter("truncation");
-            let output = truncate(sums, WEIGHT_FRAC, session)?;
-            checks.claim(
-                format!("the output of layer {}", layer + 1),
-                Split::of(&output, session.party()),
-                activation_bound(frac),
-                output_prior(frac, fan_in),
-            );
+            let name = format!("the output of layer {}", layer + 1);
+            let (bound, prior) = (activation_bound(frac), output_prior(frac, fan_in));
             inputs.push(input);
+            session.enter("truncation");
             if layer + 1 == depth {
-                return Ok(Trace { rows, inputs, derivatives, outputs: output });
+                let outputs = truncate(sums, WEIGHT_FRAC, session)?;
+                checks.claim(name, &outputs, bound, prior, session.party());
+                return Ok(Trace { rows, inputs, gates, outputs });
             }
+            let sums = split(&sums, 0, u64::BITS, session)?;
+            checks.claim_split(name, &sums, bound + WEIGHT_FRAC, prior + WEIGHT_FRAC, session.party());
             session.enter("relu");
-            let (activation, derivative) = relu(&output, frac + ACTIVATION_BITS + 1, session)?;
-            derivatives.push(derivative);
+            let (activation, gate) = rectify(&sums, WEIGHT_FRAC, frac + ACTIVATION_BITS + 1, session)?;
+            gates.push(gate);
             input = activation;
         }
         unreachable!("a network has at least one layer")
@@ -122,7 +121,7 @@ impl Perceptron {
     /// from the derivative of the loss with respect to the outputs ([`DELTA_FRAC`] fractional bits).
     pub(crate) fn backward(
         &self,
-        trace: &Trace,
+        mut trace: Trace,
         delta: Rep,
         checks: &mut RangeChecks,
         session: &mut Session,
@@ -151,14 +150,18 @@ impl Perceptron {
                 session,
             );
             session.enter("truncation");
-            let back = truncate(back, WEIGHT_FRAC, session)?;
+            let back = split(&back, 0, u64::BITS, session)?;
             session.enter("relu");
-            delta = reshare(product(&back, &trace.derivatives[layer - 1]), session)?;
+            let Some(gate) = trace.gates.get_mut(layer - 1) else {
+                unreachable!("one after each hidden layer")
+            };
+            delta = gate.pass(&back, WEIGHT_FRAC, session)?;
             checks.claim(
                 format!("the back-propagated error of layer {layer}"),
-                Split::of(&delta, session.party()),
+                &delta,
                 DELTA_BOUND,
                 delta_prior(units),
+                session.party(),
             );
         }
         Ok(gradient)
@@ -180,8 +183,8 @@ impl Perceptron {
                 // What was in range is below 1.5 times two to the bound.
                 let most =
                     1.5 * 2.0_f64.powi(bound as i32) + updates as f64 * 2.0_f64.powi(update_bits as i32);
-                let values = Split::of(&self.parameters.slice(range), party);
-                checks.claim(name, values, bound, most.log2().ceil() as u32);
+                let prior = most.log2().ceil() as u32;
+                checks.claim_part(name, &self.parameters, range, bound, prior, party);
             }
         }
     }

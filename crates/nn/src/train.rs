@@ -6,7 +6,6 @@ use shamisen_mpc::protocol::multiply::reshare;
 use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
 use shamisen_mpc::protocol::soft_max::{FACTOR_BITS, LossTerms, PROBABILITY_FRAC, soft_max_times};
-use shamisen_mpc::protocol::split::Split;
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::truncate::truncate_shared;
 use shamisen_mpc::{Additive, Lanes, Rep, Session};
@@ -159,7 +158,7 @@ impl Pass {
         let trace = network.forward(features, rows, &mut checks, session)?;
         let delta =
             output_delta(plan, network, factor, &trace, targets, &mut checks, &mut unreported, session)?;
-        let gradient = network.backward(&trace, delta, &mut checks, session)?;
+        let gradient = network.backward(trace, delta, &mut checks, session)?;
         Ok(Self { gradient, checks, unreported })
     }
 }
@@ -216,8 +215,7 @@ fn output_delta(
                 delta = truncate_shared(&delta, down - up, session)?;
             }
             let prior = DELTA_FRAC + ACTIVATION_BITS + 1;
-            let values = Split::of(&delta, session.party());
-            checks.claim("the error of the output layer", values, DELTA_BOUND, prior);
+            checks.claim("the error of the output layer", &delta, DELTA_BOUND, prior, session.party());
             Ok(delta)
         }
     }

@@ -9,6 +9,8 @@
 //! | [`pack`] | values of a few bits, packed for a message |
 //! | [`lookup`] | the servers' side of an oblivious table look-up |
 //! | [`digits`] | the same for 4-bit digits, with bits as results |
+//! | [`gate`] | the steps of a truncation that lets numbers pass or makes them 0 |
+//! | [`high`] | the high bits of words as 32-bit numbers |
 //! | [`truncation`] | the steps of a truncation |
 //! | [`words`] | vectors whose memory is used again |
 //! | [`fixed`] | fixed-point numbers |
@@ -20,6 +22,8 @@
 pub mod bits;
 pub mod digits;
 pub mod fixed;
+pub mod gate;
+pub mod high;
 pub mod level;
 pub mod lookup;
 pub mod matmul;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use shamisen_mpc::protocol::gate::rectify;
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
 use shamisen_mpc::protocol::multiply::{multiply, reshare};
@@ -82,7 +83,9 @@ const PROTOCOLS: &[Protocol] = &[
     Protocol("to_bits of 64", ANY, |i, session| add_bits::to_bits(&i.x, 0, 64, session).map(drop)),
     Protocol("is_negative of 26", ANY, |i, session| compare::is_negative(&i.x, 26, session).map(drop)),
     Protocol("to_ring", ANY, |i, session| convert::to_ring(&i.a, session).map(drop)),
-    Protocol("relu of 26", ANY, |i, session| compare::relu(&i.x, 26, session).map(drop)),
+    Protocol("rectify to 26", ANY, |i, session| {
+        rectify(&Split::of(&i.x, session.party()), 20, 26, session).map(drop)
+    }),
     Protocol("look_up in 64", ANY, |i, session| lookup::look_up(&i.index, &[&[7; 64]], session).map(drop)),
     Protocol("leading_index", ANY, |i, session| leading_index(&i.x, WINDOW, session).map(drop)),
     Protocol("inverse_square_root", ANY, |i, session| {
@@ -106,7 +109,7 @@ const PROTOCOLS: &[Protocol] = &[
         leading_digit(&Split::of(&i.x, session.party()), window, session).map(drop)
     }),
     Protocol("in_range", ANY, |i, session| {
-        range::in_range(Split::of(&i.x, session.party()), 30, 62, session).map(drop)
+        range::in_range(&Split::of(&i.x, session.party()), 30, 62, session).map(drop)
     }),
 ];
 

@@ -12,6 +12,7 @@ pub mod compare;
 pub mod convert;
 mod digits;
 pub mod exp;
+pub mod gate;
 pub mod leading_bit;
 pub mod leading_digit;
 pub mod log;

@@ -2,8 +2,12 @@
 //! depends on them is opened.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
+use shamisen_net::Party;
 use shamisen_ring::bits;
+use shamisen_ring::high::{give_high, high_words, take_high};
+use shamisen_ring::words::Words;
 
 use crate::error::{MpcError, Result};
 use crate::lanes::{Lanes, pieces};
@@ -13,8 +17,9 @@ use crate::protocol::circuit::Circuit;
 use crate::protocol::digits::{self, DIGIT_BITS, Queries, Table};
 use crate::protocol::open::open_bits;
 use crate::protocol::split::Split;
+use crate::roles::{Part, Role, cuts, parts_at};
 use crate::session::Session;
-use crate::share::Bits;
+use crate::share::{Bits, Rep};
 
 /// Claims about ranges, collected until they are verified together.
 #[derive(Default)]
@@ -26,9 +31,18 @@ pub struct RangeChecks {
 /// One claim: `|x| < 2^(bound - 1)` where `|x| < 2^prior` is known.
 struct Claim {
     name: String,
-    values: Split,
+    values: High,
     bound: u32,
     prior: u32,
+}
+
+/// What a range check looks at: with `y = x + 2^(bound - 1)` in two components, the bits of each from `bound` on.
+struct High {
+    /// 32 bits of each element as [`take_high`] leaves them; whole words where there are more to look at.
+    words: Words,
+    narrow: bool,
+    /// Where the parts begin, and the end.
+    cuts: [usize; 4],
 }
 
 /// What [`RangeChecks::settle`] has found about a claim.
@@ -55,9 +69,47 @@ impl RangeChecks {
     /// Claims that `|x| < 2^(bound - 1)` for every element; `|x| < 2^prior` is known. `name` says what it is.
     ///
     /// What is known may rest on claims that are verified at the same time.
-    pub fn claim(&mut self, name: impl Into<String>, values: Split, bound: u32, prior: u32) {
-        if !values.is_empty() && bound <= prior {
+    pub fn claim(&mut self, name: impl Into<String>, values: &Rep, bound: u32, prior: u32, party: Party) {
+        self.claim_part(name, values, 0..values.len(), bound, prior, party);
+    }
+
+    /// As [`claim`](Self::claim), for some of the elements.
+    pub fn claim_part(
+        &mut self,
+        name: impl Into<String>,
+        values: &Rep,
+        elements: Range<usize>,
+        bound: u32,
+        prior: u32,
+        party: Party,
+    ) {
+        if !elements.is_empty() && bound <= prior {
+            let (mine, next) = (&values.mine[elements.clone()], &values.next[elements]);
+            let values = High::new(cuts(mine.len()), bound, prior, party, |part| match part.role {
+                Role::First => (&mine[part.elements.clone()], Some(&next[part.elements.clone()])),
+                Role::Second => (&next[part.elements.clone()], None),
+                Role::Third => (&mine[part.elements.clone()], None),
+            });
             self.claims.push(Claim { name: name.into(), values, bound, prior });
+        }
+    }
+
+    /// As [`claim`](Self::claim), for values in two components.
+    pub fn claim_split(
+        &mut self,
+        name: impl Into<String>,
+        values: &Split,
+        bound: u32,
+        prior: u32,
+        party: Party,
+    ) {
+        if !values.is_empty() && bound <= prior {
+            self.claims.push(Claim {
+                name: name.into(),
+                values: High::of_split(values, bound, prior, party),
+                bound,
+                prior,
+            });
         }
     }
 
@@ -94,17 +146,13 @@ impl RangeChecks {
                 width = wider;
                 count += 1;
             }
-            let bound = claims[count - 1].bound;
-            let (names, values): (Vec<_>, Vec<Split>) = claims
-                .drain(..count)
-                .map(|mut claim| {
-                    claim.values.scale(1 << (bound - claim.bound));
-                    ((claim.name, claim.bound), claim.values)
-                })
-                .unzip();
-            let (joined, places) = Split::join(&values);
-            let ok = in_range(joined, bound, bound + width - 2, session)?;
-            for ((name, bound), parts) in names.into_iter().zip(places) {
+            let greatest = claims[count - 1].bound;
+            let group: Vec<Claim> = claims.drain(..count).collect();
+            let digits = Digits::new(greatest, width);
+            let (joined, cuts, places) = High::join(&group, digits.below);
+            let ok = in_range_of(&joined, &parts_at(cuts, session.party()), digits, session)?;
+            let names = group.into_iter().map(|claim| (claim.name, claim.bound));
+            for ((name, bound), parts) in names.zip(places) {
                 let mut holds = Bits::zeros(1, 0);
                 for words in parts {
                     holds.mine.extend_from_slice(&ok.mine[words.clone()]);
@@ -215,16 +263,19 @@ fn joined(verdicts: &[Verdict]) -> Bits {
 /// # Errors
 ///
 /// When a peer fails.
-pub fn in_range(value: Split, bound: u32, prior: u32, session: &mut Session) -> Result<Bits> {
-    let party = session.party();
-    let count = window(bound, prior).div_ceil(DIGIT_BITS) as usize;
-    // Digits up to the end of the word may begin below the bound: what is there is cleared.
-    let low = bound.min(u64::BITS - DIGIT_BITS * count as u32);
-    let below = bound - low;
-    let mut high = value;
-    high.add_constant(1 << (bound - 1), party);
-    bits::clear_low(&mut high.own, bound);
-    let mut negated = high.own.clone();
+pub fn in_range(value: &Split, bound: u32, prior: u32, session: &mut Session) -> Result<Bits> {
+    let digits = Digits::new(bound, window(bound, prior));
+    let parts = value.parts(session.party());
+    let high = High::of_split(value, bound, prior, session.party());
+    let mut words = Words::scratch(value.len());
+    high.write(0..value.len(), digits.below, &mut words);
+    in_range_of(&words, &parts, digits, session)
+}
+
+/// [`in_range`] of the high bits of both components, shifted up by what the digits have below the bound.
+fn in_range_of(high: &[u64], parts: &[Part; 3], digits: Digits, session: &mut Session) -> Result<Bits> {
+    let Digits { count, below } = digits;
+    let mut negated = Words::copy(high);
     bits::negate(&mut negated);
 
     let equal: Table = std::array::from_fn(|beta| 1 << beta);
@@ -233,16 +284,15 @@ pub fn in_range(value: Split, bound: u32, prior: u32, session: &mut Session) -> 
         let ones = if digit == 0 { 16 - (1 << below) } else { 15 };
         digits::table(|sum| sum == ones)
     };
-    let parts = high.parts(party);
-    let queries = Queries::send(&high.own, &parts, low, count, session)?;
-    let mut answers = Answers::new(2 * count, high.len(), &parts);
-    for part in &parts {
+    let queries = Queries::send(high, parts, 0, count, session)?;
+    let mut answers = Answers::new(2 * count, high.len(), parts);
+    for part in parts {
         answers.give(part, session, |out| {
             let mut planes = out.chunks_exact_mut(part.words().len().max(1));
             for digit in 0..count {
                 let (Some(zero), Some(minus_one)) = (planes.next(), planes.next()) else { return };
                 queries.answer(part, digit, &negated, &[equal], zero);
-                queries.answer(part, digit, &high.own, &[all_ones(digit)], minus_one);
+                queries.answer(part, digit, high, &[all_ones(digit)], minus_one);
             }
         });
     }
@@ -252,6 +302,100 @@ pub fn in_range(value: Split, bound: u32, prior: u32, session: &mut Session) -> 
     let ends = circuit.all_of(ends, session)?;
     let ok = circuit.xor(&ends);
     Ok(circuit.outputs(&[ok]))
+}
+
+/// The digits that a range check looks at.
+#[derive(Clone, Copy)]
+struct Digits {
+    count: usize,
+    /// Bits of the lowest digit that lie below the bound, for digits that would go past the end of the word: zeros.
+    below: u32,
+}
+
+impl Digits {
+    /// For so many bits from `bound` on.
+    fn new(bound: u32, width: u32) -> Self {
+        let count = width.div_ceil(DIGIT_BITS);
+        Self { count: count as usize, below: (bound + DIGIT_BITS * count).saturating_sub(u64::BITS) }
+    }
+}
+
+impl High {
+    /// The bits of the components that `of` tells for a part: one summand, or two.
+    fn new<'a>(
+        cuts: [usize; 4],
+        bound: u32,
+        prior: u32,
+        party: Party,
+        of: impl Fn(&Part) -> (&'a [u64], Option<&'a [u64]>),
+    ) -> Self {
+        let narrow = window(bound, prior) <= u32::BITS;
+        let mut words = Words::scratch(if narrow { high_words(cuts[3]) } else { cuts[3] });
+        for part in &parts_at(cuts, party) {
+            let (x, y) = of(part);
+            // `a` takes the constant.
+            let constant = if part.role == Role::First { 1 << (bound - 1) } else { 0 };
+            if narrow {
+                let place = part.elements.start / 2..high_words(part.elements.end);
+                take_high(&mut words[place], x, y, constant, bound);
+            } else {
+                let out = &mut words[part.elements.clone()];
+                out.copy_from_slice(x);
+                if let Some(y) = y {
+                    bits::add_assign(out, y);
+                }
+                bits::add_constant(out, constant);
+                bits::shr_logical(out, bound);
+            }
+        }
+        Self { words, narrow, cuts }
+    }
+
+    fn of_split(values: &Split, bound: u32, prior: u32, party: Party) -> Self {
+        Self::new(values.cuts(), bound, prior, party, |part| (&values.own[part.elements.clone()], None))
+    }
+
+    fn len(&self) -> usize {
+        self.cuts[3]
+    }
+
+    /// Writes the bits of some elements, which begin at an even one, shifted up.
+    fn write(&self, elements: Range<usize>, up: u32, out: &mut [u64]) {
+        if self.narrow {
+            give_high(out, &self.words[elements.start / 2..high_words(elements.end)], up);
+        } else {
+            out.copy_from_slice(&self.words[elements]);
+            bits::shl_assign(out, up);
+        }
+    }
+
+    /// Those of several claims as one, part by part: elements that one party knows stay with it.
+    ///
+    /// Every part of each begins at a whole word of a bit plane; what is filled up are zeros. Returns where the parts of the
+    /// whole begin, with its end, and the places of the parts of each, in such words.
+    fn join(claims: &[Claim], up: u32) -> (Words, [usize; 4], Vec<[Range<usize>; 3]>) {
+        let elements = |high: &Self, third: usize| high.cuts[third]..high.cuts[third + 1];
+        let words = |high: &Self, third: usize| elements(high, third).len().div_ceil(64);
+        let total: usize =
+            claims.iter().flat_map(|claim| (0..3).map(|third| words(&claim.values, third))).sum();
+        let mut joined = Words::scratch(64 * total);
+        let mut cuts = [0; 4];
+        let mut places = vec![[const { 0..0 }; 3]; claims.len()];
+        let mut word = 0;
+        for third in 0..3 {
+            for (claim, places) in claims.iter().zip(&mut places) {
+                let part = elements(&claim.values, third);
+                places[third] = word..word + words(&claim.values, third);
+                let place = &mut joined[64 * word..64 * places[third].end];
+                let (place, filled_up) = place.split_at_mut(part.len());
+                claim.values.write(part, up, place);
+                filled_up.fill(0);
+                word = places[third].end;
+            }
+            cuts[third + 1] = 64 * word;
+        }
+        (joined, cuts, places)
+    }
 }
 
 /// Number of bits from `bound` up that tell whether a number below `2^prior` is in range.

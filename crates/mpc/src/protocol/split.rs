@@ -3,7 +3,6 @@
 //! It is what a truncation, the bits of a sum and a look-up need, and costs less than a replicated sharing.
 
 use std::fmt;
-use std::ops::Range;
 
 use shamisen_net::{Party, Peers};
 use shamisen_ring::words::Words;
@@ -87,34 +86,14 @@ impl Split {
         Ok(out)
     }
 
-    /// Several vectors as one, part by part: elements that one party knows stay with it.
-    ///
-    /// Every part of each begins at a whole word of a bit plane; what is filled up are zeros. Returns the places of the parts
-    /// of each, in such words, too.
-    pub(crate) fn join(vectors: &[Self]) -> (Self, Vec<[Range<usize>; 3]>) {
-        let words = |vector: &Self, third: usize| (vector.cuts[third + 1] - vector.cuts[third]).div_ceil(64);
-        let total: usize = vectors.iter().flat_map(|vector| (0..3).map(|third| words(vector, third))).sum();
-        let mut own = Words::scratch(64 * total);
-        let mut cuts = [0; 4];
-        let mut places = vec![[const { 0..0 }; 3]; vectors.len()];
-        let mut word = 0;
-        for third in 0..3 {
-            for (vector, places) in vectors.iter().zip(&mut places) {
-                let part = &vector.own[vector.cuts[third]..vector.cuts[third + 1]];
-                places[third] = word..word + words(vector, third);
-                let (place, filled_up) = own[64 * word..64 * places[third].end].split_at_mut(part.len());
-                place.copy_from_slice(part);
-                filled_up.fill(0);
-                word = places[third].end;
-            }
-            cuts[third + 1] = 64 * word;
-        }
-        (Self { own, cuts }, places)
-    }
-
     /// The three parts with this party's roles in them.
     pub(crate) fn parts(&self, party: Party) -> [Part; 3] {
         parts_at(self.cuts, party)
+    }
+
+    /// Where the parts begin, and the end.
+    pub(crate) fn cuts(&self) -> [usize; 4] {
+        self.cuts
     }
 
     /// Number of elements.

@@ -3,7 +3,7 @@
 use shamisen_mpc::Bits;
 use shamisen_mpc::protocol::add_bits::to_bits;
 use shamisen_mpc::protocol::and::{all, and, and_planes, inner_products};
-use shamisen_mpc::protocol::compare::{is_negative, relu};
+use shamisen_mpc::protocol::compare::is_negative;
 use shamisen_mpc::protocol::convert::to_ring;
 use shamisen_testkit::{combine, combine_bits, deal_bits, random_words, rng, run};
 
@@ -155,23 +155,6 @@ fn signs() {
             assert_cost("is_negative", len, &out, cost::is_negative(width, len));
             let signs = combine_bits(&out.results);
             assert!(values.iter().enumerate().all(|(at, value)| bit(&signs, len, 0, at) == value >> 63));
-        }
-    }
-}
-
-#[test]
-fn rectifier() {
-    let mut rng = rng(SEED);
-    for len in LENGTHS {
-        for width in [20, 32, 64] {
-            let values = bounded(len, width - 1, &mut rng);
-            let out = on_ring(&values, |share, session| relu(share, width, session));
-            assert_cost("relu", len, &out, cost::relu(width, len));
-            let rectified = combine(&out.results.each_ref().map(|(rectified, _)| rectified.clone()));
-            let derivative = combine(&out.results.each_ref().map(|(_, derivative)| derivative.clone()));
-            for ((&x, y), d) in values.iter().zip(rectified).zip(derivative) {
-                assert_eq!((y, d), if x as i64 >= 0 { (x, 1) } else { (0, 0) });
-            }
         }
     }
 }

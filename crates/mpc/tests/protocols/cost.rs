@@ -136,8 +136,13 @@ pub(crate) fn to_ring(planes: usize, n: usize) -> Cost {
     Cost::new(2, 3 * planes * n)
 }
 
-pub(crate) fn relu(width: u32, n: usize) -> Cost {
-    is_negative(width, n) + to_ring(1, n) + reshare(n)
+/// A number that passes a gate of which nothing is shared yet, or another one afterwards.
+pub(crate) fn pass(bits: u32, first: bool, n: usize) -> Cost {
+    Cost::new(1, if first { 2 * n } else { n } + 2 * packed(n, bits)) + reshare(n)
+}
+
+pub(crate) fn rectify(bits: u32, width: u32, n: usize) -> Cost {
+    is_negative(width, n) + pass(bits, true, n)
 }
 
 /// Look-ups at indices of these numbers of bits, in so many tables each.

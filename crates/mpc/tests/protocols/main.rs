@@ -6,6 +6,7 @@ mod common;
 mod cost;
 mod fixed_point;
 mod functions;
+mod gates;
 mod leading_bit;
 mod leading_digit;
 mod opening;

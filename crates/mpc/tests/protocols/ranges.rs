@@ -18,7 +18,7 @@ fn inside_and_outside() {
                 edges.into_iter().flat_map(|x: i64| [x, -x]).filter(|x| x.unsigned_abs() >> prior == 0);
             values.iter_mut().skip(7).zip(edges).for_each(|(value, edge)| *value = edge as u64);
             let out = on_ring(&values, |share, session| {
-                in_range(Split::of(share, session.party()), bound, prior, session)
+                in_range(&Split::of(share, session.party()), bound, prior, session)
             });
             assert_cost("in_range", len, &out, cost::in_range(bound, prior, len));
             let ok = combine_bits(&out.results);
@@ -62,10 +62,10 @@ fn verify(spoiled: &[&str]) -> Outcome<Option<String>> {
         let mut checks = RangeChecks::default();
         for ((name, _, bound, prior), shares) in CLAIMS.iter().zip(&shares).rev() {
             let party = session.party();
-            checks.claim(*name, Split::of(&shares[party.index()], party), *bound, *prior);
+            checks.claim(*name, &shares[party.index()], *bound, *prior, party);
         }
         // Nothing to check: the bound is no tighter than what is known.
-        checks.claim("known", Split::zeros(5), 41, 40);
+        checks.claim_split("known", &Split::zeros(5), 41, 40, session.party());
         assert_eq!((checks.len(), checks.is_empty()), (1135, false));
         let verdict = checks.verify(session).expect("memory does not fail");
         assert_eq!((checks.len(), checks.is_empty()), (0, true));

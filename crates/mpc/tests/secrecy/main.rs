@@ -16,6 +16,7 @@ mod statistics;
 
 use std::array;
 
+use shamisen_mpc::protocol::gate::rectify;
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
 use shamisen_mpc::protocol::lookup::{Index, Query, look_up, look_up_each};
@@ -280,7 +281,7 @@ fn truncations() {
 
 #[test]
 fn bits() {
-    const CASES: [Case; 15] = [
+    const CASES: [Case; 16] = [
         ("and", 2, |inputs, session| and::and(&inputs.a, &inputs.b, session).map(drop)),
         ("and_planes", 2, |inputs, session| and::and_planes(inputs.a.planes(0..9), 3, session).map(drop)),
         ("inner_products", 2, |inputs, session| {
@@ -292,10 +293,17 @@ fn bits() {
         ("to_bits of few", 2, |inputs, session| add_bits::to_bits(&inputs.x, 0, 3, session).map(drop)),
         ("to_bits from above", 2, |inputs, session| add_bits::to_bits(&inputs.x, 13, 24, session).map(drop)),
         ("is_negative", 2, |inputs, session| compare::is_negative(&inputs.x, 32, session).map(drop)),
-        ("relu", 2, |inputs, session| compare::relu(&inputs.x, 64, session).map(drop)),
+        ("rectify", 2, |inputs, session| {
+            rectify(&Split::of(&inputs.x, session.party()), 20, 44, session).map(drop)
+        }),
+        ("pass a gate", 2, |inputs, session| {
+            let (x, y) = (Split::of(&inputs.x, session.party()), Split::of(&inputs.y, session.party()));
+            let (_, mut gate) = rectify(&x, 13, 26, session)?;
+            gate.pass(&y, 20, session).map(drop)
+        }),
         ("to_ring", 2, |inputs, session| convert::to_ring(&inputs.a.planes(0..3), session).map(drop)),
         ("in_range", 2, |inputs, session| {
-            range::in_range(Split::of(&inputs.x, session.party()), 30, 62, session).map(drop)
+            range::in_range(&Split::of(&inputs.x, session.party()), 30, 62, session).map(drop)
         }),
         ("leading_digit", 2, |inputs, session| {
             let window = DigitWindow { low: 18, digits: 7 };

@@ -1,0 +1,208 @@
+//! The rectifier together with the truncation before it, and the same gate once more for the way back.
+
+use shamisen_net::Peers;
+use shamisen_ring::gate::{Known, Summands, known_to_one, known_to_two};
+use shamisen_ring::words::Words;
+use shamisen_ring::{bits, pack};
+
+use crate::error::Result;
+use crate::protocol::compare::is_negative_from;
+use crate::protocol::multiply::reshare;
+use crate::protocol::split::Split;
+use crate::protocol::truncate::RANGE_BITS;
+use crate::roles::{CHUNK, Part, Role, Round, chunks, parts_at};
+use crate::session::{Key, Session, Stream};
+use crate::share::{Additive, Bits, Rep};
+
+/// For each element a shared bit: 1 lets a number pass, 0 makes it 0.
+///
+/// The bit is `c XOR d` with `c` known to First and `d` to the two others. Once a number has passed, these have summands of
+/// `c` besides.
+pub struct Gate {
+    /// The plane of `c` where this party is First, of `d` where it is not.
+    own: Words,
+    /// Second's and Third's summands of `c`.
+    summands: Option<Words>,
+    cuts: [usize; 4],
+}
+
+/// `max(z, 0)` divided by `2^bits`, and the gate that let it pass.
+///
+/// `z` is in `[-2^62, 2^62)`, and `|z| <= 2^(bits + width - 1) - 2^bits`; `bits` and the digits of `width` are 64 at most. The result is 0, or has the error of
+/// [`truncate`](crate::protocol::truncate::truncate); a `z` from 0 to `2^bits` may pass or not.
+///
+/// The sign is that of the components without their lowest `bits`, whose sum is the floor of `z / 2^bits` or one less. What
+/// passes is computed by [`Gate::pass`]. With d digits for `width` bits: 4 + ceil(log2(d)) rounds; `20 d` bits and fewer than
+/// 2 `d` ANDs for the sign, then 40 bytes + 2 `bits` bits.
+///
+/// # Errors
+///
+/// When a peer fails.
+pub fn rectify(z: &Split, bits: u32, width: u32, session: &mut Session) -> Result<(Rep, Gate)> {
+    let positive = is_negative_from(z, bits, width, session)?.inverted(session.party());
+    let mut gate = Gate::of(&positive, z.cuts(), session);
+    let passed = gate.pass(z, bits, session)?;
+    Ok((passed, gate))
+}
+
+impl Gate {
+    /// `z` divided by `2^bits` where the bit is 1, otherwise 0; `z` is in `[-2^62, 2^62)`, the error that of
+    /// [`truncate`](crate::protocol::truncate::truncate).
+    ///
+    /// Let `a` and `b` be the components of `z + 2^62`, and `A = a >> bits`, `B = b >> bits`. As in a truncation the wrap of
+    /// their sum is `w = msb(a) OR msb(b)`, and `A + B - w 2^(64 - bits)` is what may pass. Times `c XOR d`,
+    ///
+    /// - `A` becomes `c A + d (1 - 2c) A`: First shares the last two factors between the two others;
+    /// - `B` becomes `d B + c (1 - 2d) B`: they have summands of `c`, and know the rest;
+    /// - `w` becomes `c XOR d` where `msb(b)` is 1, and otherwise `msb(a)` where `c` is not `d`: First shares what that is for
+    ///   `d = 0` and for `d = 1`, modulo `2^bits`.
+    ///
+    /// First draws one summand of each from `s_1`, which Second has too, and sends the rest to Third, which lacks it. What the
+    /// three then have is reshared.
+    ///
+    /// 2 rounds, 32 bytes + 2 `bits` bits; the first time 8 bytes more, for `c`.
+    ///
+    /// # Errors
+    ///
+    /// When a peer fails.
+    ///
+    /// # Panics
+    ///
+    /// When there is not one number for each bit, which is a mistake of the caller.
+    pub fn pass(&mut self, z: &Split, bits: u32, session: &mut Session) -> Result<Rep> {
+        assert!((1..RANGE_BITS).contains(&bits), "truncation by 1 to 61 bits, not {bits}");
+        assert_eq!(self.cuts, z.cuts(), "a gate is for as many numbers as it was made for");
+        let parts = parts_at(self.cuts, session.party());
+        let with_bit = self.summands.is_none();
+        // The signed number, c if it is wanted, and the two cases of the top bit.
+        let sizes = |part: &Part| {
+            let packed = pack::packed_words(part.len(), bits);
+            [part.len(), if with_bit { part.len() } else { 0 }, packed, packed]
+        };
+        let mut round = Round::new(&parts, |role, part| Peers {
+            next: 0,
+            prev: if role == Role::First { sizes(part).iter().sum() } else { 0 },
+        });
+        let mut out = Words::scratch(z.len());
+        let mut streams = Vec::with_capacity(3);
+        for part in &parts {
+            let steps: [_; 4] = session.steps();
+            let key = match part.role {
+                Role::First => Key::Next,
+                Role::Second => Key::Own,
+                Role::Third => continue,
+            };
+            let masks = steps.map(|step| session.stream(key, step));
+            if part.role == Role::First {
+                let message = round.write_prev(sizes(part).iter().sum());
+                self.share(part, z, bits, sizes(part), &masks, message, &mut out[part.elements.clone()]);
+            } else {
+                streams = Vec::from(masks);
+            }
+        }
+        let mut incoming = round.exchange(session)?;
+        let mut summands = self.summands.take().unwrap_or_else(|| Words::zeros(z.len()));
+        for part in &parts {
+            let place = part.elements.clone();
+            let received = match part.role {
+                Role::First => continue,
+                Role::Second => &[][..],
+                Role::Third => incoming.take_next(sizes(part).iter().sum()),
+            };
+            let summands = &mut summands[place.clone()];
+            let mut cut = received;
+            let [signed, bit, set, clear] =
+                sizes(part).map(|size| cut.split_off(..size.min(cut.len())).unwrap_or_default());
+            if with_bit && part.role == Role::Third {
+                summands.copy_from_slice(bit);
+            }
+            let mut buffers = [(); 3].map(|()| Words::scratch(CHUNK));
+            for chunk in chunks(part.len()) {
+                let [first, second, third] = buffers.each_mut().map(|buffer| &mut buffer[..chunk.len()]);
+                let signed = if let [mask, bit_mask, set_mask, clear_mask] = &streams[..]
+                    && part.role == Role::Second
+                {
+                    mask.fill(chunk.start, first);
+                    set_mask.fill(chunk.start, second);
+                    clear_mask.fill(chunk.start, third);
+                    if with_bit {
+                        bit_mask.fill(chunk.start, &mut summands[chunk.clone()]);
+                    }
+                    &*first
+                } else {
+                    pack::unpack(pack::part(set, &chunk, bits), bits, second);
+                    pack::unpack(pack::part(clear, &chunk, bits), bits, third);
+                    &signed[chunk.clone()]
+                };
+                let shared = Summands {
+                    signed,
+                    bit: &summands[chunk.clone()],
+                    top_if_set: second,
+                    top_if_clear: third,
+                };
+                let elements = place.start + chunk.start..place.start + chunk.end;
+                let plane = &self.own[elements.start / 64..elements.end.div_ceil(64)];
+                let lead = part.role == Role::Second;
+                known_to_two(&mut out[elements.clone()], shared, &z.own[elements], plane, bits, lead);
+            }
+        }
+        self.summands = Some(summands);
+        reshare(Additive(out), session)
+    }
+
+    /// First's message to Third, masked, and its own summand of the result.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what First knows, the masks, and where the two results go"
+    )]
+    fn share(
+        &self,
+        part: &Part,
+        z: &Split,
+        bits: u32,
+        [signed_size, bit_size, top_size, _]: [usize; 4],
+        [signed_mask, bit_mask, set_mask, clear_mask]: &[Stream; 4],
+        message: &mut [u64],
+        own: &mut [u64],
+    ) {
+        let (signed_out, rest) = message.split_at_mut(signed_size);
+        let (bit_out, rest) = rest.split_at_mut(bit_size);
+        let (set_out, clear_out) = rest.split_at_mut(top_size);
+        let offset = 1_u64.wrapping_sub(1 << (RANGE_BITS - bits));
+        let mut buffers = [(); 4].map(|()| Words::scratch(CHUNK));
+        for chunk in chunks(part.len()) {
+            let elements = part.elements.start + chunk.start..part.elements.start + chunk.end;
+            let [a, bit, set, clear] = buffers.each_mut().map(|buffer| &mut buffer[..chunk.len()]);
+            a.copy_from_slice(&z.own[elements.clone()]);
+            bits::add_constant(a, 1 << RANGE_BITS);
+            let signed = &mut signed_out[chunk.clone()];
+            let plane = &self.own[elements.start / 64..elements.end.div_ceil(64)];
+            let known =
+                Known { signed, bit, top_if_set: set, top_if_clear: clear, own: &mut own[chunk.clone()] };
+            known_to_one(known, a, plane, bits, offset);
+            signed_mask.sub_into(chunk.start, &mut signed_out[chunk.clone()]);
+            if let Some(out) = bit_out.get_mut(chunk.clone()) {
+                out.copy_from_slice(bit);
+                bit_mask.sub_into(chunk.start, out);
+            }
+            for (top, mask, out) in [(set, set_mask, &mut *set_out), (clear, clear_mask, &mut *clear_out)] {
+                mask.sub_into(chunk.start, top);
+                pack::pack(top, bits, pack::part_mut(out, &chunk, bits));
+            }
+        }
+    }
+
+    /// The gate of a plane of bits.
+    fn of(plane: &Bits, cuts: [usize; 4], session: &Session) -> Self {
+        let mut own = Words::copy(&plane.mine);
+        for part in &parts_at(cuts, session.party()) {
+            let words = part.words();
+            match part.role {
+                Role::First => bits::xor_assign(&mut own[words.clone()], &plane.next[words]),
+                Role::Second => own[words.clone()].copy_from_slice(&plane.next[words]),
+                Role::Third => {}
+            }
+        }
+        Self { own, summands: None, cuts }
+    }
+}
