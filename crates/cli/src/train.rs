@@ -141,6 +141,7 @@ fn plan(job: &Job, prepared: &Prepared) -> Result<Plan> {
         batch_size: job.batch_size.unwrap_or(DEFAULT_BATCH.min(rows)),
         epochs: job.epochs,
         seed: job.seed,
+        feature_bits: job.scaling.feature_bits(FEATURE_BITS),
         target_bits: prepared.target_bits,
     };
     formats::check(&plan).map_err(|error| Failure::input(error.to_string()))?;

@@ -33,6 +33,17 @@ pub enum Scaling {
     None,
 }
 
+impl Scaling {
+    /// A power of two that no scaled feature of any row exceeds, if none of those that are not clipped exceeds `2^most`.
+    pub fn feature_bits(self, most: u32) -> u32 {
+        match self {
+            Self::Standard => most.min(OUTLIER_LIMIT.log2().ceil() as u32),
+            // Rows to test on may lie outside what the rows to train on span.
+            Self::MinMax | Self::None => most,
+        }
+    }
+}
+
 /// How the target of a regression is scaled.
 ///
 /// This enum is complete.

@@ -44,10 +44,23 @@ pub(crate) const WEIGHT_BOUND: u32 = WEIGHT_FRAC + 5;
 pub(crate) const BIAS_BOUND: u32 = WEIGHT_FRAC + FEATURE_BITS + 1;
 pub(crate) const DELTA_BOUND: u32 = DELTA_FRAC + 4;
 pub(crate) const GRADIENT_BOUND: u32 = GRADIENT_FRAC + 6;
-/// What is known of a mean gradient beforehand: it is a mean of activations times back-propagated errors, whose ranges are
-/// checked at the same time. The weight decay is far below the slack that a check has, a factor of nearly 2; another factor,
-/// as in the short last mini-batch, needs bits of its own.
-pub(crate) const GRADIENT_PRIOR: u32 = GRADIENT_FRAC + ACTIVATION_BITS + (DELTA_BOUND + 1 - DELTA_FRAC);
+/// An activation is below this.
+const ACTIVATION_LIMIT: f64 = 1.5 * (1 << (FEATURE_BITS + 1)) as f64;
+/// A back-propagated error of a row is below this.
+pub(crate) const DELTA_LIMIT: f64 = 1.5 * (1 << (DELTA_BOUND - DELTA_FRAC)) as f64;
+/// A weight is below this.
+pub(crate) const WEIGHT_LIMIT: f64 = 1.5 * (1 << (WEIGHT_BOUND - WEIGHT_FRAC)) as f64;
+
+/// What a layer multiplies its weights with is at most this: features, or activations.
+pub(crate) fn input_limit(plan: &Plan, layer: usize) -> f64 {
+    if layer == 0 { f64::from(1 << plan.feature_bits) } else { ACTIVATION_LIMIT }
+}
+
+/// What is known of a mean gradient beforehand, where a layer's inputs are at most so large: it is below two to this power. It is
+/// the mean of inputs times back-propagated errors, whose ranges are checked at the same time, and the weight decay.
+pub(crate) fn gradient_prior(inputs: f64, weight_decay: f64) -> u32 {
+    GRADIENT_FRAC + (inputs * DELTA_LIMIT + weight_decay * WEIGHT_LIMIT).log2().ceil() as u32
+}
 
 /// Largest mini-batch.
 pub const MAX_BATCH: usize = 2048;
@@ -68,11 +81,12 @@ pub(crate) fn activation_bound(frac: u32) -> u32 {
     frac + FEATURE_BITS + 1
 }
 
-/// What is known of a layer's outputs beforehand: they are below two to this power, since the ranges of inputs and weights are
-/// checked at the same time. One bit more for the bias, one for rounding.
-pub(crate) fn output_prior(frac: u32, fan_in: usize) -> u32 {
+/// What is known of a layer's outputs beforehand, with inputs of at most this size: they are below two to this power, since the
+/// ranges of inputs and weights are checked at the same time. One bit more for the bias, one for rounding.
+pub(crate) fn output_prior(frac: u32, fan_in: usize, inputs: f64) -> u32 {
     let weight_bits = WEIGHT_BOUND + 1 - WEIGHT_FRAC;
-    (frac + ACTIVATION_BITS + weight_bits + ceil_log2(fan_in) + 2).min(RANGE_BITS - WEIGHT_FRAC)
+    let products = inputs.log2().ceil() as u32 + weight_bits + ceil_log2(fan_in);
+    (frac + products.max(ACTIVATION_BITS) + 2).min(RANGE_BITS - WEIGHT_FRAC)
 }
 
 /// As [`output_prior`], of the error that a layer of so many units hands back.
@@ -134,6 +148,12 @@ pub fn check(plan: &Plan) -> Result<()> {
     }
     if !(0.0..=1.0).contains(&plan.weight_decay) {
         return refuse(format!("the weight decay is {}, it must be 0 to 1", plan.weight_decay));
+    }
+    if plan.feature_bits > FEATURE_BITS {
+        return refuse(format!(
+            "features of up to 2^{} leave the fixed-point range: scale them",
+            plan.feature_bits
+        ));
     }
     if plan.target_bits > FEATURE_BITS {
         return refuse(format!(

@@ -51,6 +51,7 @@ mod tests {
             batch_size: 16,
             epochs: 1,
             seed,
+            feature_bits: 9,
             target_bits: 0,
         }
     }

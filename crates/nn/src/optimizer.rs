@@ -19,8 +19,9 @@ use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
 
 use crate::error::{NnError, Result};
-use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, GRADIENT_PRIOR, WEIGHT_FRAC};
-use crate::plan::Optimizer;
+use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, WEIGHT_FRAC, gradient_prior};
+use crate::perceptron::Perceptron;
+use crate::plan::{Optimizer, Plan};
 
 /// The published `epsilon` of Adam.
 const EPSILON: f64 = 1e-8;
@@ -62,6 +63,8 @@ pub(crate) struct Pieces(Vec<State>);
 struct State {
     /// The part.
     parameters: Range<usize>,
+    /// Where in it gradients are known to be below two to which power.
+    priors: Vec<(Range<usize>, u32)>,
     rule: Rule,
     /// Updates since the last check are below two to this power.
     update_bits: u32,
@@ -105,14 +108,20 @@ pub(crate) struct Gradient {
     pub(crate) shift: u32,
     /// The mean gradient is that of the loss times this.
     pub(crate) nominal: f64,
-    /// What is left of the sum without these bits is below two to this power.
-    pub(crate) update_bits: u32,
 }
 
 impl Pieces {
     /// The state before the first step, for at most so many lanes.
-    pub(crate) fn new(optimizer: Optimizer, parameters: usize, lanes: usize) -> Self {
-        Self(pieces(parameters, lanes).into_iter().map(|piece| State::new(optimizer, piece)).collect())
+    pub(crate) fn new(plan: &Plan, network: &Perceptron, lanes: usize) -> Self {
+        let state = |piece: Range<usize>| {
+            let priors = network.inputs().filter_map(|(range, inputs)| {
+                let (start, end) = (range.start.max(piece.start), range.end.min(piece.end));
+                let prior = gradient_prior(inputs, plan.weight_decay);
+                (start < end).then(|| (start - piece.start..end - piece.start, prior))
+            });
+            State::new(plan.optimizer, piece.clone(), priors.collect())
+        };
+        Self(pieces(plan.parameters(), lanes).into_iter().map(state).collect())
     }
 
     /// Updates the parameters.
@@ -160,7 +169,7 @@ impl Pieces {
 }
 
 impl State {
-    fn new(optimizer: Optimizer, parameters: Range<usize>) -> Self {
+    fn new(optimizer: Optimizer, parameters: Range<usize>, priors: Vec<(Range<usize>, u32)>) -> Self {
         let len = parameters.len();
         let rule = match optimizer {
             Optimizer::Adam { beta1, beta2, refresh } => Rule::Adam(Box::new(Adam {
@@ -174,7 +183,7 @@ impl State {
             Optimizer::Sgd { momentum: 0.0 } => Rule::Descent,
             Optimizer::Sgd { momentum } => Rule::Momentum(Moment::new(momentum, VELOCITY, len)),
         };
-        Self { parameters, rule, update_bits: 0 }
+        Self { parameters, priors, rule, update_bits: 0 }
     }
 
     /// What is to be subtracted from the parameters.
@@ -186,14 +195,15 @@ impl State {
         session: &mut Session,
     ) -> Result<Rep> {
         session.enter("truncation");
-        let Gradient { sum, shift, nominal, update_bits } = gradient;
+        let Gradient { sum, shift, nominal } = gradient;
         let values = truncate(sum, shift, session)?;
         session.enter("optimizer");
         if matches!(self.rule, Rule::Descent) {
-            self.update_bits = self.update_bits.max(update_bits);
             return Ok(values);
         }
-        checks.claim("a gradient", &values, GRADIENT_BOUND, GRADIENT_PRIOR, session.party());
+        for (range, prior) in &self.priors {
+            checks.claim_part("a gradient", &values, range.clone(), GRADIENT_BOUND, *prior, session.party());
+        }
         let (update, shift) = match &mut self.rule {
             Rule::Adam(adam) => adam.step(&values, nominal, learning_rate, session)?,
             Rule::Momentum(velocity) => {

@@ -14,7 +14,7 @@ use shamisen_ring::fixed;
 use crate::error::Result;
 use crate::formats::{
     ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC, activation_bound,
-    activation_frac, delta_prior, output_prior,
+    activation_frac, delta_prior, input_limit, output_prior,
 };
 use crate::init::initial_parameters;
 use crate::plan::Plan;
@@ -24,6 +24,8 @@ use crate::plan::Plan;
 /// All parameters are one vector, layer by layer: the weights, row-major `inputs x units`, then the biases.
 pub struct Perceptron {
     layers: Vec<usize>,
+    /// What the inputs of each layer are at most.
+    input_limits: Vec<f64>,
     activation_frac: u32,
     pub(crate) parameters: Rep,
 }
@@ -60,7 +62,12 @@ impl Perceptron {
     /// When their number is not the plan's.
     pub fn from_parameters(plan: &Plan, parameters: Rep) -> Self {
         assert_eq!(parameters.len(), plan.parameters(), "the plan says how many parameters there are");
-        Self { layers: plan.layers.clone(), activation_frac: activation_frac(plan), parameters }
+        Self {
+            layers: plan.layers.clone(),
+            input_limits: (1..plan.layers.len()).map(|layer| input_limit(plan, layer - 1)).collect(),
+            activation_frac: activation_frac(plan),
+            parameters,
+        }
     }
 
     /// The shared parameters.
@@ -99,7 +106,8 @@ impl Perceptron {
             );
             sums.add_row(&self.parameters.slice(self.biases(layer)), 1 << frac);
             let name = format!("the output of layer {}", layer + 1);
-            let (bound, prior) = (activation_bound(frac), output_prior(frac, fan_in));
+            let (bound, prior) =
+                (activation_bound(frac), output_prior(frac, fan_in, self.input_limits[layer]));
             inputs.push(input);
             session.enter("truncation");
             if layer + 1 == depth {
@@ -167,26 +175,32 @@ impl Perceptron {
         Ok(gradient)
     }
 
-    /// Claims that the parameters are in range, given that they were before so many updates, each below `2^update_bits`.
+    /// Claims that the parameters are in range, given that they were before they moved by at most `moved`, of what their inputs
+    /// are at most, in units of their last place.
     pub(crate) fn claim_parameters(
         &self,
-        update_bits: u32,
-        updates: usize,
+        moved: impl Fn(f64) -> f64,
         checks: &mut RangeChecks,
         party: Party,
     ) {
         for layer in 0..self.layers.len() - 1 {
-            let parts =
-                [("weight", self.weights(layer), WEIGHT_BOUND), ("bias", self.biases(layer), BIAS_BOUND)];
-            for (name, range, bound) in parts {
+            let parts = [
+                ("weight", self.weights(layer), WEIGHT_BOUND, self.input_limits[layer]),
+                ("bias", self.biases(layer), BIAS_BOUND, 1.0),
+            ];
+            for (name, range, bound, input) in parts {
                 let name = format!("a {name} of layer {}", layer + 1);
                 // What was in range is below 1.5 times two to the bound.
-                let most =
-                    1.5 * 2.0_f64.powi(bound as i32) + updates as f64 * 2.0_f64.powi(update_bits as i32);
-                let prior = most.log2().ceil() as u32;
+                let prior = (1.5 * 2.0_f64.powi(bound as i32) + moved(input)).log2().ceil() as u32;
                 checks.claim_part(name, &self.parameters, range, bound, prior, party);
             }
         }
+    }
+
+    /// Places of weights and biases, layer by layer, and what their inputs are at most.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = (Range<usize>, f64)> {
+        let each = |layer| [(self.weights(layer), self.input_limits[layer]), (self.biases(layer), 1.0)];
+        (0..self.layers.len() - 1).flat_map(each)
     }
 
     /// Places of the weights, for the weight decay.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::formats::FEATURE_BITS;
+
 /// What the network is trained to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,8 +63,16 @@ pub struct Plan {
     pub epochs: usize,
     /// Public seed of the initial weights and of the order of the mini-batches.
     pub seed: u64,
+    /// No feature, of whatever rows, is above `2^k` in magnitude; follows from how features are scaled, not from the data.
+    #[serde(default = "any_feature")]
+    pub feature_bits: u32,
     /// Regression only: the least `k >= 0` with `|target| <= 2^k` over all rows. The servers learn this number.
     pub target_bits: u32,
+}
+
+/// What all features must be below.
+fn any_feature() -> u32 {
+    FEATURE_BITS
 }
 
 impl Plan {

@@ -14,8 +14,8 @@ use shamisen_ring::fixed::{self, Factor};
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
 use crate::formats::{
-    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, GRADIENT_FRAC, SETTLE_EVERY, WEIGHT_BOUND,
-    WEIGHT_FRAC, activation_frac, check, target_frac,
+    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, DELTA_LIMIT, GRADIENT_FRAC, SETTLE_EVERY,
+    WEIGHT_FRAC, WEIGHT_LIMIT, activation_frac, check, target_frac,
 };
 use crate::optimizer::{Gradient, Pieces};
 use crate::order::BatchOrder;
@@ -79,10 +79,11 @@ pub fn train(
             rows.rows()
         )));
     }
+    let network = Perceptron::initial(plan, lanes.main());
     let mut trainer = Trainer {
         plan,
-        network: Perceptron::initial(plan, lanes.main()),
-        optimizer: Pieces::new(plan.optimizer, plan.parameters(), lanes.count()),
+        optimizer: Pieces::new(plan, &network, lanes.count()),
+        network,
         checks: RangeChecks::default(),
         unreported: Unreported::default(),
     };
@@ -259,7 +260,12 @@ impl Trainer<'_> {
         let (learning_rate, parameters) = (self.plan.learning_rate, &mut self.network.parameters);
         self.optimizer.step(gradient, learning_rate, parameters, &mut self.checks, lanes)?;
         if self.optimizer.moves_freely() {
-            self.network.claim_parameters(self.optimizer.update_bits(), 1, &mut self.checks, lanes.party());
+            // Inputs and errors are at most at their limits, and so is what decays.
+            let size = 2.0_f64.powi(WEIGHT_FRAC as i32 + step + self.loss_bits()) * rows as f64;
+            let unit = self.plan.learning_rate * f64::from(1 << WEIGHT_FRAC);
+            let moved =
+                |input: f64| input * DELTA_LIMIT * size + self.plan.weight_decay * WEIGHT_LIMIT * unit + 1.0;
+            self.network.claim_parameters(moved, &mut self.checks, lanes.party());
         }
         Ok(())
     }
@@ -285,8 +291,6 @@ impl Trainer<'_> {
             (GRADIENT_FRAC, exponent, 2.0_f64.powi(-self.loss_bits()))
         };
         let mut shift = (frac + DELTA_FRAC - result_frac) as i32 - exponent;
-        // Both factors at the edge of what their checks let through.
-        let mut bound = 2.25 * 2.0_f64.powi((frac + ACTIVATION_BITS + DELTA_BOUND - 1) as i32) * rows as f64;
         if self.plan.weight_decay > 0.0 {
             // The sum of 2^11 rows would still be in range: what is free makes the decay's factor finer.
             let spare = 11_u32.saturating_sub(rows.next_power_of_two().trailing_zeros());
@@ -298,10 +302,8 @@ impl Trainer<'_> {
                 let share = self.network.parameters.slice(weights.clone());
                 sum.add_scaled(weights.start, &share, factor as u64);
             }
-            bound = bound * f64::from(1 << spare) + factor * 1.5 * 2.0_f64.powi(WEIGHT_BOUND as i32);
         }
-        let update_bits = (bound * 2.0_f64.powi(-shift)).log2().max(0.0).ceil() as u32 + 1;
-        Gradient { sum, shift: shift as u32, nominal: 2.0_f64.powi(-self.loss_bits()), update_bits }
+        Gradient { sum, shift: shift as u32, nominal: 2.0_f64.powi(-self.loss_bits()) }
     }
 
     /// Halvings of the loss, so that errors of targets up to `2^target_bits` stay in range.
@@ -316,8 +318,8 @@ impl Trainer<'_> {
     fn report(&mut self, epoch: usize, batch: usize, lanes: &mut Lanes) -> Result<f64> {
         lanes.main().enter("range checks");
         if !self.optimizer.moves_freely() {
-            let update_bits = self.optimizer.update_bits();
-            self.network.claim_parameters(update_bits, CHECK_EVERY, &mut self.checks, lanes.party());
+            let update = 2.0_f64.powi(self.optimizer.update_bits() as i32);
+            self.network.claim_parameters(|_| CHECK_EVERY as f64 * update, &mut self.checks, lanes.party());
         }
         self.optimizer.claim_moments(&mut self.checks, lanes.party());
         self.checks.settle_in(lanes)?;

@@ -354,6 +354,7 @@ mod tests {
             batch_size: ROWS,
             epochs: 3,
             seed: 11,
+            feature_bits: 9,
             target_bits: 0,
         }
     }

@@ -6,7 +6,7 @@ use shamisen_data::prepare::{Examples, PrepareOptions, Source, TestSource, prepa
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::shares::random_id;
 use shamisen_data::table::Matrix;
-use shamisen_nn::formats;
+use shamisen_nn::formats::{self, FEATURE_BITS};
 use shamisen_nn::plan::{Optimizer, Plan, Task};
 use shamisen_nn::train::useful_lanes;
 
@@ -53,6 +53,11 @@ impl Case {
             batch_size: arguments.batch_size,
             epochs: 1,
             seed: SEED,
+            feature_bits: if arguments.mnist.is_some() {
+                Scaling::Standard.feature_bits(FEATURE_BITS)
+            } else {
+                FEATURE_BITS
+            },
             target_bits: 0,
         };
         formats::check(&plan).map_err(|error| Failure::input(error.to_string()))?;

@@ -116,6 +116,7 @@ fn by_hand(epochs: usize) -> WorkDir {
         batch_size: 5,
         epochs,
         seed: 1,
+        feature_bits: 9,
         target_bits: 0,
     };
     let matrix =

@@ -4,6 +4,8 @@
 //! depends on both comes out of a look-up: First asks for place `alpha`, the two others answer from a table that they
 //! have chosen by `beta`.
 
+use std::ops::Range;
+
 use shamisen_net::Peers;
 use shamisen_ring::digits;
 use shamisen_ring::words::Words;
@@ -131,9 +133,23 @@ impl Queries {
         tables: &[Table],
         planes: &mut [u64],
     ) {
+        self.answer_chunk(part, digit, &(0..part.len()), &values[part.elements.clone()], tables, planes);
+    }
+
+    /// As [`answer`](Self::answer), for a chunk of the part's elements, with values and planes of the chunk alone.
+    pub(crate) fn answer_chunk(
+        &self,
+        part: &Part,
+        digit: usize,
+        chunk: &Range<usize>,
+        values: &[u64],
+        tables: &[Table],
+        planes: &mut [u64],
+    ) {
         let queries = if part.role == Role::Second { &self.second } else { &self.third };
-        let size = digits::query_words(part.len());
-        let query = &queries[digit * size..(digit + 1) * size];
-        digits::answer(query, &values[part.elements.clone()], self.places[digit], tables, planes);
+        let first = digit * digits::query_words(part.len());
+        let query =
+            &queries[first + digits::query_words(chunk.start)..first + digits::query_words(chunk.end)];
+        digits::answer(query, values, self.places[digit], tables, planes);
     }
 }

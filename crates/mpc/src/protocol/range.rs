@@ -17,7 +17,7 @@ use crate::protocol::circuit::Circuit;
 use crate::protocol::digits::{self, DIGIT_BITS, Queries, Table};
 use crate::protocol::open::open_bits;
 use crate::protocol::split::Split;
-use crate::roles::{Part, Role, cuts, parts_at};
+use crate::roles::{CHUNK, Part, Role, chunks, cuts, parts_at};
 use crate::session::Session;
 use crate::share::{Bits, Rep};
 
@@ -275,9 +275,6 @@ pub fn in_range(value: &Split, bound: u32, prior: u32, session: &mut Session) ->
 /// [`in_range`] of the high bits of both components, shifted up by what the digits have below the bound.
 fn in_range_of(high: &[u64], parts: &[Part; 3], digits: Digits, session: &mut Session) -> Result<Bits> {
     let Digits { count, below } = digits;
-    let mut negated = Words::copy(high);
-    bits::negate(&mut negated);
-
     let equal: Table = std::array::from_fn(|beta| 1 << beta);
     // A sum of -1, in units of the bound.
     let all_ones = |digit: usize| {
@@ -288,11 +285,26 @@ fn in_range_of(high: &[u64], parts: &[Part; 3], digits: Digits, session: &mut Se
     let mut answers = Answers::new(2 * count, high.len(), parts);
     for part in parts {
         answers.give(part, session, |out| {
-            let mut planes = out.chunks_exact_mut(part.words().len().max(1));
-            for digit in 0..count {
-                let (Some(zero), Some(minus_one)) = (planes.next(), planes.next()) else { return };
-                queries.answer(part, digit, &negated, &[equal], zero);
-                queries.answer(part, digit, high, &[all_ones(digit)], minus_one);
+            let stride = part.words().len();
+            let mut negated = Words::scratch(CHUNK);
+            for chunk in chunks(part.len()) {
+                let values = &high[part.elements.clone()][chunk.clone()];
+                let negated = &mut negated[..chunk.len()];
+                negated.copy_from_slice(values);
+                bits::negate(negated);
+                let words = chunk.start / 64..chunk.end.div_ceil(64);
+                let plane = |at: usize| at * stride + words.start..at * stride + words.end;
+                for digit in 0..count {
+                    queries.answer_chunk(part, digit, &chunk, negated, &[equal], &mut out[plane(2 * digit)]);
+                    queries.answer_chunk(
+                        part,
+                        digit,
+                        &chunk,
+                        values,
+                        &[all_ones(digit)],
+                        &mut out[plane(2 * digit + 1)],
+                    );
+                }
             }
         });
     }
