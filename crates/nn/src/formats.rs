@@ -51,6 +51,11 @@ pub(crate) const DELTA_LIMIT: f64 = 1.5 * (1 << (DELTA_BOUND - DELTA_FRAC)) as f
 /// A weight is below this.
 pub(crate) const WEIGHT_LIMIT: f64 = 1.5 * (1 << (WEIGHT_BOUND - WEIGHT_FRAC)) as f64;
 
+/// Low bits that the parties drop each for itself before a truncation: what that adds to its error is below `2^-6` units.
+pub(crate) fn roughness(bits: u32) -> u32 {
+    bits.saturating_sub(7)
+}
+
 /// What a layer multiplies its weights with is at most this: features, or activations.
 pub(crate) fn input_limit(plan: &Plan, layer: usize) -> f64 {
     if layer == 0 { f64::from(1 << plan.feature_bits) } else { ACTIVATION_LIMIT }

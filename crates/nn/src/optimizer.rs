@@ -14,12 +14,12 @@ use shamisen_mpc::protocol::lookup::look_up;
 use shamisen_mpc::protocol::multiply::product;
 use shamisen_mpc::protocol::range::RangeChecks;
 use shamisen_mpc::protocol::split::{Split, split};
-use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate, truncate_shared};
+use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate_roughly, truncate_shared};
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
 
 use crate::error::{NnError, Result};
-use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, WEIGHT_FRAC, gradient_prior};
+use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, WEIGHT_FRAC, gradient_prior, roughness};
 use crate::perceptron::Perceptron;
 use crate::plan::{Optimizer, Plan};
 
@@ -196,7 +196,7 @@ impl State {
     ) -> Result<Rep> {
         session.enter("truncation");
         let Gradient { sum, shift, nominal } = gradient;
-        let values = truncate(sum, shift, session)?;
+        let values = truncate_roughly(sum, shift, roughness(shift), session)?;
         session.enter("optimizer");
         if matches!(self.rule, Rule::Descent) {
             return Ok(values);
@@ -262,7 +262,12 @@ impl Adam {
         let ratio = fresh.weight_sum / self.first.decay.weight_sum;
         if fresh.step == self.step {
             return Ok((
-                truncate(product(&self.first.sum, &fresh.values), fresh.shift, session)?,
+                truncate_roughly(
+                    product(&self.first.sum, &fresh.values),
+                    fresh.shift,
+                    roughness(fresh.shift),
+                    session,
+                )?,
                 fresh.shift,
             ));
         }
@@ -279,7 +284,7 @@ impl Adam {
         let places = RATIO_BITS as i32 - 1 - ratio.log2().floor() as i32;
         update.scale((ratio * 2.0_f64.powi(places)).round() as u64);
         let shift = (fresh.shift as i32 + places - drop as i32) as u32;
-        Ok((truncate(update, shift, session)?, shift))
+        Ok((truncate_roughly(update, shift, roughness(shift), session)?, shift))
     }
 
     fn preconditioner(

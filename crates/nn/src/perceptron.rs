@@ -5,7 +5,7 @@ use std::ops::Range;
 use shamisen_mpc::protocol::gate::{Gate, rectify};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product};
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::split::split;
+use shamisen_mpc::protocol::split::{Split, split};
 use shamisen_mpc::protocol::truncate::truncate;
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
@@ -14,7 +14,7 @@ use shamisen_ring::fixed;
 use crate::error::Result;
 use crate::formats::{
     ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC, activation_bound,
-    activation_frac, delta_prior, input_limit, output_prior,
+    activation_frac, delta_prior, input_limit, output_prior, roughness,
 };
 use crate::init::initial_parameters;
 use crate::plan::Plan;
@@ -115,7 +115,7 @@ impl Perceptron {
                 checks.claim(name, &outputs, bound, prior, session.party());
                 return Ok(Trace { rows, inputs, gates, outputs });
             }
-            let sums = split(&sums, 0, u64::BITS, session)?;
+            let sums = split_roughly(&sums, session)?;
             checks.claim_split(name, &sums, bound + WEIGHT_FRAC, prior + WEIGHT_FRAC, session.party());
             session.enter("relu");
             let (activation, gate) = rectify(&sums, WEIGHT_FRAC, frac + ACTIVATION_BITS + 1, session)?;
@@ -158,7 +158,7 @@ impl Perceptron {
                 session,
             );
             session.enter("truncation");
-            let back = split(&back, 0, u64::BITS, session)?;
+            let back = split_roughly(&back, session)?;
             session.enter("relu");
             let Some(gate) = trace.gates.get_mut(layer - 1) else {
                 unreachable!("one after each hidden layer")
@@ -217,6 +217,14 @@ impl Perceptron {
         let start = self.weights(layer).end;
         start..start + self.layers[layer + 1]
     }
+}
+
+/// The sum in two components, before a truncation by [`WEIGHT_FRAC`] bits.
+fn split_roughly(sum: &Additive, session: &mut Session) -> Result<Split> {
+    let low = roughness(WEIGHT_FRAC);
+    let mut split = split(sum, low, u64::BITS - low, session)?;
+    split.scale(1 << low);
+    Ok(split)
 }
 
 const _: () = assert!(DELTA_FRAC == WEIGHT_FRAC, "both are taken off by the same truncation");

@@ -38,54 +38,82 @@ pub const RANGE_BITS: u32 = 62;
 ///
 /// When a peer fails.
 pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> {
+    truncate_roughly(sum, bits, 0, session)
+}
+
+/// As [`truncate`], but each party first drops the lowest `low` bits of its summand, which need not be sent then.
+///
+/// The error is up to `1.5 * 2^(low - bits)` units more, to either side, with a mean near 0, and the input must lie so much further from the ends of
+/// its range. 2 rounds, 24 bytes + 3 `bits` + 2 bits - 2 `low` bits; `low` is less than `bits`. Messages and masks are those of
+/// [`truncate`].
+///
+/// # Errors
+///
+/// When a peer fails.
+///
+/// # Panics
+///
+/// When not all of the `low` bits are dropped in the end, which is a mistake of the caller.
+pub fn truncate_roughly(sum: Additive, bits: u32, low: u32, session: &mut Session) -> Result<Rep> {
+    assert!(low < bits, "bits that are dropped beforehand, {low}, are some of {bits}");
     let Additive(mut sum) = sum;
     let parts = parts(sum.len(), session.party());
+    let width = u64::BITS - low;
     let mut round = Round::new(&parts, |role, part| match role {
-        Role::First => Peers { next: part.len(), prev: 0 },
+        Role::First => Peers { next: pack::packed_words(part.len(), width), prev: 0 },
         Role::Second => Peers { next: 0, prev: pack::packed_words(part.len(), bits) },
-        Role::Third => Peers { next: 0, prev: part.len() },
+        Role::Third => Peers { next: 0, prev: pack::packed_words(part.len(), width) },
     });
+    // Each of the three loses half of `2^low` on average; rounding what is left gives back `2^low`.
+    let loss = (1 << low) / 2;
     let mut wraps = Vec::with_capacity(3);
+    let mut buffer = Words::scratch(CHUNK);
     for part in &parts {
         wraps.push(begin_wrap(part, bits, &mut round, session));
         let [half, mask] = session.steps();
         let own = &mut sum[part.elements.clone()];
-        match part.role {
+        let size = pack::packed_words(part.len(), width);
+        let (half, mask, message) = match part.role {
             Role::First => {
-                let (half, mask) = (session.stream(Key::Own, half), session.stream(Key::Own, mask));
-                let message = round.write_next(part.len());
-                for chunk in chunks(part.len()) {
-                    let out = &mut message[chunk.clone()];
-                    half.fill(chunk.start, out);
-                    let own = &mut own[chunk.clone()];
-                    bits::sub_from(out, own);
-                    // What is left of the own summand is the half.
-                    half.fill(chunk.start, own);
-                    mask.add_into(chunk.start, out);
-                }
+                (session.stream(Key::Own, half), session.stream(Key::Own, mask), round.write_next(size))
             }
-            Role::Second => {}
+            Role::Second => continue,
             Role::Third => {
-                let (half, mask) = (session.stream(Key::Next, half), session.stream(Key::Next, mask));
-                let message = round.write_prev(part.len());
-                for chunk in chunks(part.len()) {
-                    let out = &mut message[chunk.clone()];
-                    let own = &mut own[chunk.clone()];
-                    out.copy_from_slice(own);
-                    mask.sub_into(chunk.start, out);
-                    half.fill(chunk.start, own);
-                }
+                (session.stream(Key::Next, half), session.stream(Key::Next, mask), round.write_prev(size))
             }
+        };
+        for chunk in chunks(part.len()) {
+            let (out, own) = (&mut buffer[..chunk.len()], &mut own[chunk.clone()]);
+            if part.role == Role::First {
+                bits::add_constant(own, loss);
+            }
+            out.copy_from_slice(own);
+            half.fill(chunk.start, own);
+            bits::clear_low(out, low);
+            bits::clear_low(own, low);
+            // What is left of the own summand is the half, which First takes off.
+            if part.role == Role::First {
+                bits::sub_assign(out, own);
+                bits::shr_logical(out, low);
+                mask.add_into(chunk.start, out);
+            } else {
+                bits::shr_logical(out, low);
+                mask.sub_into(chunk.start, out);
+            }
+            pack::pack(out, width, pack::part_mut(message, &chunk, width));
         }
     }
     let mut incoming = round.exchange(session)?;
     for (part, wrap) in parts.iter().zip(&mut wraps) {
         let own = &mut sum[part.elements.clone()];
+        let size = pack::packed_words(part.len(), width);
         match part.role {
             Role::First => wrap.take(incoming.take_next(pack::packed_words(part.len(), bits))),
             Role::Second => {
-                bits::add_assign(own, incoming.take_prev(part.len()));
-                bits::add_assign(own, incoming.take_next(part.len()));
+                bits::shr_logical(own, low);
+                add_unpacked(own, incoming.take_prev(size), width, &mut buffer);
+                add_unpacked(own, incoming.take_next(size), width, &mut buffer);
+                bits::shl_assign(own, low);
                 bits::add_constant(own, 1 << RANGE_BITS);
             }
             Role::Third => {}
@@ -304,6 +332,15 @@ fn finish(
         }
     }
     Ok(out)
+}
+
+/// Adds packed numbers; `buffer` has room for a chunk.
+fn add_unpacked(out: &mut [u64], packed: &[u64], width: u32, buffer: &mut [u64]) {
+    for chunk in chunks(out.len()) {
+        let numbers = &mut buffer[..chunk.len()];
+        pack::unpack(pack::part(packed, &chunk, width), width, numbers);
+        bits::add_assign(&mut out[chunk], numbers);
+    }
 }
 
 /// The words of a plane that belong to a chunk.

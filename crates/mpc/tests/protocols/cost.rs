@@ -65,6 +65,10 @@ pub(crate) fn truncate(n: usize, bits: u32) -> Cost {
     Cost::new(2, 3 * n + 3 * packed(n, bits) + 2 * plane(n))
 }
 
+pub(crate) fn truncate_roughly(n: usize, bits: u32, low: u32) -> Cost {
+    Cost::new(2, n + 2 * packed(n, 64 - low) + 3 * packed(n, bits) + 2 * plane(n))
+}
+
 pub(crate) fn truncate_shared(n: usize, bits: u32) -> Cost {
     Cost::new(2, n + 3 * packed(n, bits) + 2 * plane(n))
 }

@@ -253,7 +253,10 @@ fn products() {
 
 #[test]
 fn truncations() {
-    const CASES: [Case; 7] = [
+    const CASES: [Case; 8] = [
+        ("truncate by 24, roughly", 2, |inputs, session| {
+            truncate::truncate_roughly(product(&inputs.x, &inputs.y), 24, 17, session).map(drop)
+        }),
         ("truncate by 1", 2, |inputs, session| {
             truncate::truncate(inputs.x.to_additive(), 1, session).map(drop)
         }),
