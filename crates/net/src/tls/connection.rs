@@ -7,12 +7,10 @@
 
 use core::time::Duration;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::sockopt;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
@@ -20,6 +18,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use crate::tls::Fingerprint;
 use crate::tls::buffer::Buffer;
 use crate::tls::failure::Failure;
+use crate::tls::socket::Socket;
 use crate::tls::wait::wait;
 
 /// Most plain text that a transfer encrypts at a time.
@@ -37,12 +36,9 @@ const INCOMING: usize = 1 << 18;
 /// say.
 const OUTGOING: usize = PIECE + PIECE / RECORD * 32 + 1024;
 
-/// Time without traffic after which the operating system looks whether the other end is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-
 /// One TLS connection over a socket that never blocks.
 pub(super) struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     tls: Tls,
     incoming: Buffer,
     outgoing: Buffer,
@@ -68,14 +64,8 @@ pub(super) enum Tls {
 
 impl Connection {
     /// A connection over a connected socket, before the handshake.
-    pub(super) fn new(socket: TcpStream, tls: Tls) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
-        // A party may compute for minutes without a word; the routers on the way have to remember the
-        // connection.
-        sockopt::set_socket_keepalive(&socket, true)?;
-        sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE)?;
-        sockopt::set_tcp_keepintvl(&socket, KEEP_ALIVE)?;
+    pub(super) fn new(socket: Socket, tls: Tls) -> io::Result<Self> {
+        socket.prepare()?;
         Ok(Self {
             socket,
             tls,
@@ -185,7 +175,7 @@ impl Connection {
     pub(super) fn close(&mut self) {
         while let Ok(Event::Progress) = self.process(&mut Target::none(), Outgoing::Close) {}
         let _ = self.flush();
-        let _ = self.socket.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown_write();
         // Closing a socket with unread data resets the connection, and the goodbye may be lost with it.
         let mut ignored = [0; 4096];
         for _ in 0..256 {
@@ -308,7 +298,7 @@ impl Connection {
         // With this error exactly one alert is waiting to be encoded, before anything else is looked at.
         let _ = self.process_even_if_broken(&mut Target::none(), Outgoing::Nothing);
         let _ = self.flush_all(until);
-        let _ = self.socket.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown_write();
         // Closing a socket with unread data resets the connection, and the alert may be lost with it.
         let mut ignored = [0; 1024];
         while self.wait(PollFlags::IN, until).is_ok()
