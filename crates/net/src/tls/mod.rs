@@ -15,8 +15,10 @@ mod hello;
 mod identity;
 mod loopback;
 mod pinning;
+mod records;
 mod setup;
 mod socket;
+mod target;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -30,7 +32,8 @@ use std::time::Instant;
 pub use address::{Address, AddressError};
 pub use identity::{Fingerprint, Identity};
 
-use crate::tls::connection::{Connection, RECORD};
+use crate::tls::connection::Connection;
+use crate::tls::records::RECORD;
 use crate::tls::transfer::{Transfer, wait_for_any};
 use crate::{NetError, Party, Peers, Transport};
 

@@ -51,6 +51,20 @@ fn identities() -> [Identity; 2] {
     ["caller", "called"].map(|name| Identity::generate(name).expect("an identity"))
 }
 
+/// The provider with one of its cipher suites, whose keys wear out after so many records.
+fn one_suite(number: usize, records: u64) -> CryptoProvider {
+    let standard = provider().cipher_suites[number].tls13().expect("TLS 1.3");
+    let common = CipherSuiteCommon {
+        suite: standard.common.suite,
+        hash_provider: standard.common.hash_provider,
+        confidentiality_limit: records,
+    };
+    let (hkdf_provider, aead_alg) = (standard.hkdf_provider, standard.aead_alg);
+    let suite = Tls13CipherSuite { common, hkdf_provider, aead_alg, quic: None };
+    let suite = SupportedCipherSuite::Tls13(Box::leak(Box::new(suite)));
+    CryptoProvider { cipher_suites: vec![suite], ..provider() }
+}
+
 /// The two ends of a connection.
 fn pair(sockets: Sockets, provider: &CryptoProvider) -> (Connection, Connection) {
     let (caller, called) = sockets();
@@ -77,8 +91,12 @@ struct Rogue {
     key: LessSafeKey,
     iv: [u8; 12],
     sequence: u64,
+    /// Zeros after the content of each record.
+    padding: usize,
 }
 
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
 
@@ -109,7 +127,7 @@ impl Rogue {
         let iv = iv.as_ref().try_into().expect("12 bytes");
         let (prev, idle) = pair(sockets, &provider());
         let transport = TlsTransport::over(Party::ALL[0], LONG, Peers { next: called, prev });
-        (transport, Self { socket, key, iv, sequence }, idle)
+        (transport, Self { socket, key, iv, sequence, padding: 0 }, idle)
     }
 
     fn send_record(&mut self, content_type: u8, content: &[u8]) {
@@ -123,10 +141,11 @@ impl Rogue {
             *byte ^= sequence;
         }
         self.sequence += 1;
-        let length = (content.len() + 1 + 16) as u16;
+        let mut record = [content, &[content_type]].concat();
+        record.resize(record.len() + self.padding, 0);
+        let length = (record.len() + 16) as u16;
         let [high, low] = length.to_be_bytes();
         let head = [APPLICATION_DATA, 3, 3, high, low];
-        let mut record = [content, &[content_type]].concat();
         let nonce = Nonce::assume_unique_for_key(nonce);
         self.key.seal_in_place_append_tag(nonce, Aad::from(head), &mut record).expect("sealed");
         self.socket.write_all(&[&head, record.as_slice()].concat())
@@ -315,17 +334,8 @@ fn key_update_makes_the_old_key_worthless() {
 #[test]
 fn keys_are_changed_before_they_wear_out() {
     over_both(|sockets| {
-        let standard = provider().cipher_suites[0].tls13().expect("TLS 1.3");
         // 5 MB are 306 records, so that every message needs new keys several times.
-        let common = CipherSuiteCommon {
-            suite: standard.common.suite,
-            hash_provider: standard.common.hash_provider,
-            confidentiality_limit: 100,
-        };
-        let (hkdf_provider, aead_alg) = (standard.hkdf_provider, standard.aead_alg);
-        let suite = Tls13CipherSuite { common, hkdf_provider, aead_alg, quic: None };
-        let suite = SupportedCipherSuite::Tls13(Box::leak(Box::new(suite)));
-        let provider = CryptoProvider { cipher_suites: vec![suite], ..provider() };
+        let provider = one_suite(0, 100);
         let [first_second, second_third, third_first] = [(); 3].map(|()| pair(sockets, &provider));
         let connections = [
             Peers { next: first_second.0, prev: third_first.1 },
@@ -351,5 +361,148 @@ fn keys_are_changed_before_they_wear_out() {
                 });
             }
         });
+    });
+}
+
+#[test]
+fn rustls_understands_the_records_and_is_understood() {
+    over_both(|sockets| {
+        for number in 0..provider().cipher_suites.len() {
+            // A message is 62 records, so that both ends change their keys.
+            let provider = one_suite(number, 50);
+            let message: Vec<u8> =
+                (0..1_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            let [caller, called] = identities();
+            let config = client_config(&caller, called.fingerprint(), provider.clone()).expect("a config");
+            let name = "party.invalid".try_into().expect("a name");
+            let mut rustls = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
+            let config = server_config(&called, vec![caller.fingerprint()], provider).expect("a config");
+            let tls = Tls::Server(UnbufferedServerConnection::new(Arc::new(config)).expect("a server"));
+            let (mut socket, called) = sockets();
+            sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(LONG)).expect("set");
+            let mut own = Connection::new(called, tls).expect("a socket");
+            let until = Instant::now() + LONG;
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut stream = rustls::Stream::new(&mut rustls, &mut socket);
+                    let mut received = vec![0; message.len()];
+                    for _ in 0..3 {
+                        stream.write_all(&message).expect("sent");
+                        stream.flush().expect("sent");
+                        stream.read_exact(&mut received).expect("received");
+                        assert!(received == message);
+                        // It asks for new keys of the other end, too.
+                        stream.conn.refresh_traffic_keys().expect("new keys");
+                    }
+                    stream.conn.send_close_notify();
+                    stream.flush().expect("sent");
+                    assert_eq!(stream.read(&mut [0]).expect("a goodbye"), 0);
+                });
+                own.handshake(until).expect("a handshake");
+                assert_eq!(own.peer_fingerprint(), Some(caller.fingerprint()));
+                let mut received = vec![0; message.len()];
+                for _ in 0..3 {
+                    own.receive_all(&mut received, until).expect("received");
+                    assert!(received == message);
+                    own.send_all(&message, until).expect("sent");
+                }
+                assert!(own.is_gone(until) && own.said_goodbye());
+                own.close();
+            });
+        }
+    });
+}
+
+#[test]
+fn padding_is_taken_off() {
+    over_both(|sockets| {
+        let (mut transport, mut rogue, _idle) = Rogue::new(sockets);
+        let message: Vec<u8> = (0..40_000_u32).map(|i| i as u8 | 1).collect();
+        let header = Header::new(PEER, message.len(), 0).expect("fits").to_bytes();
+        rogue.padding = 255;
+        rogue.send_record(APPLICATION_DATA, &header);
+        let mut rest = message.as_slice();
+        for (length, padding) in [(1, 0), (16_129, 255), (10_000, 1), (5000, 6000), (8869, 255), (1, 7)] {
+            rogue.padding = padding;
+            let (now, later) = rest.split_at(length);
+            rogue.send_record(APPLICATION_DATA, &[]);
+            rogue.send_record(APPLICATION_DATA, now);
+            rest = later;
+        }
+        assert!(rest.is_empty());
+        let mut received = vec![0; message.len()];
+        transport
+            .exchange(Peers::default(), Peers { next: &mut received, prev: &mut [] })
+            .expect("the message");
+        assert!(received == message);
+    });
+}
+
+#[test]
+fn records_that_no_party_sends_are_refused() {
+    let too_long = vec![1; (1 << 14) + 1];
+    let cases: [(u8, &[u8]); 14] = [
+        // No type at all, types that do not exist or do not belong here.
+        (0, &[]),
+        (0, &[0; 100]),
+        (1, &[1]),
+        (CHANGE_CIPHER_SPEC, &[1]),
+        (APPLICATION_DATA, &too_long),
+        // Alerts that are none.
+        (ALERT, &[]),
+        (ALERT, &[1]),
+        (ALERT, &[1, 0, 0]),
+        // Another message than a key update, one with another content, and two in one record.
+        (HANDSHAKE, &[]),
+        (HANDSHAKE, &[4, 0]),
+        (HANDSHAKE, &[24, 0, 0, 2]),
+        (HANDSHAKE, &[24, 0, 0, 1, 2]),
+        (HANDSHAKE, &[24, 0, 0, 1, 0, 24, 0, 0, 1, 0]),
+        (HANDSHAKE, &[24, 0, 0, 1, 0, 24]),
+    ];
+    over_both(|sockets| {
+        for (kind, content) in cases {
+            // Into a place with room for the record and more, and into one without.
+            for length in [16, 40_000] {
+                let (mut transport, mut rogue, _idle) = Rogue::new(sockets);
+                rogue.send_frame(0, length, &[]);
+                rogue.send_record(kind, content);
+                let error = transport
+                    .exchange(Peers::default(), Peers { next: &mut vec![0; length], prev: &mut [] })
+                    .expect_err("no message");
+                assert!(matches!(error, NetError::Io { .. }), "{kind} {content:?}: {error}");
+                assert_names_peer(&error);
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_comes_between_the_halves_of_a_handshake_message() {
+    over_both(|sockets| {
+        for (kind, content) in [(APPLICATION_DATA, [5; 16].as_slice()), (ALERT, &[1, 0])] {
+            let (mut transport, mut rogue, _idle) = Rogue::new(sockets);
+            rogue.send_frame(0, 16, &[]);
+            rogue.send_record(HANDSHAKE, &[24, 0]);
+            rogue.send_record(kind, content);
+            let error = receive(&mut transport).expect_err("no message");
+            assert!(matches!(error, NetError::Io { .. }), "{error}");
+            assert_names_peer(&error);
+        }
+    });
+}
+
+#[test]
+fn alerts_end_the_connection() {
+    over_both(|sockets| {
+        for alert in [[1, 0], [2, 20], [2, 80], [1, 255]] {
+            let (mut transport, mut rogue, _idle) = Rogue::new(sockets);
+            rogue.send_record(ALERT, &alert);
+            // Whatever comes after it does not count.
+            rogue.send_frame(0, 16, &[1; 16]);
+            let error = receive(&mut transport).expect_err("no message");
+            assert!(matches!(error, NetError::Disconnected { .. }), "{error}");
+            assert_names_peer(&error);
+        }
     });
 }
