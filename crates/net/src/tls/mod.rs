@@ -4,8 +4,8 @@
 //! messages; on it the lower-numbered party listens and the higher-numbered one calls, always at one
 //! [address](Address): by TCP, or within one machine by a Unix socket, which is faster. All else is the same over both.
 //! Both ends show a self-signed certificate, and each accepts exactly the certificate whose [`Fingerprint`] it has
-//! pinned for the other: there is no certificate authority, and names and dates are not looked at. The key exchange is the hybrid of X25519 and ML-KEM-768, so that
-//! recorded traffic stays closed to a later quantum computer.
+//! pinned for the other: there is no certificate authority, and names and dates are not looked at. The key exchange is
+//! the hybrid of X25519 and ML-KEM-768, so that recorded traffic stays closed to a later quantum computer.
 
 mod address;
 mod buffer;
