@@ -22,8 +22,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Bytes that a Unix socket may hold for its receiver, as far as the system permits.
 ///
-/// With the usual 208 kB messages of 1 MB take a fifth more processor time; 400 kB to 4 MB are alike (2026-11-26, AMD
-/// EPYC).
+/// With the usual 208 kB messages of 1 MB take a sixth more processor time; 208 kB, which the system doubles, to 4 MB are
+/// nearly alike (2026-11-26, Intel Xeon).
 const SEND_BUFFER: usize = 1 << 20;
 
 /// A connection, before anything is encrypted.
