@@ -74,10 +74,10 @@ pub struct PredictArguments {
     /// Where the predictions go; the standard output without it.
     #[arg(long, value_name = "FILE.csv")]
     pub output: Option<PathBuf>,
-    /// How the three parties are joined.
+    /// How the three parties are joined; by TCP with --ports.
     #[arg(long, value_enum, default_value = "tls")]
     pub transport: TransportName,
-    /// Fixed local ports of the three parties; free ones without it.
+    /// Fixed local ports of the three parties, which are then joined by TCP.
     #[arg(long, value_name = "A,B,C")]
     pub ports: Option<Ports>,
     /// Longest wait of a party for another one.

@@ -63,14 +63,86 @@ pub enum TargetScalingName {
 }
 
 /// How the parties are joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(clippy::exhaustive_enums, reason = "the command line offers these two")]
+#[expect(clippy::exhaustive_enums, reason = "the command line offers these three")]
 pub enum TransportName {
-    /// Three processes over TLS.
+    /// Three processes over TLS, by Unix sockets of this machine.
     Tls,
+    /// Three processes over TLS, by TCP ports of this machine.
+    Tcp,
     /// Three threads in memory.
     Memory,
+}
+
+/// How the parties were joined, in the words of reports and benchmarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// `tls` or `memory`.
+    pub transport: Channel,
+    /// What TLS ran over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<Sockets>,
+}
+
+/// What protects the messages between the parties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(clippy::exhaustive_enums, reason = "there are no others")]
+pub enum Channel {
+    /// TLS.
+    Tls,
+    /// Nothing: they do not leave the process.
+    Memory,
+}
+
+/// What TLS runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(clippy::exhaustive_enums, reason = "there are no others")]
+pub enum Sockets {
+    /// Unix sockets.
+    Unix,
+    /// TCP over the loopback interface.
+    Tcp,
+}
+
+impl From<TransportName> for Joined {
+    fn from(name: TransportName) -> Self {
+        match name {
+            TransportName::Tls => Self { transport: Channel::Tls, sockets: Some(Sockets::Unix) },
+            TransportName::Tcp => Self { transport: Channel::Tls, sockets: Some(Sockets::Tcp) },
+            TransportName::Memory => Self { transport: Channel::Memory, sockets: None },
+        }
+    }
+}
+
+impl Joined {
+    /// The processes of a training in which the three parties run.
+    pub(crate) fn processes(self) -> usize {
+        match self.transport {
+            Channel::Tls => 3,
+            Channel::Memory => 1,
+        }
+    }
+
+    /// How the parties of a training are joined, such as `3 processes, TLS over Unix sockets`.
+    pub(crate) fn of_training(self) -> String {
+        self.phrase(if self.processes() == 3 { "3 processes" } else { "3 threads" })
+    }
+
+    /// The same of parties that always are threads.
+    pub(crate) fn of_threads(self) -> String {
+        self.phrase("3 threads")
+    }
+
+    fn phrase(self, parties: &str) -> String {
+        match (self.transport, self.sockets) {
+            (Channel::Memory, _) => format!("{parties} in memory"),
+            (Channel::Tls, Some(Sockets::Tcp)) => format!("{parties}, TLS over loopback TCP"),
+            (Channel::Tls, _) => format!("{parties}, TLS over Unix sockets"),
+        }
+    }
 }
 
 impl FromStr for Hidden {
@@ -105,6 +177,31 @@ impl FromStr for Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_joins_the_parties_is_named_as_it_is() {
+        for (name, json, words) in [
+            (
+                TransportName::Tls,
+                r#"{"transport":"tls","sockets":"unix"}"#,
+                "3 processes, TLS over Unix sockets",
+            ),
+            (
+                TransportName::Tcp,
+                r#"{"transport":"tls","sockets":"tcp"}"#,
+                "3 processes, TLS over loopback TCP",
+            ),
+            (TransportName::Memory, r#"{"transport":"memory"}"#, "3 threads in memory"),
+        ] {
+            let joined = Joined::from(name);
+            assert_eq!(serde_json::to_string(&joined).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Joined>(json).unwrap(), joined);
+            assert_eq!(joined.of_training(), words);
+        }
+        // Reports from before there was a choice.
+        let older: Joined = serde_json::from_str(r#"{"transport":"tls"}"#).unwrap();
+        assert_eq!((older.transport, older.sockets), (Channel::Tls, None));
+    }
 
     #[test]
     fn widths_and_ports_are_lists() {

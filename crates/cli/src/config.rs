@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shamisen_net::tls::{Fingerprint, Identity, PeerAddress, TlsConfig};
+use shamisen_net::tls::{Address, Fingerprint, Identity, PeerAddress, TlsConfig};
 use shamisen_net::{Party, Peers};
 
 use crate::event::{Cause, Failed};
@@ -26,7 +26,8 @@ pub const KEY_FILE: &str = "key.pem";
 pub struct PartyConfig {
     /// Which party this is: 0, 1 or 2.
     pub party: usize,
-    /// Where it listens, such as `0.0.0.0:7000`.
+    /// Where it listens, such as `0.0.0.0:7000`, or `unix:PATH` for parties of the same machine; a relative path starts
+    /// at the party's directory.
     pub listen: String,
     /// Its certificate; a relative path starts at the party's directory.
     #[serde(default = "certificate_file")]
@@ -57,7 +58,8 @@ pub struct PartyConfig {
 pub struct PeerConfig {
     /// Which party it is.
     pub party: usize,
-    /// Where it listens, such as `party1.example.org:7000`.
+    /// Where it listens, such as `party1.example.org:7000` or `unix:PATH`; a relative path starts at the directory of
+    /// the party that calls.
     pub address: String,
     /// Fingerprint of its certificate, 64 hexadecimal digits.
     pub fingerprint: String,
@@ -117,7 +119,7 @@ impl PartyConfig {
             party,
             identity,
             peers: Peers { next: self.peer(dir, party.next())?, prev: self.peer(dir, party.prev())? },
-            listen: self.listen.clone(),
+            listen: address(dir, &self.listen)?,
             lanes,
             job,
             connect_timeout: Duration::from_secs_f64(self.connect_timeout),
@@ -139,7 +141,15 @@ impl PartyConfig {
             return Err(Failed::new(Cause::Input, text));
         };
         let fingerprint: Fingerprint = config.fingerprint.parse()?;
-        Ok(PeerAddress { address: config.address.clone(), fingerprint })
+        Ok(PeerAddress { address: address(dir, &config.address)?, fingerprint })
+    }
+}
+
+/// An address of a configuration in this directory.
+fn address(dir: &Path, text: &str) -> Result<Address, Failed> {
+    match text.parse::<Address>() {
+        Ok(address) => Ok(address.from_dir(dir)),
+        Err(error) => Err(Failed::new(Cause::Input, format!("{}: {error}", dir.join(FILE).display()))),
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &DemoArguments, verbose: u8) -> Result<()> {
     interrupt::install();
     let started = Instant::now();
     let joined = match arguments.transport {
-        TransportName::Tls => "three processes joined by TLS",
+        TransportName::Tls | TransportName::Tcp => "three processes joined by TLS",
         TransportName::Memory => "three threads joined in memory",
     };
     crate::print(&format!(

@@ -71,7 +71,8 @@ pub struct JobFields {
     /// Public seed of the initial weights, the order of the rows and the hold-out. [default: 1]
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
-    /// Three processes over TLS, or three threads in memory. [default: tls]
+    /// Processes joined by TLS over Unix sockets (tls) or over TCP (tcp), or threads in memory. [default: tls, or tcp
+    /// with --ports]
     #[arg(long, value_enum)]
     pub transport: Option<TransportName>,
     /// Threads of each party that work on the optimiser and the range checks at the same time, if the network is large
@@ -84,7 +85,7 @@ pub struct JobFields {
     /// Imitate this bandwidth between the parties, per link and direction.
     #[arg(long, value_name = "MBIT", allow_negative_numbers = true)]
     pub bandwidth: Option<f64>,
-    /// Fixed local ports of the three parties; free ones without it.
+    /// Fixed local ports of the three parties, which are then joined by TCP.
     #[arg(long, value_name = "A,B,C")]
     pub ports: Option<Ports>,
     /// Longest wait of a party for another one. [default: 60]

@@ -34,12 +34,17 @@ pub fn run(
     verbose: u8,
     observe: &mut dyn FnMut(usize, Step),
 ) -> Result<[Outcome; 3]> {
-    if link.transport == TransportName::Memory {
-        return local::run(work, link, observe);
+    match link.transport {
+        TransportName::Memory => return local::run(work, link, observe),
+        TransportName::Tls => {
+            work.write_configs(link, None)?;
+            return Ok(run_once(work, verbose, observe)??);
+        }
+        TransportName::Tcp => {}
     }
     for attempt in 1.. {
         let ports = reserve(link.ports)?;
-        work.write_configs(link, ports.numbers()?)?;
+        work.write_configs(link, Some(ports.numbers()?))?;
         drop(ports);
         match run_once(work, verbose, observe)? {
             Err(Stopped::Failed { failed, .. })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::choices::{Ports, TransportName};
+use crate::choices::{Joined, Ports, TransportName};
 use crate::failure::{Failure, Result};
 
 /// Seconds that a party waits for another one unless the user says otherwise.
@@ -12,6 +12,8 @@ const DEFAULT_DEADLINE: f64 = 60.0;
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     /// Processes over TLS, or threads in memory.
+    ///
+    /// [`TransportName::Tcp`] if there are fixed ports.
     pub transport: TransportName,
     /// Imitated one-way latency.
     pub latency: Duration,
@@ -49,9 +51,15 @@ impl Link {
         if !(0.1..=86_400.0).contains(&deadline) {
             return Err(Failure::input(format!("the deadline is {deadline} s, it must be 0.1 to 86400")));
         }
-        if ports.is_some() && transport == TransportName::Memory {
-            return Err(Failure::input("--ports is for --transport tls: threads in memory have no ports"));
-        }
+        let transport = match (transport, ports) {
+            (TransportName::Memory, Some(_)) => {
+                return Err(Failure::input(
+                    "--ports is for --transport tcp: threads in memory have no ports",
+                ));
+            }
+            (_, Some(_)) => TransportName::Tcp,
+            (transport, None) => transport,
+        };
         Ok(Self {
             transport,
             latency: Duration::from_secs_f64(latency / 1e3),
@@ -61,8 +69,32 @@ impl Link {
         })
     }
 
+    /// How the parties are joined, in the words of reports.
+    pub(crate) fn joined(&self) -> Joined {
+        self.transport.into()
+    }
+
     /// Whether a slower network is imitated.
     pub fn is_throttled(&self) -> bool {
         self.bandwidth > 0.0 || !self.latency.is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_mean_tcp() {
+        let ports = Some(Ports([7000, 7001, 7002]));
+        for (transport, ports, expected) in [
+            (TransportName::Tls, None, TransportName::Tls),
+            (TransportName::Tcp, None, TransportName::Tcp),
+            (TransportName::Tls, ports, TransportName::Tcp),
+            (TransportName::Tcp, ports, TransportName::Tcp),
+        ] {
+            assert_eq!(Link::new(transport, None, None, ports, None).unwrap().transport, expected);
+        }
+        assert!(Link::new(TransportName::Memory, None, None, ports, None).is_err());
     }
 }

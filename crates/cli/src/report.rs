@@ -7,7 +7,7 @@ use shamisen_data::scaling::Preprocessing;
 use shamisen_nn::metrics::Metrics;
 use shamisen_nn::plan::Task;
 
-use crate::choices::TransportName;
+use crate::choices::Joined;
 use crate::event::{self, Outcome, PhaseCost};
 
 /// What a training gave and what it cost.
@@ -18,7 +18,8 @@ pub struct Report {
     /// What the parties are trusted with: `semi-honest` means that each follows the protocol, and that no two collude.
     pub security: String,
     /// How they were joined.
-    pub transport: TransportName,
+    #[serde(flatten)]
+    pub joined: Joined,
     /// Processes in which the three parties ran.
     pub processes: usize,
     /// Threads of each party that worked at the same time.

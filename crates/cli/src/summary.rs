@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use shamisen_nn::plan::Task;
 
-use crate::choices::TransportName;
 use crate::report::{Report, Scores};
 
 /// A small table of a report.
@@ -147,10 +146,7 @@ fn per_batch(report: &Report) -> String {
 }
 
 fn parties(report: &Report) -> String {
-    let joined = match report.transport {
-        TransportName::Tls => "3 processes over TLS",
-        TransportName::Memory => "3 threads in memory",
-    };
+    let joined = report.joined.of_training();
     let threads = match report.threads {
         1 => String::new(),
         threads => format!(", {threads} lanes each"),

@@ -16,7 +16,6 @@ use shamisen_nn::twin::{self, PlainExamples};
 
 use crate::args::TrainArguments;
 use crate::assignment::{Assignment, Score, Work};
-use crate::choices::TransportName;
 use crate::event::Outcome;
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
@@ -203,8 +202,8 @@ fn report(
     Ok(Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         security: "semi-honest".to_owned(),
-        transport: job.link.transport,
-        processes: if job.link.transport == TransportName::Tls { 3 } else { 1 },
+        joined: job.link.joined(),
+        processes: job.link.joined().processes(),
         threads: assignment.lanes().get().into(),
         task: plan.task,
         model: Model { layers: plan.layers.clone(), parameters: plan.parameters() },

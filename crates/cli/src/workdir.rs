@@ -95,16 +95,22 @@ impl WorkDir {
 
     /// Gives each party a key of its own, the addresses of the two others, and their fingerprints.
     ///
+    /// With ports, they meet at these of the loopback interface, otherwise at Unix sockets beside their directories.
+    ///
     /// # Errors
     ///
     /// If a key cannot be made or a file cannot be written.
-    pub fn write_configs(&self, link: &Link, ports: [u16; 3]) -> Result<()> {
+    pub fn write_configs(&self, link: &Link, ports: Option<[u16; 3]>) -> Result<()> {
         let identity = |party: usize| {
             Identity::generate(&format!("shamisen party {party}"))
                 .map_err(|error| Failure::run(error.to_string()))
         };
         let identities = [identity(0)?, identity(1)?, identity(2)?];
-        let address = |party: usize| format!("127.0.0.1:{}", ports[party]);
+        let address = |party: usize| match ports {
+            Some(ports) => format!("127.0.0.1:{}", ports[party]),
+            // From each party's directory.
+            None => format!("unix:../party{party}.socket"),
+        };
         for (party, own) in identities.iter().enumerate() {
             let peer = |peer: usize| PeerConfig {
                 party: peer,

@@ -87,7 +87,7 @@ pub enum NetError {
         pinned: Fingerprint,
     },
     /// This party cannot listen on its own address.
-    #[error("cannot listen on {address}: {}", listen_advice(source))]
+    #[error("cannot listen on {address}: {}", listen_advice(address, source))]
     Listen {
         /// The address from the configuration.
         address: String,
@@ -160,13 +160,18 @@ impl NetError {
 }
 
 /// The reason of a failed listen, with what to do about the usual ones.
-fn listen_advice(source: &io::Error) -> String {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => {
+fn listen_advice(address: &str, source: &io::Error) -> String {
+    match (source.kind(), address.starts_with("unix:")) {
+        (io::ErrorKind::AddrInUse, false) => {
             "another program uses this port: stop it, or choose another port here and in the peers' configuration".into()
         }
-        io::ErrorKind::AddrNotAvailable => "this machine does not have this address".into(),
-        io::ErrorKind::PermissionDenied => "not permitted: choose a port above 1023".into(),
+        (io::ErrorKind::AddrInUse, true) => {
+            "another program listens there, or it is another file: stop the program, remove the file, or choose another path here and in the peers' configuration".into()
+        }
+        (io::ErrorKind::AddrNotAvailable, _) => "this machine does not have this address".into(),
+        (io::ErrorKind::PermissionDenied, false) => "not permitted: choose a port above 1023".into(),
+        (io::ErrorKind::PermissionDenied, true) => "not permitted: choose a directory of this user".into(),
+        (io::ErrorKind::NotFound, true) => "its directory does not exist: create it, or choose another one".into(),
         _ => source.to_string(),
     }
 }

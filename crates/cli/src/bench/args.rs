@@ -60,6 +60,9 @@ pub struct CaseArguments {
     /// Directory with the four MNIST files; synthetic rows of the same shape without it.
     #[arg(long, value_name = "DIR")]
     pub mnist: Option<PathBuf>,
+    /// Processes joined by TLS over Unix sockets (tls) or over TCP (tcp), or threads in memory.
+    #[arg(long, value_enum, default_value = "tls")]
+    pub transport: TransportName,
 }
 
 /// Arguments of `bench standard`.
@@ -71,9 +74,6 @@ pub struct StandardArguments {
     /// Mini-batches to measure, after 16 to warm up; a multiple of 16 has as many range checks as a long training.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batches: usize,
-    /// Three processes over TLS, or three threads in memory.
-    #[arg(long, value_enum, default_value = "tls")]
-    pub transport: TransportName,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE.json")]
     pub json: Option<PathBuf>,
@@ -102,7 +102,7 @@ pub struct ProtocolArguments {
     /// Only protocols whose name contains this.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
-    /// How the three threads are joined: in memory, or by TLS over loopback.
+    /// How the three threads are joined: in memory, or by TLS over Unix sockets (tls) or over TCP (tcp).
     #[arg(long, value_enum, default_value = "memory")]
     pub transport: TransportName,
     /// Write the figures as JSON.
@@ -169,7 +169,7 @@ impl FromStr for Widths {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Profile {
-    /// This machine's loopback as it is.
+    /// This machine as it is.
     Loopback,
     /// A local network: 0.1 ms one way, 10 Gbit/s.
     Lan,

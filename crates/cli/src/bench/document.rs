@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use serde::Serialize;
 use shamisen_ring::level::level;
 
-use crate::choices::TransportName;
+use crate::choices::{Joined, TransportName};
 use crate::failure::{Failure, Result};
 use crate::store::write_atomically;
 
@@ -37,8 +37,8 @@ pub(crate) struct Machine {
     #[serde(skip_serializing_if = "Option::is_none")]
     load_average: Option<f64>,
     /// How the parties were joined, if there were any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transport: Option<TransportName>,
+    #[serde(flatten)]
+    joined: Option<Joined>,
 }
 
 impl Machine {
@@ -53,7 +53,7 @@ impl Machine {
             cores: available_parallelism().map_or(1, usize::from),
             level: level().name(),
             load_average: load.split_whitespace().next().and_then(|minute| minute.parse().ok()),
-            transport,
+            joined: transport.map(Joined::from),
         }
     }
 

@@ -6,9 +6,9 @@ use shamisen_nn::formats::CHECK_EVERY;
 use crate::bench::args::{NetworkArguments, Profile};
 use crate::bench::case::Case;
 use crate::bench::document::{Machine, publish};
-use crate::bench::standard::{joined, rows, steady};
+use crate::bench::standard::{rows, steady};
 use crate::bench::table::table;
-use crate::choices::TransportName;
+use crate::choices::{Joined, TransportName};
 use crate::event::Outcome;
 use crate::failure::Result;
 use crate::link::Link;
@@ -49,13 +49,13 @@ struct Figures {
 /// Carries out `bench network`.
 pub(crate) fn run(arguments: &NetworkArguments, verbose: u8) -> Result<()> {
     arguments.json.as_deref().map_or(Ok(()), check_writable)?;
-    let machine = Machine::new(Some(TransportName::Tls));
+    let machine = Machine::new(Some(arguments.case.transport));
     let rows = rows(arguments.case.batch_size, arguments.batches)?;
     let case = Case::new(&arguments.case, Some(rows))?;
     let mut networks = Vec::with_capacity(arguments.profiles.len());
     for &network in &arguments.profiles {
         let (latency, bandwidth) = network.limits();
-        let link = Link::new(TransportName::Tls, latency, bandwidth, None, None)?;
+        let link = Link::new(arguments.case.transport, latency, bandwidth, None, None)?;
         networks.push(figures(network, &case.train(&link, verbose)?)?);
     }
     let figures = AllFigures {
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &NetworkArguments, verbose: u8) -> Result<()> {
         warm_up_batches: CHECK_EVERY,
         networks,
     };
-    let text = text(&case, &figures, &machine);
+    let text = text(&case, &figures, &machine, arguments.case.transport);
     publish("network", machine, &figures, &text, arguments.json.as_deref())
 }
 
@@ -86,7 +86,7 @@ fn figures(network: Profile, outcomes: &[Outcome; 3]) -> Result<Figures> {
     })
 }
 
-fn text(case: &Case, figures: &AllFigures, machine: &Machine) -> String {
+fn text(case: &Case, figures: &AllFigures, machine: &Machine, transport: TransportName) -> String {
     let or_none = |limit: Option<f64>| limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
     let rows: Vec<_> = figures
         .networks
@@ -107,7 +107,7 @@ fn text(case: &Case, figures: &AllFigures, machine: &Machine) -> String {
         "{}\n{}Mean of mini-batches {} to {}; the first {CHECK_EVERY} verify ranges and open the loss more often than the\n\
          rest of a training, where every {CHECK_EVERY}th and the last do. Latency and bandwidth are imitated.\n\n{}",
         case.line(),
-        machine.line(joined(TransportName::Tls)),
+        machine.line(&Joined::from(transport).of_training()),
         CHECK_EVERY + 1,
         CHECK_EVERY + figures.batches,
         table(heads, &rows)

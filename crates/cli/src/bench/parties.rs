@@ -5,12 +5,13 @@ use std::num::NonZeroU8;
 use std::thread;
 use std::time::Duration;
 
-use shamisen_net::tls::{Identity, PeerAddress, TlsConfig, TlsTransport};
+use shamisen_net::tls::{Address, Identity, PeerAddress, TlsConfig, TlsTransport};
 use shamisen_net::{Party, Peers, Transport, memory};
 
 use crate::choices::TransportName;
 use crate::event::Failed;
 use crate::failure::{Failure, Result};
+use crate::interrupt::{self, Protection};
 use crate::launch;
 
 /// Longest wait of a party for another one: a protocol with a million elements takes seconds.
@@ -24,19 +25,41 @@ pub(crate) fn run<T: Send>(
     party: impl Fn(Box<dyn Transport>) -> std::result::Result<T, Failed> + Sync,
 ) -> Result<[T; 3]> {
     let party = &party;
+    in_threads(ends(transport)?.map(|end| move || party(end)))
+}
+
+/// The ends of three parties that are joined by the transport.
+fn ends(transport: TransportName) -> Result<[Box<dyn Transport>; 3]> {
     match transport {
-        TransportName::Memory => {
-            let ends = memory::mesh().map(|mut end| {
-                end.set_deadline(DEADLINE);
-                Box::new(end) as Box<dyn Transport>
-            });
-            in_threads(ends.map(|end| move || party(end)))
+        TransportName::Memory => Ok(memory::mesh().map(|mut end| {
+            end.set_deadline(DEADLINE);
+            Box::new(end) as Box<dyn Transport>
+        })),
+        TransportName::Tls => {
+            // The files of the sockets are gone once the parties have met.
+            let _protection = Protection::new();
+            let dir = tempfile::Builder::new()
+                .prefix("shamisen-bench-")
+                .tempdir()
+                .map_err(|error| Failure::file("create a directory in", &std::env::temp_dir(), &error))?;
+            let path = |party: Party| dir.path().join(format!("party{}.socket", party.index()));
+            let ends = over_tls(&Party::ALL.map(|party| Address::Unix(path(party))));
+            drop(dir);
+            interrupt::check()?;
+            ends
         }
-        TransportName::Tls => in_threads(
-            tls_configs()?
-                .map(|config| move || party(Box::new(TlsTransport::connect(&config)?.swap_remove(0)))),
-        ),
+        TransportName::Tcp => {
+            let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
+            over_tls(&launch::free_ports()?.map(|port| Address::Tcp(address(port))))
+        }
     }
+}
+
+/// The ends of three parties that have met at these addresses.
+fn over_tls(addresses: &[Address; 3]) -> Result<[Box<dyn Transport>; 3]> {
+    in_threads(tls_configs(addresses)?.map(|config| {
+        move || Ok(Box::new(TlsTransport::connect(&config)?.swap_remove(0)) as Box<dyn Transport>)
+    }))
 }
 
 /// Runs three tasks at the same time.
@@ -64,14 +87,13 @@ fn in_threads<T: Send, F: FnOnce() -> std::result::Result<T, Failed> + Send>(
 }
 
 /// Settings of three parties on this machine that know each other.
-fn tls_configs() -> Result<[TlsConfig; 3]> {
+fn tls_configs(addresses: &[Address; 3]) -> Result<[TlsConfig; 3]> {
     let identity = |party: Party| {
         Identity::generate(&party.to_string()).map_err(|error| Failure::run(error.to_string()))
     };
     let [first, second, third] = Party::ALL;
     let identities = [identity(first)?, identity(second)?, identity(third)?];
-    let ports = launch::free_ports()?;
-    let address = |party: Party| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[party.index()])).to_string();
+    let address = |party: Party| addresses[party.index()].clone();
     let place = |peer: Party| PeerAddress {
         address: address(peer),
         fingerprint: identities[peer.index()].fingerprint(),

@@ -20,7 +20,7 @@ use crate::bench::case::SplitMix64;
 use crate::bench::document::{Machine, publish};
 use crate::bench::parties;
 use crate::bench::table::{median, significant, table};
-use crate::choices::TransportName;
+use crate::choices::{Joined, TransportName};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::store::check_writable;
@@ -229,14 +229,10 @@ fn text(figures: &Protocols, machine: &Machine, transport: TransportName) -> Str
         })
         .collect();
     let heads = ["protocol", "elements", "ns", "bytes sent", "rounds", "random words", "ms a call"];
-    let joined = match transport {
-        TransportName::Memory => "3 threads in memory",
-        TransportName::Tls => "3 threads over TLS on loopback",
-    };
     format!(
         "{}ns, bytes sent and random words are for an element and a party; in soft_max and arg_max of 10 an element is a\n\
          logit. Each figure is the median of several calls, after one to warm up.\n\n{}",
-        machine.line(joined),
+        machine.line(&Joined::from(transport).of_threads()),
         table(heads, &rows)
     )
 }

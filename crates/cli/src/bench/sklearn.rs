@@ -12,9 +12,8 @@ use tempfile::TempDir;
 use crate::bench::args::SklearnArguments;
 use crate::bench::case::Case;
 use crate::bench::document::{Machine, publish};
-use crate::bench::standard::joined;
 use crate::bench::table::{median, table};
-use crate::choices::TransportName;
+use crate::choices::{Joined, TransportName};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
 use crate::link::Link;
@@ -67,13 +66,13 @@ struct Fitted {
 /// Carries out `bench versus-sklearn`.
 pub(crate) fn run(arguments: &SklearnArguments, verbose: u8) -> Result<()> {
     arguments.json.as_deref().map_or(Ok(()), check_writable)?;
-    let machine = Machine::new(Some(TransportName::Tls));
+    let machine = Machine::new(Some(arguments.case.transport));
     if arguments.runs == 0 {
         return Err(Failure::input("no runs are asked for: give --runs at least 1"));
     }
     let versions: Versions = python(&arguments.python, &["--versions".to_owned()])?;
     let case = Case::new(&arguments.case, arguments.rows)?;
-    let link = Link::new(TransportName::Tls, None, None, None, None)?;
+    let link = Link::new(arguments.case.transport, None, None, None, None)?;
     let _protection = Protection::new();
     let dir = tempfile::Builder::new()
         .prefix("shamisen-bench-")
@@ -110,7 +109,7 @@ pub(crate) fn run(arguments: &SklearnArguments, verbose: u8) -> Result<()> {
         ratio: own_median / other_median,
         sklearn: versions,
     };
-    let text = text(&case, &figures, &machine);
+    let text = text(&case, &figures, &machine, arguments.case.transport);
     publish("versus-sklearn", machine, &figures, &text, arguments.json.as_deref())
 }
 
@@ -194,7 +193,7 @@ fn python<T: for<'a> Deserialize<'a>>(program: &Path, options: &[String]) -> Res
     serde_json::from_slice(&output.stdout).map_err(|error| failed(&error.to_string()))
 }
 
-fn text(case: &Case, figures: &Versus, machine: &Machine) -> String {
+fn text(case: &Case, figures: &Versus, machine: &Machine, transport: TransportName) -> String {
     let row = |name: &str, all: &[f64], median: f64| {
         let all = all.iter().map(|seconds| format!("{seconds:.2}")).collect::<Vec<_>>().join(" ");
         [name.to_owned(), format!("{median:.2}"), all]
@@ -212,7 +211,7 @@ fn text(case: &Case, figures: &Versus, machine: &Machine) -> String {
         case.line(),
         figures.rows,
         figures.learning_rate,
-        machine.line(joined(TransportName::Tls)),
+        machine.line(&Joined::from(transport).of_training()),
         table(["", "median", "runs"], &rows),
         figures.ratio
     )

@@ -11,7 +11,7 @@ use crate::bench::case::Case;
 use crate::bench::document::{Machine, publish};
 use crate::bench::rates::{self, Rates};
 use crate::bench::table::{prefixed, table};
-use crate::choices::TransportName;
+use crate::choices::{Joined, TransportName};
 use crate::event::{Outcome, PhaseCost, Steady};
 use crate::failure::{Failure, Result};
 use crate::link::Link;
@@ -79,13 +79,13 @@ struct Bound {
 /// Carries out `bench standard`.
 pub(crate) fn run(arguments: &StandardArguments, verbose: u8) -> Result<()> {
     arguments.json.as_deref().map_or(Ok(()), check_writable)?;
-    let machine = Machine::new(Some(arguments.transport));
+    let machine = Machine::new(Some(arguments.case.transport));
     let case = Case::new(&arguments.case, Some(rows(arguments.case.batch_size, arguments.batches)?))?;
-    let link = Link::new(arguments.transport, None, None, None, None)?;
+    let link = Link::new(arguments.case.transport, None, None, None, None)?;
     let outcomes = case.train(&link, verbose)?;
-    let rates = rates::measure(&case.plan, arguments.transport)?;
+    let rates = rates::measure(&case.plan, arguments.case.transport)?;
     let figures = figures(&case, &outcomes, rates)?;
-    let text = text(&case, &figures, &machine, arguments.transport);
+    let text = text(&case, &figures, &machine, arguments.case.transport);
     publish("standard", machine, &figures, &text, arguments.json.as_deref())
 }
 
@@ -173,7 +173,8 @@ fn budget(plan: &Plan) -> Option<Budget> {
 }
 
 fn text(case: &Case, figures: &Standard, machine: &Machine, transport: TransportName) -> String {
-    let mut out = format!("{}\n{}\n", case.line(), machine.line(joined(transport)));
+    let joined = Joined::from(transport);
+    let mut out = format!("{}\n{}\n", case.line(), machine.line(&joined.of_training()));
     let checks = figures.batches.div_ceil(CHECK_EVERY);
     // Writing to a string does not fail.
     let _ = writeln!(
@@ -219,7 +220,7 @@ fn text(case: &Case, figures: &Standard, machine: &Machine, transport: Transport
         out,
         "\nms includes waiting (sending and waiting for peers), which includes encrypting; generating is the time for the\n\
          random words at the rate below. Peak memory of a {}: {:.0} MB.\n",
-        if transport == TransportName::Tls { "party" } else { "process with all three parties" },
+        if joined.processes() == 3 { "party" } else { "process with all three parties" },
         peak as f64 / 1e6,
     );
     let rows: Vec<_> = figures
@@ -247,12 +248,4 @@ fn text(case: &Case, figures: &Standard, machine: &Machine, transport: Transport
         figures.sum_of_bounds_seconds * 1e3,
     );
     out
-}
-
-/// How the parties of a training are joined, in words.
-pub(crate) fn joined(transport: TransportName) -> &'static str {
-    match transport {
-        TransportName::Tls => "3 processes over TLS on loopback",
-        TransportName::Memory => "3 threads in memory",
-    }
 }

@@ -84,7 +84,7 @@ fn settings_that_cannot_be() {
     let port = port.to_string();
     let (job, taken) = (job.to_str().unwrap(), place.path(""));
     let (missing, taken) = (place.path("no/report.json"), taken.to_str().unwrap());
-    let cases: [(&[&str], &[&str]); 13] = [
+    let cases: [(&[&str], &[&str]); 14] = [
         (&["--batch-size", "0"], &["batch size is 0"]),
         (&["--batch-size", "17"], &["batch size is 17", "only 16"]),
         (&["--epochs", "0"], &["epochs"]),
@@ -97,6 +97,7 @@ fn settings_that_cannot_be() {
         (&["--job", job], &["job.toml", "line 2", "epoch"]),
         (&["--job", "no/job.toml"], &["no/job.toml", "does not exist"]),
         (&["--ports", &ports], &["port", &port, "in use"]),
+        (&["--transport", "memory", "--ports", "7000,7001,7002"], &["--ports", "--transport tcp"]),
         (&["--mnist", taken], &["--data", "--mnist"]),
     ];
     for (flags, parts) in cases {

@@ -45,12 +45,18 @@ fn assert_near(what: &str, found: f64, expected: f64) {
 fn the_standard_case_adds_up_and_is_alike_over_tls_and_in_memory() {
     let place = Place::new();
     let mut totals = Vec::new();
-    for transport in ["memory", "tls"] {
+    for (transport, words, sockets) in [
+        ("memory", "3 threads in memory", None),
+        ("tls", "3 processes, TLS over Unix sockets", Some("unix")),
+        ("tcp", "3 processes, TLS over loopback TCP", Some("tcp")),
+    ] {
         let arguments =
             format!("standard --batches 2 --layers 6,5,4,3 --batch-size 8 --transport {transport}");
         let (out, document) = bench(&place, &arguments);
         assert!(out.contains("measured / bound: "), "{out}");
-        assert_eq!(document["transport"], transport);
+        assert!(out.contains(words), "{out}");
+        assert_eq!(document["transport"], if sockets.is_some() { "tls" } else { "memory" });
+        assert_eq!(document.get("sockets").and_then(Value::as_str), sockets);
         assert_eq!(document["layers"], serde_json::json!([6, 5, 4, 3]));
         assert_eq!((&document["batches"], &document["warm_up_batches"]), (&2.into(), &16.into()));
         assert!(document.get("budget").is_none(), "this is not the case that has a budget: {document}");
@@ -63,7 +69,7 @@ fn the_standard_case_adds_up_and_is_alike_over_tls_and_in_memory() {
             assert_near(name, number(total, name), sum);
         }
         assert!(phases.iter().any(|phase| phase["name"] == "matrix products"), "{document}");
-        assert_eq!(number(total, "encryption") > 0.0, transport == "tls");
+        assert_eq!(number(total, "encryption") > 0.0, sockets.is_some());
         // Of each layer the outputs and the gradient, and the error of all layers but the first; one or two ring
         // products for each.
         let products = f64::from(8 * (2 * (6 * 5 + 5 * 4 + 4 * 3) + 5 * 4 + 4 * 3));
@@ -88,8 +94,10 @@ fn the_standard_case_adds_up_and_is_alike_over_tls_and_in_memory() {
         totals
             .push(["rounds", "bytes_sent", "random_words", "multiply_adds"].map(|name| number(total, name)));
     }
-    for (memory, tls) in totals[0].iter().zip(totals[1]) {
-        assert_near("an amount over TLS", tls, *memory);
+    for over_tls in &totals[1..] {
+        for (memory, tls) in totals[0].iter().zip(over_tls) {
+            assert_near("an amount over TLS", *tls, *memory);
+        }
     }
 }
 
@@ -125,7 +133,10 @@ fn every_protocol_is_measured_and_costs_the_same_over_tls() {
             assert_near(name, number(&figure, "rounds"), 1.0);
         }
     }
-    let (_, document) = bench(&place, "protocols --elements 1000 --transport tls --only re");
+    let (out, document) = bench(&place, "protocols --elements 1000 --transport tcp --only reshare");
+    assert!(out.contains("3 threads, TLS over loopback TCP") && document["sockets"] == "tcp", "{out}");
+    let (out, document) = bench(&place, "protocols --elements 1000 --transport tls --only re");
+    assert!(out.contains("3 threads, TLS over Unix sockets") && document["sockets"] == "unix", "{out}");
     for figure in list(&document, "protocols") {
         let name = figure["protocol"].as_str().unwrap();
         assert!(name.contains("re"), "{name}");

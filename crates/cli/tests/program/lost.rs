@@ -104,8 +104,13 @@ fn ctrl_c_leaves_nothing() {
 /// Threads of each party that is started by hand.
 const THREADS: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
 
-/// Three directories from which parties are started by hand.
+/// Three directories from which parties are started by hand, joined by Unix sockets.
 fn by_hand(epochs: usize) -> WorkDir {
+    by_hand_at(epochs, None)
+}
+
+/// The same, at ports of this machine if they are given.
+fn by_hand_at(epochs: usize, ports: Option<[u16; 3]>) -> WorkDir {
     let plan = Plan {
         task: Task::Regression,
         // Enough parameters for two lanes.
@@ -129,9 +134,6 @@ fn by_hand(epochs: usize) -> WorkDir {
     work.write_assignment(&assignment).unwrap();
     work.deal(&plan, &dataset, &examples, None).unwrap();
     let link = Link::new(TransportName::Tls, None, None, None, Some(10.0)).unwrap();
-    let free = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let ports = free.each_ref().map(|listener| listener.local_addr().unwrap().port());
-    drop(free);
     work.write_configs(&link, ports).unwrap();
     for party in 0..3 {
         change(work.party(party), |config| config.connect_timeout = 4.0);
@@ -143,6 +145,11 @@ fn change(dir: &Path, edit: impl FnOnce(&mut PartyConfig)) {
     let mut config = PartyConfig::read(dir).unwrap();
     edit(&mut config);
     fs::write(dir.join("party.toml"), toml::to_string(&config).unwrap()).unwrap();
+}
+
+fn free_ports() -> [u16; 3] {
+    let free = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    free.map(|listener| listener.local_addr().unwrap().port())
 }
 
 fn start(work: &WorkDir, party: usize) -> Child {
@@ -172,8 +179,14 @@ fn fail(work: &WorkDir) -> [String; 3] {
 
 #[test]
 fn parties_by_hand_finish_their_job() {
-    let work = by_hand(1);
-    let parties = [0, 1, 2].map(|party| start(&work, party));
+    for ports in [None, Some(free_ports())] {
+        finish(&by_hand_at(1, ports));
+    }
+}
+
+/// Starts all three, which must succeed.
+fn finish(work: &WorkDir) {
+    let parties = [0, 1, 2].map(|party| start(work, party));
     for party in parties {
         let output = text(&{
             let output = party.wait_with_output().unwrap();
@@ -186,6 +199,43 @@ fn parties_by_hand_finish_their_job() {
         assert_eq!(events.last().unwrap()["event"], "finished");
         assert!(events.last().unwrap()["metrics"]["regression"]["mse"].is_number());
     }
+}
+
+#[test]
+fn a_party_takes_the_place_of_a_killed_one_and_leaves_no_socket() {
+    let work = by_hand(1);
+    let root = work.party(0).parent().unwrap();
+    let socket = root.join("party0.socket");
+    let mut alone = start(&work, 0);
+    let begun = Instant::now();
+    while !socket.exists() {
+        assert!(begun.elapsed() < crate::support::LIMIT && alone.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    alone.kill().unwrap();
+    alone.wait().unwrap();
+    assert!(socket.exists(), "a killed party cannot clean up");
+    finish(&work);
+    assert_eq!(crate::support::names(root), ["party0", "party1", "party2"]);
+}
+
+#[test]
+fn an_address_that_is_none_is_refused() {
+    let work = by_hand(1);
+    let busy = work.party(0).join("busy");
+    fs::write(&busy, "no socket").unwrap();
+    for (address, part) in [
+        ("unix:", "names no file"),
+        (&format!("unix:{}", "a".repeat(81)), "at most 80 bytes"),
+        ("unix:busy", "or it is another file"),
+        ("unix:no/socket", "its directory does not exist"),
+    ] {
+        change(work.party(0), |config| config.listen = address.to_owned());
+        let (status, message) = end(start(&work, 0));
+        assert_eq!(status, Some(2), "{message}");
+        assert!(message.contains(part) && message.contains(address.trim_start_matches("unix:")), "{message}");
+    }
+    assert_eq!(fs::read(busy).unwrap(), b"no socket");
 }
 
 #[test]

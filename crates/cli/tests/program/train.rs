@@ -1,8 +1,9 @@
 //! `train`, over TLS and in memory: the report, the twin, job files.
 
 use std::fs;
+use std::net::TcpListener;
 
-use crate::support::{Place, classify, numbers, output, shamisen, succeed, table, text};
+use crate::support::{Place, classify, names, numbers, output, shamisen, succeed, table, text};
 use serde_json::Value;
 
 fn report(place: &Place, name: &str, arguments: &[String]) -> Value {
@@ -67,6 +68,7 @@ fn tls_and_memory_train_alike_and_as_the_twin_does() {
     }
     assert_eq!((&tls["transport"], &tls["processes"]), (&"tls".into(), &3.into()));
     assert_eq!((&memory["transport"], &memory["processes"]), (&"memory".into(), &1.into()));
+    assert_eq!((&tls["sockets"], memory.get("sockets")), (&"unix".into(), None));
     assert_eq!(tls["model"]["layers"], serde_json::json!([4, 8, 6, 2]).clone());
     assert_eq!((&tls["data"]["rows"], &tls["data"]["test_rows"]), (&96.into(), &24.into()));
     assert_eq!(tls["training"]["batches"], 15);
@@ -85,13 +87,40 @@ fn tls_and_memory_train_alike_and_as_the_twin_does() {
 }
 
 #[test]
+fn tcp_is_chosen_by_name_or_by_ports() {
+    let place = Place::new();
+    let data = place.write("table.csv", table(40));
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let ports = listeners.map(|listener| listener.local_addr().unwrap().port().to_string()).join(",");
+    for flags in [["--transport", "tcp"], ["--ports", &ports]] {
+        let arguments = [classify(&data), ["--hidden", "3"].map(str::to_owned).to_vec()].concat();
+        let arguments = [arguments, flags.map(str::to_owned).to_vec()].concat();
+        let report = report(&place, "report.json", &arguments);
+        assert_eq!(report["transport"], "tls");
+        assert_eq!(report["sockets"], "tcp");
+        assert_eq!(report["processes"], 3);
+    }
+}
+
+#[test]
+fn a_long_path_to_temporary_files_does_no_harm() {
+    let place = Place::new();
+    let data = place.write("table.csv", table(40));
+    let temporary = place.path(&"t".repeat(150));
+    fs::create_dir(&temporary).unwrap();
+    let out = succeed(shamisen().args(classify(&data)).args(["--hidden", "3"]).env("TMPDIR", &temporary));
+    assert!(out.contains("3 processes, TLS over Unix sockets"), "{out}");
+    assert!(names(&temporary).is_empty());
+}
+
+#[test]
 fn several_threads_train_as_the_twin_does() {
     let place = Place::new();
     let data = place.write("table.csv", table(120));
     let mut arguments = classify(&data);
     let flags = "--hidden 110,110 --epochs 3 --batch-size 20 --learning-rate 0.005 --twin --threads 3";
     arguments.extend(flags.split(' ').map(str::to_owned));
-    for transport in ["tls", "memory"] {
+    for transport in ["tls", "tcp", "memory"] {
         let arguments = [&arguments[..], &["--transport".to_owned(), transport.to_owned()]].concat();
         let report = report(&place, "report.json", &arguments);
         assert_eq!(report["threads"], 3);

@@ -1,25 +1,24 @@
 //! One TLS connection over a socket that never blocks.
 //!
-//! TLS reads its records where the socket has put them and writes them where the socket takes them, through
-//! the unbuffered interface of rustls. Through the buffered one, which reads at most 4 kB at a time,
-//! encrypting and decrypting on one core runs at 1.5 to 3.3 GB/s instead of 2.9 to 3.9 GB/s (2026-11-23, AMD
-//! EPYC, 64 to 256 kB).
+//! The handshake is done by rustls, through its unbuffered interface; what follows by [`Records`], with the keys from
+//! the handshake.
 
 use core::time::Duration;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::sockopt;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 
 use crate::tls::Fingerprint;
 use crate::tls::buffer::Buffer;
 use crate::tls::failure::Failure;
+use crate::tls::records::{OVERHEAD, Opened, RECORD, Records};
+use crate::tls::socket::Socket;
+use crate::tls::target::Target;
 use crate::tls::wait::wait;
 
 /// Most plain text that a transfer encrypts at a time.
@@ -27,35 +26,39 @@ use crate::tls::wait::wait;
 /// Half of it and twice as much are 3 to 8 % slower (2026-11-23, the messages of a training).
 pub(super) const PIECE: usize = 8 * RECORD;
 
-/// Most plain text in one TLS record.
-pub(super) const RECORD: usize = 1 << 14;
-
 /// Room for received ciphertext, and so the most that is read at once.
 const INCOMING: usize = 1 << 18;
 
 /// Room for ciphertext to send: a piece with the overhead of its records, and what TLS itself may have to
 /// say.
-const OUTGOING: usize = PIECE + PIECE / RECORD * 32 + 1024;
-
-/// Time without traffic after which the operating system looks whether the other end is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const OUTGOING: usize = PIECE + (PIECE / RECORD + 1) * OVERHEAD + 1024;
 
 /// One TLS connection over a socket that never blocks.
 pub(super) struct Connection {
-    socket: TcpStream,
-    tls: Tls,
+    socket: Socket,
+    state: State,
+    /// Certificate of the other end, once the handshake is complete.
+    peer_fingerprint: Option<Fingerprint>,
     incoming: Buffer,
     outgoing: Buffer,
     /// Decrypted, but not yet asked for.
     plaintext: Buffer,
     /// The peer has said that it will send no more.
     finished: bool,
-    /// TLS has reported an error, after which it must not be asked again.
-    broken: bool,
     /// Bytes that have gone through the socket in either direction.
     moved: u64,
     /// Time that TLS took to encrypt and decrypt.
     encryption: Duration,
+}
+
+/// How far a connection is.
+enum State {
+    /// In the handshake.
+    Handshake(Box<Tls>),
+    /// Ready for messages.
+    Open(Box<Records>),
+    /// TLS has failed, and must not be asked again.
+    Broken,
 }
 
 /// The part of this end in the handshake.
@@ -68,22 +71,16 @@ pub(super) enum Tls {
 
 impl Connection {
     /// A connection over a connected socket, before the handshake.
-    pub(super) fn new(socket: TcpStream, tls: Tls) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
-        // A party may compute for minutes without a word; the routers on the way have to remember the
-        // connection.
-        sockopt::set_socket_keepalive(&socket, true)?;
-        sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE)?;
-        sockopt::set_tcp_keepintvl(&socket, KEEP_ALIVE)?;
+    pub(super) fn new(socket: Socket, tls: Tls) -> io::Result<Self> {
+        socket.prepare()?;
         Ok(Self {
             socket,
-            tls,
+            state: State::Handshake(Box::new(tls)),
+            peer_fingerprint: None,
             incoming: Buffer::new(INCOMING),
             outgoing: Buffer::new(OUTGOING),
             plaintext: Buffer::new(0),
             finished: false,
-            broken: false,
             moved: 0,
             encryption: Duration::ZERO,
         })
@@ -97,23 +94,43 @@ impl Connection {
         if let Err(Failure::Tls(rustls::Error::InvalidCertificate(_))) = result {
             self.send_refusal(until);
         }
+        if result.is_err() {
+            self.state = State::Broken;
+        }
         result
     }
 
     fn try_handshake(&mut self, until: Instant) -> Result<(), Failure> {
         loop {
-            match self.process(&mut Target::none(), Outgoing::Nothing)? {
-                Event::Progress | Event::Encrypted => continue,
-                Event::Idle => {}
+            if let Event::Progress = self.process()? {
+                continue;
             }
             self.flush_all(until)?;
             if !self.is_handshaking() {
-                return Ok(());
+                return self.open();
             }
             while !self.read_socket()? {
                 self.wait(PollFlags::IN, until)?;
             }
         }
+    }
+
+    /// Takes over from the handshake.
+    fn open(&mut self) -> Result<(), Failure> {
+        let State::Handshake(tls) = core::mem::replace(&mut self.state, State::Broken) else {
+            return Err(Failure::Closed);
+        };
+        let certificates = match &*tls {
+            Tls::Client(tls) => tls.peer_certificates(),
+            Tls::Server(tls) => tls.peer_certificates(),
+        };
+        self.peer_fingerprint = certificates.and_then(<[_]>::first).map(|first| Fingerprint::of(first));
+        let records = match *tls {
+            Tls::Client(tls) => Records::of_caller(tls)?,
+            Tls::Server(tls) => Records::of_called(tls)?,
+        };
+        self.state = State::Open(Box::new(records));
+        Ok(())
     }
 
     /// Sends all of `data`, waiting if necessary.
@@ -138,13 +155,14 @@ impl Connection {
     /// Encrypts `data`, for which there is room if it is at most a [`PIECE`], together with what has been
     /// encrypted since the last complete [`flush`](Self::flush).
     pub(super) fn encrypt(&mut self, data: &[u8]) -> Result<(), Failure> {
-        loop {
-            match self.process(&mut Target::none(), Outgoing::Data(data))? {
-                Event::Progress => {}
-                Event::Encrypted => return Ok(()),
-                Event::Idle => return Err(Failure::Tls(rustls::Error::HandshakeNotComplete)),
-            }
+        let start = Instant::now();
+        let State::Open(records) = &mut self.state else { return Err(Failure::Closed) };
+        let result = records.seal(data, &mut self.outgoing);
+        if result.is_err() {
+            self.state = State::Broken;
         }
+        self.encryption += start.elapsed();
+        Ok(result?)
     }
 
     /// Hands to the socket what it takes, and returns whether that was everything.
@@ -169,23 +187,40 @@ impl Connection {
         let waiting = target.put(self.plaintext.filled());
         self.plaintext.consume(waiting);
         loop {
-            while !target.is_full() {
-                match self.process(target, Outgoing::Nothing)? {
-                    Event::Progress => {}
-                    Event::Encrypted | Event::Idle => break,
-                }
-            }
-            if target.filled > 0 || target.is_full() || !self.read_socket()? {
-                return Ok(target.filled);
+            self.decrypt(target)?;
+            if target.filled() > 0 || target.is_full() || !self.read_socket()? {
+                return Ok(target.filled());
             }
         }
     }
 
+    /// Decrypts what has arrived until `target` is full.
+    fn decrypt(&mut self, target: &mut Target<'_>) -> Result<(), Failure> {
+        let start = Instant::now();
+        let Self { state, incoming, plaintext, finished, .. } = self;
+        let State::Open(records) = state else { return Err(Failure::Closed) };
+        while !target.is_full() && !*finished {
+            match records.open(incoming, target, plaintext) {
+                Ok(Some(Opened::Record)) => {}
+                Ok(Some(Opened::Goodbye)) => *finished = true,
+                Ok(None) => break,
+                Err(error) => {
+                    self.state = State::Broken;
+                    return Err(error.into());
+                }
+            }
+        }
+        self.encryption += start.elapsed();
+        Ok(())
+    }
+
     /// Says goodbye, as far as that is possible without waiting.
     pub(super) fn close(&mut self) {
-        while let Ok(Event::Progress) = self.process(&mut Target::none(), Outgoing::Close) {}
+        if let State::Open(records) = &mut self.state {
+            let _ = records.seal_goodbye(&mut self.outgoing);
+        }
         let _ = self.flush();
-        let _ = self.socket.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown_write();
         // Closing a socket with unread data resets the connection, and the goodbye may be lost with it.
         let mut ignored = [0; 4096];
         for _ in 0..256 {
@@ -214,11 +249,7 @@ impl Connection {
 
     /// The certificate of the other end, once the handshake is complete.
     pub(super) fn peer_fingerprint(&self) -> Option<Fingerprint> {
-        let certificates = match &self.tls {
-            Tls::Client(tls) => tls.peer_certificates(),
-            Tls::Server(tls) => tls.peer_certificates(),
-        };
-        Some(Fingerprint::of(certificates?.first()?))
+        self.peer_fingerprint
     }
 
     /// Bytes that have gone through the socket in either direction.
@@ -232,39 +263,23 @@ impl Connection {
     }
 
     fn is_handshaking(&self) -> bool {
-        match &self.tls {
+        let State::Handshake(tls) = &self.state else { return false };
+        match &**tls {
             Tls::Client(tls) => tls.is_handshaking(),
             Tls::Server(tls) => tls.is_handshaking(),
         }
     }
 
-    /// Lets TLS take one step with what has arrived.
-    fn process(&mut self, target: &mut Target<'_>, send: Outgoing<'_>) -> Result<Event, Failure> {
-        if self.broken {
-            return Err(Failure::Closed);
-        }
-        let start = Instant::now();
-        let event = self.process_even_if_broken(target, send);
-        self.encryption += start.elapsed();
-        self.broken = event.is_err();
-        event
-    }
-
-    fn process_even_if_broken(
-        &mut self,
-        target: &mut Target<'_>,
-        send: Outgoing<'_>,
-    ) -> Result<Event, Failure> {
-        let Self { tls, incoming, outgoing, plaintext, finished, .. } = self;
-        let mut sink = Sink { target, rest: plaintext, finished };
-        // TLS always gets to see all that has arrived, also for sending: it may hold on to half a message
-        // there, and does not expect it to vanish.
-        let (discard, event) = match tls {
+    /// Lets the handshake take one step with what has arrived.
+    fn process(&mut self) -> Result<Event, Failure> {
+        let Self { state, incoming, outgoing, plaintext, finished, .. } = self;
+        let State::Handshake(tls) = state else { return Err(Failure::Closed) };
+        let (discard, event) = match &mut **tls {
             Tls::Client(tls) => {
-                step(tls.process_tls_records(incoming.filled_mut()), outgoing, &mut sink, send)
+                step(tls.process_tls_records(incoming.filled_mut()), outgoing, plaintext, finished)
             }
             Tls::Server(tls) => {
-                step(tls.process_tls_records(incoming.filled_mut()), outgoing, &mut sink, send)
+                step(tls.process_tls_records(incoming.filled_mut()), outgoing, plaintext, finished)
             }
         };
         incoming.consume(discard);
@@ -306,9 +321,9 @@ impl Connection {
     /// Tells the other end that its certificate is refused.
     fn send_refusal(&mut self, until: Instant) {
         // With this error exactly one alert is waiting to be encoded, before anything else is looked at.
-        let _ = self.process_even_if_broken(&mut Target::none(), Outgoing::Nothing);
+        let _ = self.process();
         let _ = self.flush_all(until);
-        let _ = self.socket.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown_write();
         // Closing a socket with unread data resets the connection, and the alert may be lost with it.
         let mut ignored = [0; 1024];
         while self.wait(PollFlags::IN, until).is_ok()
@@ -333,90 +348,32 @@ impl Drop for Connection {
     }
 }
 
-/// Where received bytes go: into two places, one after the other.
-pub(super) struct Target<'a> {
-    /// What is still free of them.
-    places: [&'a mut [u8]; 2],
-    /// How many bytes have come.
-    filled: usize,
-}
-
-impl<'a> Target<'a> {
-    /// Two empty places.
-    pub(super) fn new(first: &'a mut [u8], second: &'a mut [u8]) -> Self {
-        Self { places: [first, second], filled: 0 }
-    }
-
-    /// Room for nothing.
-    fn none() -> Self {
-        Self::new(&mut [], &mut [])
-    }
-
-    /// Puts in as many of the bytes as fit, and returns their number.
-    fn put(&mut self, bytes: &[u8]) -> usize {
-        let mut rest = bytes;
-        for place in &mut self.places {
-            let (now, later) = rest.split_at(rest.len().min(place.len()));
-            let (filled, free) = core::mem::take(place).split_at_mut(now.len());
-            filled.copy_from_slice(now);
-            (rest, *place) = (later, free);
-        }
-        let count = bytes.len() - rest.len();
-        self.filled += count;
-        count
-    }
-
-    fn is_full(&self) -> bool {
-        self.places.iter().all(|place| place.is_empty())
-    }
-}
-
-/// What to do once TLS is ready to send.
-#[derive(Clone, Copy)]
-enum Outgoing<'a> {
-    Nothing,
-    Data(&'a [u8]),
-    Close,
-}
-
-/// What a step of TLS has brought.
+/// What a step of the handshake has brought.
 enum Event {
     /// There may be more to do.
     Progress,
-    /// The data to send are encrypted.
-    Encrypted,
     /// Nothing more can be done before something arrives.
     Idle,
 }
 
-/// Where decrypted data go.
-struct Sink<'a, 'b> {
-    /// The receiver's places.
-    target: &'a mut Target<'b>,
-    /// What does not fit into them.
-    rest: &'a mut Buffer,
-    /// Set when the peer has announced the end.
-    finished: &'a mut bool,
-}
-
-/// Handles one state of TLS, and returns how much of the input is used up.
+/// Handles one state of the handshake, and returns how much of the input is used up.
 fn step<Side>(
     status: UnbufferedStatus<'_, '_, Side>,
     outgoing: &mut Buffer,
-    sink: &mut Sink<'_, '_>,
-    send: Outgoing<'_>,
+    plaintext: &mut Buffer,
+    finished: &mut bool,
 ) -> (usize, Result<Event, Failure>) {
     let UnbufferedStatus { mut discard, state, .. } = status;
     let event = match state {
         Err(error) => Err(error.into()),
+        // The other end may have sent more after its part of the handshake.
         Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
             match traffic.next_record() {
                 None => break Ok(Event::Progress),
                 Some(Err(error)) => break Err(error.into()),
                 Some(Ok(record)) => {
                     discard += record.discard;
-                    let count = sink.target.put(record.payload);
-                    sink.rest.append(&record.payload[count..]);
+                    plaintext.append(record.payload);
                 }
             }
         },
@@ -435,35 +392,13 @@ fn step<Side>(
             transmit.done();
             Ok(Event::Progress)
         }
-        Ok(ConnectionState::WriteTraffic(mut traffic)) => match send {
-            Outgoing::Nothing => Ok(Event::Idle),
-            Outgoing::Data(data) => write(outgoing, |room| traffic.encrypt(data, room)),
-            Outgoing::Close => write(outgoing, |room| traffic.queue_close_notify(room)),
-        },
         Ok(ConnectionState::PeerClosed) => {
-            *sink.finished = true;
+            *finished = true;
             Ok(Event::Progress)
         }
-        Ok(ConnectionState::BlockedHandshake) => Ok(Event::Idle),
+        Ok(ConnectionState::WriteTraffic(_) | ConnectionState::BlockedHandshake) => Ok(Event::Idle),
         Ok(ConnectionState::Closed) => Err(Failure::Closed),
         Ok(other) => Err(Failure::Tls(rustls::Error::General(format!("unexpected state {other:?}")))),
     };
     (discard, event)
-}
-
-/// Lets `encrypt` write into the free room of `outgoing`, making more if necessary.
-fn write(
-    outgoing: &mut Buffer,
-    mut encrypt: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
-) -> Result<Event, Failure> {
-    loop {
-        match encrypt(outgoing.room()) {
-            Ok(count) => {
-                outgoing.add(count);
-                return Ok(Event::Encrypted);
-            }
-            Err(EncryptError::InsufficientSize(size)) => outgoing.grow(size.required_size),
-            Err(error) => return Err(Failure::Io(io::Error::other(error))),
-        }
-    }
 }

@@ -51,6 +51,8 @@ pub(super) fn client_config(
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key()?)));
     config.enable_sni = false;
     config.resumption = Resumption::disabled();
+    // For the keys of the records, which rustls leaves to this crate.
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
@@ -67,6 +69,7 @@ pub(super) fn server_config(
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key()?)));
     config.send_tls13_tickets = 0;
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 

@@ -3,7 +3,6 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
@@ -16,8 +15,9 @@ use crate::tls::connection::{Connection, Tls};
 use crate::tls::failure::Failure;
 use crate::tls::hello::{Hello, Objection};
 use crate::tls::pinning::{client, client_config, provider, refused_fingerprint, server_config};
+use crate::tls::socket::{Listener, Socket};
 use crate::tls::wait::{LONGEST, wait};
-use crate::tls::{Fingerprint, PeerAddress, TlsConfig, loopback};
+use crate::tls::{Fingerprint, PeerAddress, TlsConfig};
 use crate::{NetError, Party, Peers};
 
 /// Connects to both peers, once for each lane.
@@ -145,9 +145,6 @@ impl From<Failure> for GreetError {
 /// Longest handshake: a stranger who connects and says nothing is forgotten after this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest attempt to open a TCP connection.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Pause before something that failed is tried again.
 const CALL_AGAIN: Duration = Duration::from_millis(100);
 
@@ -160,7 +157,7 @@ const MOST_CALLERS: usize = 32;
 /// The thread that waits for both peers to be there.
 struct Meeting {
     setup: Arc<Setup>,
-    listener: Option<(TcpListener, Arc<ServerConfig>)>,
+    listener: Option<(Listener, Arc<ServerConfig>)>,
     wake: PipeReader,
     reports: mpsc::Receiver<Report>,
     reporter: Reporter,
@@ -208,7 +205,7 @@ impl Meeting {
     /// Begins to listen, and to call.
     fn new(setup: Arc<Setup>) -> Result<Self, NetError> {
         let config = &setup.config;
-        let own = |source| NetError::Listen { address: config.listen.clone(), source };
+        let own = |source| NetError::Listen { address: config.listen.to_string(), source };
         let (wake, writer) = io::pipe().map_err(own)?;
         let (sender, reports) = mpsc::channel();
         let reporter = Reporter { reports: sender, wake: Arc::new(writer) };
@@ -218,10 +215,7 @@ impl Meeting {
         if !callers.is_empty() {
             let pins = callers.into_iter().map(|peer| setup.pinned(peer)).collect();
             let tls = Arc::new(server_config(&config.identity, pins, provider())?);
-            let socket = TcpListener::bind(&config.listen).map_err(own)?;
-            socket.set_nonblocking(true).map_err(own)?;
-            loopback::prepare(&socket);
-            listener = Some((socket, tls));
+            listener = Some((Listener::bind(&config.listen).map_err(own)?, tls));
         }
         for peer in called {
             let tls = Arc::new(client_config(&config.identity, setup.pinned(peer), provider())?);
@@ -293,7 +287,7 @@ impl Meeting {
         }
         // A thread that calls a peer ends by itself when the time is over, with a better explanation.
         let grace = if self.setup.is_called_by(peer) { Duration::ZERO } else { CALL_GRACE };
-        let own = |source| NetError::Listen { address: self.setup.config.listen.clone(), source };
+        let own = |source| NetError::Listen { address: self.setup.config.listen.to_string(), source };
         if !wait(&mut sockets, self.setup.until() + grace).map_err(own)? {
             return Err(self.absence_of(peer));
         }
@@ -323,7 +317,7 @@ impl Meeting {
             }
             self.callers += 1;
             let (setup, tls, reporter) = (Arc::clone(&self.setup), Arc::clone(tls), self.reporter.clone());
-            thread::spawn(move || reporter.send(answer(&setup, socket, address.to_string(), tls)));
+            thread::spawn(move || reporter.send(answer(&setup, socket, address, tls)));
         }
     }
 
@@ -332,7 +326,7 @@ impl Meeting {
         let setup = &self.setup;
         let waited = setup.start.elapsed();
         if !setup.is_called_by(peer) {
-            let address = setup.place(peer).address.clone();
+            let address = setup.place(peer).address.to_string();
             return NetError::Connect { peer, address, waited, source: io::ErrorKind::TimedOut.into() };
         }
         if let Some(TurnedAway { address, reason: Failure::Tls(error) }) = &self.turned_away {
@@ -348,12 +342,12 @@ impl Meeting {
                 return setup.refused(peer);
             }
         }
-        NetError::NoCall { peer, address: setup.config.listen.clone(), waited }
+        NetError::NoCall { peer, address: setup.config.listen.to_string(), waited }
     }
 }
 
 /// Completes the handshake with a caller.
-fn answer(setup: &Setup, socket: TcpStream, address: String, tls: Arc<ServerConfig>) -> Report {
+fn answer(setup: &Setup, socket: Socket, address: String, tls: Arc<ServerConfig>) -> Report {
     let until = setup.handshake_until();
     let handshake = || {
         let tls = Tls::Server(UnbufferedServerConnection::new(tls)?);
@@ -393,7 +387,7 @@ fn call(setup: &Setup, peer: Party, lane: u8, tls: &Arc<ClientConfig>) -> Result
             };
             return Err(NetError::Connect {
                 peer,
-                address: setup.place(peer).address.clone(),
+                address: setup.place(peer).address.to_string(),
                 waited,
                 source,
             });
@@ -410,7 +404,7 @@ fn call_once(
     tls: &Arc<ClientConfig>,
 ) -> Result<Connection, GreetError> {
     let PeerAddress { address, fingerprint } = setup.place(peer);
-    let socket = open(setup, address).map_err(Failure::Io)?;
+    let socket = Socket::connect(address, setup.until()).map_err(Failure::Io)?;
     let until = setup.handshake_until();
     let tls = Tls::Client(client(Arc::clone(tls)).map_err(Failure::Tls)?);
     let mut connection = Connection::new(socket, tls).map_err(Failure::Io)?;
@@ -419,7 +413,7 @@ fn call_once(
         Ok(_) => Ok(connection),
         Err(GreetError::Failed(Failure::Tls(error))) => {
             Err(GreetError::Disagreed(if let Some(shown) = refused_fingerprint(&error) {
-                NetError::WrongKey { peer, address: address.clone(), shown, pinned: *fingerprint }
+                NetError::WrongKey { peer, address: address.to_string(), shown, pinned: *fingerprint }
             } else if is_refusal(&error) {
                 setup.refused(peer)
             } else {
@@ -429,19 +423,6 @@ fn call_once(
         }
         Err(other) => Err(other),
     }
-}
-
-/// Opens a TCP connection to the first of the addresses of a name that answers.
-fn open(setup: &Setup, address: &str) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in address.to_socket_addrs()? {
-        let rest = setup.until().saturating_duration_since(Instant::now());
-        match loopback::connect(&address, rest.clamp(Duration::from_millis(1), CALL_TIMEOUT)) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 /// Whether the other end says that it does not accept this party's certificate.

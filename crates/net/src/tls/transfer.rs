@@ -9,8 +9,10 @@ use rustix::event::{PollFd, PollFlags};
 use crate::NetError;
 use crate::frame::Header;
 use crate::tls::Link;
-use crate::tls::connection::{PIECE, RECORD, Target};
+use crate::tls::connection::PIECE;
 use crate::tls::failure::Failure;
+use crate::tls::records::RECORD;
+use crate::tls::target::Target;
 use crate::tls::wait::{LONGEST, wait};
 
 /// One link's part in an exchange: at most one message each way.
@@ -159,26 +161,28 @@ impl<'a> Transfer<'a> {
 /// # Errors
 ///
 /// [`NetError::Timeout`] about the peer that has been silent for the length of the deadline.
-pub(super) fn wait_for_any(transfers: &mut [Transfer<'_>], deadline: Duration) -> Result<(), NetError> {
+pub(super) fn wait_for_any(transfers: &mut [Transfer<'_>; 2], deadline: Duration) -> Result<(), NetError> {
     let waiting = transfers.iter().filter(|transfer| !transfer.is_done());
     let Some((since, peer)) = waiting.map(|transfer| (transfer.last_moved, transfer.link.peer)).min() else {
         return Ok(());
     };
-    let mut sockets: Vec<PollFd<'_>> = Vec::with_capacity(transfers.len());
     // A link without anything left to do is left out: if its peer has closed it, it would be ready forever.
-    for transfer in transfers.iter().filter(|transfer| !transfer.is_done()) {
-        sockets.push(PollFd::from_borrowed_fd(transfer.link.connection.as_fd(), transfer.events()));
-    }
-    let ready =
-        wait(&mut sockets, since + deadline.min(LONGEST)).map_err(|source| NetError::Io { peer, source })?;
+    let awaited = match transfers.each_ref().map(Transfer::is_done) {
+        [true, _] => 1..2,
+        [_, true] => 0..1,
+        _ => 0..2,
+    };
+    let mut sockets = transfers
+        .each_ref()
+        .map(|transfer| PollFd::from_borrowed_fd(transfer.link.connection.as_fd(), transfer.events()));
+    let ready = wait(&mut sockets[awaited], since + deadline.min(LONGEST))
+        .map_err(|source| NetError::Io { peer, source })?;
     if !ready {
         return Err(NetError::Timeout { peer, waited: since.elapsed() });
     }
-    let mut readable =
-        sockets.iter().map(|socket| socket.revents().intersects(!PollFlags::OUT)).collect::<Vec<_>>();
-    drop(sockets);
-    for transfer in transfers.iter_mut().filter(|transfer| !transfer.is_done()).rev() {
-        transfer.readable = readable.pop().unwrap_or_default();
+    let readable = sockets.map(|socket| socket.revents().intersects(!PollFlags::OUT));
+    for (transfer, readable) in transfers.iter_mut().zip(readable) {
+        transfer.readable = readable;
     }
     Ok(())
 }

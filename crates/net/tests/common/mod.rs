@@ -2,15 +2,17 @@
 
 #![allow(dead_code, reason = "each test crate uses a part of this module")]
 
-use std::net::TcpListener;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::num::NonZeroU8;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::Duration;
 
 use shamisen_net::memory;
 use shamisen_net::recording::Recording;
 use shamisen_net::throttled::Throttled;
-use shamisen_net::tls::{Identity, PeerAddress, TlsConfig, TlsTransport};
+use shamisen_net::tls::{Address, Identity, PeerAddress, TlsConfig, TlsTransport};
 use shamisen_net::{NetError, Party, Peers, Transport};
 
 /// Three ends of one mesh, in the order of the parties.
@@ -28,11 +30,12 @@ pub(crate) fn meshes() -> Vec<(&'static str, Mesh)> {
     let record = |transport| -> Box<dyn Transport> { Box::new(Recording::new(transport)) };
     vec![
         ("memory", memory::mesh().map(boxed)),
-        ("tls", tls_mesh()),
+        ("tls over tcp", tls_mesh(&tcp_addresses())),
+        ("tls over unix sockets", unix_mesh()),
         ("throttled memory", memory::mesh().map(throttle)),
         (
             "throttled tls",
-            tls_mesh().map(|end| -> Box<dyn Transport> {
+            unix_mesh().map(|end| -> Box<dyn Transport> {
                 Box::new(Throttled::new(end, Duration::ZERO, f64::INFINITY))
             }),
         ),
@@ -42,7 +45,10 @@ pub(crate) fn meshes() -> Vec<(&'static str, Mesh)> {
 
 /// The transports that are not wrapped around others.
 pub(crate) fn plain_meshes() -> Vec<(&'static str, Mesh)> {
-    meshes().into_iter().filter(|(name, _)| ["memory", "tls"].contains(name)).collect()
+    let plain = ["memory", "tls over tcp", "tls over unix sockets"];
+    let found: Vec<_> = meshes().into_iter().filter(|(name, _)| plain.contains(name)).collect();
+    assert_eq!(found.len(), plain.len());
+    found
 }
 
 /// Runs one closure per party, each in a thread of its own, and returns what they return.
@@ -63,12 +69,30 @@ where
     })
 }
 
-/// Settings of three parties on this machine that know each other.
-pub(crate) fn tls_configs() -> [TlsConfig; 3] {
-    let identities = Party::ALL.map(|party| Identity::generate(&party.to_string()).expect("an identity"));
+/// Three free ports of this machine.
+pub(crate) fn tcp_addresses() -> [Address; 3] {
     // Kept until all three are chosen, so that they differ.
     let listeners = Party::ALL.map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    let addresses = listeners.map(|listener| listener.local_addr().expect("an address").to_string());
+    listeners.map(|listener| Address::Tcp(listener.local_addr().expect("an address").to_string()))
+}
+
+/// Calls `test` with settings that use TCP, and with settings that use Unix sockets.
+pub(crate) fn over_both(test: impl Fn([TlsConfig; 3])) {
+    test(tls_configs(&tcp_addresses()));
+    over_unix(|addresses| test(tls_configs(addresses)));
+}
+
+/// Calls `act` with the addresses of three Unix sockets, of which no files remain.
+fn over_unix<R>(act: impl FnOnce(&[Address; 3]) -> R) -> R {
+    let dir = tempfile::tempdir().expect("a directory");
+    let result = act(&Party::ALL.map(|party| Address::Unix(dir.path().join(party.to_string()))));
+    assert_eq!(std::fs::read_dir(dir.path()).expect("the directory").count(), 0);
+    result
+}
+
+/// Settings of three parties that know each other.
+pub(crate) fn tls_configs(addresses: &[Address; 3]) -> [TlsConfig; 3] {
+    let identities = Party::ALL.map(|party| Identity::generate(&party.to_string()).expect("an identity"));
     let place = |peer: Party| PeerAddress {
         address: addresses[peer.index()].clone(),
         fingerprint: identities[peer.index()].fingerprint(),
@@ -99,6 +123,41 @@ pub(crate) fn connect(configs: [TlsConfig; 3]) -> [Result<TlsTransport, NetError
 }
 
 /// Three parties that are connected over TLS on this machine.
-pub(crate) fn tls_mesh() -> Mesh {
-    connect(tls_configs()).map(|end| -> Box<dyn Transport> { Box::new(end.expect("connected")) })
+fn tls_mesh(addresses: &[Address; 3]) -> Mesh {
+    connect(tls_configs(addresses)).map(|end| -> Box<dyn Transport> { Box::new(end.expect("connected")) })
+}
+
+fn unix_mesh() -> Mesh {
+    over_unix(tls_mesh)
+}
+
+/// Bytes in both directions.
+pub(crate) trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+/// A connection to whoever listens, without TLS.
+pub(crate) fn call(address: &Address) -> io::Result<Box<dyn Stream>> {
+    Ok(match address {
+        Address::Tcp(place) => Box::new(TcpStream::connect(place)?),
+        Address::Unix(path) => Box::new(UnixStream::connect(path)?),
+        other => panic!("an unknown kind of address: {other}"),
+    })
+}
+
+/// Listens, takes one call, and goes away without a word, as a party does that is killed.
+pub(crate) fn take_one_call(address: &Address, listening: impl FnOnce()) {
+    match address {
+        Address::Tcp(place) => {
+            let listener = TcpListener::bind(place).expect("free");
+            listening();
+            drop(listener.accept().expect("a call"));
+        }
+        Address::Unix(path) => {
+            let listener = UnixListener::bind(path).expect("free");
+            listening();
+            drop(listener.accept().expect("a call"));
+        }
+        other => panic!("an unknown kind of address: {other}"),
+    }
 }
