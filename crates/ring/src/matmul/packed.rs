@@ -21,7 +21,7 @@ pub(super) fn multiply_add(level: Level, out: &mut [u64], x: MatRef, y: MatRef, 
     match level.clamped() {
         // SAFETY: a clamped level is one that the processor has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512(out, x, y, scratch) },
+        Level::Amx | Level::Avx512 => unsafe { avx512(out, x, y, scratch) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2(out, x, y, scratch) },
