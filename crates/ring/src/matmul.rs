@@ -9,6 +9,8 @@ use std::cell::Cell;
 
 use crate::level::{Level, level};
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod convert;
 mod kernel;
 mod packed;
