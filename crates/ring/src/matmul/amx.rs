@@ -20,11 +20,11 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{
-    __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_andnot_si512,
-    _mm512_mask_blend_epi8, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32, _mm512_set1_epi64,
-    _mm512_shuffle_i32x4, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srli_epi16,
-    _mm512_srli_epi32, _mm512_srli_epi64, _mm512_sub_epi64, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512,
+    _mm512_andnot_si512, _mm512_mask_blend_epi8, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
+    _mm512_set1_epi64, _mm512_shuffle_i32x4, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_slli_epi64,
+    _mm512_srli_epi16, _mm512_srli_epi32, _mm512_srli_epi64, _mm512_sub_epi64, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use core::array;
 use core::ops::Range;
@@ -39,6 +39,9 @@ const LANES: usize = 16;
 
 /// Steps of the inner dimension in a tile.
 const STEPS: usize = 64;
+
+/// Bytes of a row.
+const ROW_BYTES: usize = 64;
 
 /// Bytes of a word.
 const LIMBS: usize = 8;
@@ -63,31 +66,40 @@ const _: () = assert!(LIMBS * DEPTH * STEPS * 255 * 255 <= u32::MAX as usize, "d
 /// `out += x * y` for replicated matrices; no dimension of `out` is zero.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn multiply_add(out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
-    let (k, n) = (x.cols, y.cols);
+    let y = y.transposed();
+    let (m, k, n) = (x.rows, x.cols, y.rows);
     let all_planes = 0..k.div_ceil(STEPS);
     let deepest = DEPTH.min(all_planes.len());
     let panels = COLS.min(n).div_ceil(LANES);
     let (left, right) = buffers(scratch, (1 + deepest) * PLANES_WORDS, panels * deepest * PLANES_WORDS);
     let [sums, left @ ..] = as_planes(left) else { return };
     let right = as_planes(right);
-    let tiles = Tiles::configure();
+    let mut tiles = Tiles::configure(out, n, sums);
     for cols in even_parts(0..n, COLS) {
-        for planes in even_parts(all_planes.clone(), DEPTH) {
-            let steps = planes.start * STEPS..k.min(planes.end * STEPS);
-            let depth = planes.len();
+        let steps_of = |planes: Range<usize>| planes.start * STEPS..k.min(planes.end * STEPS);
+        let mut blocks = even_parts(all_planes.clone(), DEPTH).map(steps_of).peekable();
+        while let Some(steps) = blocks.next() {
+            let next_steps = blocks.peek().cloned().unwrap_or_default();
+            let depth = steps.len().div_ceil(STEPS);
             let left = &mut left[..depth];
             for (lanes, panel) in parts(cols.clone(), LANES).zip(right.chunks_exact_mut(depth)) {
-                pack::<Second, false>(panel, &lanes, &steps, y.transposed());
+                pack::<Second, false>(panel, &lanes, &steps, y);
             }
-            for rows in parts(0..x.rows, LANES) {
+            tiles.next_right = Ahead::new(y, cols.clone(), next_steps.clone());
+            for rows in parts(0..m, LANES) {
                 pack::<First, true>(left, &rows, &steps, x);
+                tiles.next_left = if rows.end < m {
+                    Ahead::new(x, rows.end..m.min(rows.end + LANES), steps.clone())
+                } else {
+                    Ahead::new(x, 0..m.min(LANES), next_steps.clone())
+                };
                 for (lanes, panel) in parts(cols.clone(), LANES).zip(right.chunks_exact(depth)) {
-                    tiles.multiply(left, panel, sums);
-                    add(out, n, &rows, &lanes, sums);
+                    tiles.multiply(left, panel, rows.clone(), lanes);
                 }
             }
         }
     }
+    tiles.add_rows(0..LANES);
 }
 
 /// Whether a product is large enough to be faster here than with vectors.
@@ -105,12 +117,34 @@ fn as_planes(words: &mut [u64]) -> &mut [Planes] {
     words.as_chunks_mut::<WORDS>().0.as_chunks_mut::<LANES>().0.as_chunks_mut::<LIMBS>().0
 }
 
-/// The tile registers of this thread, in use: an unused one need not be saved when threads are switched.
-struct Tiles(());
+/// The tile registers of this thread, in use, and what goes on beside them.
+///
+/// Products of tiles take 16 cycles each, one after the other, and leave the rest of the core idle; but it looks ahead only by a
+/// few tiles. So there are instructions of other kinds after every few of theirs, which put together the diagonals of the
+/// product before and fetch operands.
+///
+/// The sums therefore stay in registers from one `asm!` to the next. The compiler promises that to nobody, but it has no use for
+/// these registers; and the system restores them after an interruption.
+struct Tiles<'a> {
+    out: &'a mut [u64],
+    /// Distance of the rows of the output.
+    stride: usize,
+    /// The diagonals of the last product.
+    sums: &'a mut Planes,
+    /// The sum of the upper four with their weights, in the upper halves of words.
+    upper: Tile,
+    /// Where the last product belongs. It is not there yet.
+    rows: Range<usize>,
+    cols: Range<usize>,
+    /// What will be packed next.
+    next_left: Ahead<'a>,
+    next_right: Ahead<'a>,
+}
 
-impl Tiles {
+impl<'a> Tiles<'a> {
     /// Sets up all eight registers as 16 rows of 64 bytes.
-    fn configure() -> Self {
+    #[target_feature(enable = "avx512f")]
+    fn configure(out: &'a mut [u64], stride: usize, sums: &'a mut Planes) -> Self {
         #[repr(C, align(64))]
         struct Shapes {
             palette: u8,
@@ -126,28 +160,38 @@ impl Tiles {
             row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
             rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
         };
-        // SAFETY: the caller's level says that there are tiles and that the system lets us use them; the 64 bytes are a
+        // SAFETY: whoever enters this module knows that there are tiles and that the system lets us use them; the 64 bytes are a
         // valid description of them.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(readonly, nostack)) };
-        Self(())
+        Self {
+            out,
+            stride,
+            sums,
+            upper: [[0; WORDS]; LANES],
+            rows: 0..0,
+            cols: 0..0,
+            next_left: Ahead::default(),
+            next_right: Ahead::default(),
+        }
     }
 
-    /// The diagonals of the product of two panels of equal length.
+    /// Adds the product of two panels of equal length to some rows and columns of the output: it arrives there with the next
+    /// call of [`add_rows`](Self::add_rows) for all rows, or during the next product.
     ///
     /// Four diagonals at a time keep their sums in registers. For one limb `i` of the left operand, diagonals `s` to `s + 3` take
     /// limbs `s - i` to `s - i + 3` of the right one; going on to `i + 1` moves this window down by one. One load of each operand
     /// does for four products. Three registers hold the window: the lowest limb replaces the highest once that was used.
-    #[expect(clippy::unused_self, reason = "the value shows that the registers are set up")]
-    fn multiply(&self, left: &[Planes], right: &[Planes], sums: &mut Planes) {
+    #[target_feature(enable = "avx512f")]
+    fn multiply(&mut self, left: &[Planes], right: &[Planes], rows: Range<usize>, cols: Range<usize>) {
         assert_eq!(left.len(), right.len(), "panels of different lengths");
         macro_rules! left {
             ($limb:literal) => {
-                concat!("tileloadd tmm4, [{left} + {row} + 1024 * ", $limb, "]")
+                concat!("tileloadd tmm4, [r8 + r10 + 1024 * ", $limb, "]")
             };
         }
         macro_rules! right {
-            ($register:literal, $limb:literal) => {
-                concat!("tileloadd tmm", $register, ", [{right} + {row} + 1024 * ", $limb, "]")
+            ($limb:literal => $register:literal) => {
+                concat!("tileloadd tmm", $register, ", [r9 + r10 + 1024 * ", $limb, "]")
             };
         }
         macro_rules! multiply {
@@ -155,72 +199,220 @@ impl Tiles {
                 concat!("tdpbuud tmm", $diagonal, ", tmm4, tmm", $right)
             };
         }
-        macro_rules! four_diagonals {
-            ($sums:expr, $($step:expr),* $(,)?) => {
-                // SAFETY: there are tiles of 16 rows of 64 bytes, or `self` could not have been made. The loads stay in
-                // `depth >= 1` planes of each operand, the stores in four tiles of the sums.
-                unsafe {
-                    asm!(
-                        "tilezero tmm0",
-                        "tilezero tmm1",
-                        "tilezero tmm2",
-                        "tilezero tmm3",
-                        "2:",
-                        $($step,)*
-                        "add {left}, {planes}",
-                        "add {right}, {planes}",
-                        "dec {depth}",
-                        "jnz 2b",
-                        "tilestored [{sums} + {row}], tmm0",
-                        "tilestored [{sums} + {row} + 1024], tmm1",
-                        "tilestored [{sums} + {row} + 2048], tmm2",
-                        "tilestored [{sums} + {row} + 3072], tmm3",
-                        left = inout(reg) left.as_ptr() => _,
-                        right = inout(reg) right.as_ptr() => _,
-                        depth = inout(reg) left.len() => _,
-                        sums = in(reg) $sums,
-                        row = in(reg) size_of::<[u64; WORDS]>(),
-                        planes = const size_of::<Planes>(),
-                        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                        options(nostack),
-                    );
+        macro_rules! each_limb {
+            ($beside:ident, $([$($step:expr),* $(,)?])*) => {
+                let mut shares = parts(0..LANES, LANES.div_ceil(left.len() * [$(stringify!($($step)*)),*].len()));
+                clear_sums();
+                for (left, right) in left.iter().zip(right) {
+                    $(
+                        // SAFETY: there are tiles of 16 rows of 64 bytes, or `self` could not have been made. The loads stay in
+                        // the planes of each operand.
+                        unsafe {
+                            asm!(
+                                $($step,)*
+                                in("r8") left,
+                                in("r9") right,
+                                in("r10") ROW_BYTES,
+                                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                                options(readonly, nostack),
+                            );
+                        }
+                        self.$beside(shares.next().unwrap_or_default());
+                        self.next_left.fetch();
+                        self.next_right.fetch();
+                    )*
                 }
             };
         }
-        if left.is_empty() {
-            return sums.as_flattened_mut().fill([0; WORDS]);
-        }
-        let (lower, upper) = sums.split_at_mut(LIMBS / 2);
-        #[rustfmt::skip]
-        four_diagonals!(
-            upper.as_mut_ptr(),
-            left!(0), right!(7, 7), right!(6, 6), right!(5, 5),
-            multiply!(3, 7), multiply!(2, 6), multiply!(1, 5), right!(7, 4), multiply!(0, 7),
-            left!(1), multiply!(3, 6), multiply!(2, 5), right!(6, 3), multiply!(1, 7), multiply!(0, 6),
-            left!(2), multiply!(3, 5), multiply!(2, 7), right!(5, 2), multiply!(1, 6), multiply!(0, 5),
-            left!(3), multiply!(3, 7), multiply!(2, 6), right!(7, 1), multiply!(1, 5), multiply!(0, 7),
-            left!(4), multiply!(3, 6), multiply!(2, 5), right!(6, 0), multiply!(1, 7), multiply!(0, 6),
-            left!(5), multiply!(3, 5), multiply!(2, 7), multiply!(1, 6),
-            left!(6), multiply!(3, 7), multiply!(2, 6),
-            left!(7), multiply!(3, 6),
+
+        each_limb!(
+            add_rows,
+            [
+                left!(0), right!(7 => 7), multiply!(3, 7), right!(6 => 6), multiply!(2, 6),
+                right!(5 => 5), multiply!(1, 5), right!(4 => 7), multiply!(0, 7),
+            ]
+            [left!(1), multiply!(3, 6), multiply!(2, 5), right!(3 => 6), multiply!(1, 7), multiply!(0, 6)]
+            [left!(2), multiply!(3, 5), multiply!(2, 7), right!(2 => 5), multiply!(1, 6), multiply!(0, 5)]
+            [left!(3), multiply!(3, 7), multiply!(2, 6), right!(1 => 7), multiply!(1, 5), multiply!(0, 7)]
+            [left!(4), multiply!(3, 6), multiply!(2, 5), right!(0 => 6), multiply!(1, 7), multiply!(0, 6)]
+            [left!(5), multiply!(3, 5), multiply!(2, 7), multiply!(1, 6)]
+            [left!(6), multiply!(3, 7), multiply!(2, 6)]
+            [left!(7), multiply!(3, 6)]
         );
-        #[rustfmt::skip]
-        four_diagonals!(
-            lower.as_mut_ptr(),
-            left!(0), right!(7, 3), right!(6, 2), right!(5, 1),
-            multiply!(3, 7), multiply!(2, 6), multiply!(1, 5), right!(7, 0), multiply!(0, 7),
-            left!(1), multiply!(3, 6), multiply!(2, 5), multiply!(1, 7),
-            left!(2), multiply!(3, 5), multiply!(2, 7),
-            left!(3), multiply!(3, 7),
+        let [_, _, _, _, upper @ ..] = &mut *self.sums;
+        store_sums(upper);
+        (self.rows, self.cols) = (rows, cols);
+        each_limb!(
+            sum_upper,
+            [
+                left!(0), right!(3 => 7), multiply!(3, 7), right!(2 => 6), multiply!(2, 6),
+                right!(1 => 5), multiply!(1, 5), right!(0 => 7), multiply!(0, 7),
+            ]
+            [left!(1), multiply!(3, 6), multiply!(2, 5), multiply!(1, 7)]
+            [left!(2), multiply!(3, 5), multiply!(2, 7)]
+            [left!(3), multiply!(3, 7)]
+        );
+        let [lower @ .., _, _, _, _] = &mut *self.sums;
+        store_sums(lower);
+    }
+
+    /// Adds up the upper diagonals in some rows. What leaves 32 bits leaves the words.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn sum_upper(&mut self, rows: Range<usize>) {
+        let [_, _, _, _, d4, d5, d6, d7] = &*self.sums;
+        for row in rows {
+            let sum = _mm512_add_epi32(
+                _mm512_add_epi32(load(&d4[row]), _mm512_slli_epi32::<8>(load(&d5[row]))),
+                _mm512_add_epi32(
+                    _mm512_slli_epi32::<16>(load(&d6[row])),
+                    _mm512_slli_epi32::<24>(load(&d7[row])),
+                ),
+            );
+            store(&mut self.upper[row], sum);
+        }
+    }
+
+    /// Adds some lanes (rows) of the last product to the output.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn add_rows(&mut self, lanes: Range<usize>) {
+        let [d0, d1, d2, d3, ..] = &*self.sums;
+        for lane in lanes.start..lanes.end.min(self.rows.len()) {
+            let row = place(lane);
+            let sums = weigh([d0, d1, d2, d3].map(|d| load(&d[row])), load(&self.upper[row]));
+            let out = &mut self.out[(self.rows.start + lane) * self.stride..][self.cols.clone()];
+            if let Some(out) = out.as_mut_array::<LANES>() {
+                let (halves, _) = out.as_chunks_mut::<WORDS>();
+                for (half, sums) in halves.iter_mut().zip(sums) {
+                    store(half, _mm512_add_epi64(load(half), sums));
+                }
+            } else {
+                add_some(out, sums);
+            }
+        }
+    }
+}
+
+impl Drop for Tiles<'_> {
+    /// Releases the registers: those in use would be saved and restored, 8 KB, whenever threads are switched.
+    fn drop(&mut self) {
+        // SAFETY: there are tiles, or this value could not have been made.
+        unsafe { asm!("tilerelease", options(nomem, nostack)) };
+    }
+}
+
+/// Clears the registers of the sums. Only called while tiles are set up.
+#[inline]
+fn clear_sums() {
+    // SAFETY: the registers are set up.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            out("tmm0") _,
+            out("tmm1") _,
+            out("tmm2") _,
+            out("tmm3") _,
+            options(nomem, nostack),
         );
     }
 }
 
-impl Drop for Tiles {
-    fn drop(&mut self) {
-        // SAFETY: there are tiles, or this value could not have been made.
-        unsafe { asm!("tilerelease", options(nomem, nostack)) };
+/// Stores the registers of the sums. Only called while tiles are set up.
+#[inline]
+fn store_sums(sums: &mut [Tile; 4]) {
+    // SAFETY: the registers are set up as 16 rows of 64 bytes, and so are the tiles in memory.
+    unsafe {
+        asm!(
+            "tilestored [{sums} + {row}], tmm0",
+            "tilestored [{sums} + {row} + 1024], tmm1",
+            "tilestored [{sums} + {row} + 2048], tmm2",
+            "tilestored [{sums} + {row} + 3072], tmm3",
+            sums = in(reg) sums,
+            row = in(reg) ROW_BYTES,
+            options(nostack),
+        );
+    }
+}
+
+/// Adds sums to a row of fewer columns than they have.
+#[cold]
+#[target_feature(enable = "avx512f")]
+fn add_some(out: &mut [u64], sums: [__m512i; 2]) {
+    let mut words = [[0; WORDS]; 2];
+    for (words, sums) in words.iter_mut().zip(sums) {
+        store(words, sums);
+    }
+    for (out, sum) in out.iter_mut().zip(words.as_flattened()) {
+        *out = out.wrapping_add(*sum);
+    }
+}
+
+/// The words of a row, in its first eight lanes and in the others: the lower four diagonals with their weights, and the sum of
+/// the upper four.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn weigh(lower: [__m512i; 4], upper: __m512i) -> [__m512i; 2] {
+    let low_half = _mm512_set1_epi64(0xffff_ffff);
+    let sum = |[d0, d1, d2, d3]: [__m512i; 4]| {
+        _mm512_add_epi64(
+            _mm512_add_epi64(d0, _mm512_slli_epi64::<8>(d1)),
+            _mm512_add_epi64(_mm512_slli_epi64::<16>(d2), _mm512_slli_epi64::<24>(d3)),
+        )
+    };
+    let first = sum(lower.map(|d| _mm512_and_si512(d, low_half)));
+    let second = sum(lower.map(|d| _mm512_srli_epi64::<32>(d)));
+    [
+        _mm512_add_epi64(first, _mm512_slli_epi64::<32>(upper)),
+        _mm512_add_epi64(second, _mm512_andnot_si512(low_half, upper)),
+    ]
+}
+
+/// A part of a matrix that will be read soon. It is fetched into the second-level cache a little at a time, in the order of memory.
+#[derive(Default)]
+struct Ahead<'a> {
+    components: [&'a [u64]; 2],
+    /// Distance of the lines: rows or columns, as the matrix lies in memory.
+    stride: usize,
+    /// Lines to be fetched.
+    lines: Range<usize>,
+    /// The part of each line.
+    within: Range<usize>,
+    /// The next word of the first line.
+    at: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// Words that are fetched at a time, of each component.
+    const WORDS: usize = 2 * WORDS;
+
+    fn new(matrix: MatRef<'a>, lanes: Range<usize>, steps: Range<usize>) -> Self {
+        let (lines, within, stride) =
+            if matrix.by_columns { (steps, lanes, matrix.rows) } else { (lanes, steps, matrix.cols) };
+        Self { components: [matrix.mine, matrix.next], stride, at: within.start, lines, within }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn fetch(&mut self) {
+        for _ in 0..Self::WORDS / WORDS {
+            if self.lines.is_empty() {
+                return;
+            }
+            for component in self.components {
+                let word = component.as_ptr().wrapping_add(self.lines.start * self.stride + self.at);
+                _mm_prefetch::<_MM_HINT_T1>(word.cast());
+            }
+            self.at += WORDS;
+            if self.at >= self.within.end {
+                self.at = self.within.start;
+                self.lines.start += 1;
+            }
+        }
     }
 }
 
@@ -401,57 +593,6 @@ fn transpose(tile: &mut Tile) {
         store(&mut tile[4 + j], even(ab, cd));
         store(&mut tile[12 + j], odd(ab, cd));
     }
-}
-
-/// Puts the diagonals together and adds them to their place in `out`, whose rows are `stride` apart.
-#[target_feature(enable = "avx512f")]
-fn add(out: &mut [u64], stride: usize, rows: &Range<usize>, cols: &Range<usize>, sums: &Planes) {
-    for (lane, row) in rows.clone().enumerate() {
-        let [low, high] = weigh(sums, place(lane));
-        let out = &mut out[row * stride..][cols.clone()];
-        if let Some(out) = out.as_mut_array::<LANES>() {
-            let (halves, _) = out.as_chunks_mut::<WORDS>();
-            for (half, sums) in halves.iter_mut().zip([low, high]) {
-                store(half, _mm512_add_epi64(load(half), sums));
-            }
-        } else {
-            let mut words = [[0; WORDS]; 2];
-            store(&mut words[0], low);
-            store(&mut words[1], high);
-            for (out, sum) in out.iter_mut().zip(words.as_flattened()) {
-                *out = out.wrapping_add(*sum);
-            }
-        }
-    }
-}
-
-/// The sum of the diagonals with their weights for a row: its first eight lanes and the others.
-///
-/// The upper four can be added in 32 bits, since what leaves these leaves the word.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn weigh(sums: &Planes, row: usize) -> [__m512i; 2] {
-    let [d0, d1, d2, d3, d4, d5, d6, d7] = array::from_fn(|d| load(&sums[d][row]));
-    let upper = _mm512_add_epi32(
-        _mm512_add_epi32(d4, _mm512_slli_epi32::<8>(d5)),
-        _mm512_add_epi32(_mm512_slli_epi32::<16>(d6), _mm512_slli_epi32::<24>(d7)),
-    );
-    let low_half = _mm512_set1_epi64(0xffff_ffff);
-    let lower = |d0, d1, d2, d3| {
-        _mm512_add_epi64(
-            _mm512_add_epi64(d0, _mm512_slli_epi64::<8>(d1)),
-            _mm512_add_epi64(_mm512_slli_epi64::<16>(d2), _mm512_slli_epi64::<24>(d3)),
-        )
-    };
-    let first = |d| _mm512_and_si512(d, low_half);
-    let second = |d| _mm512_srli_epi64::<32>(d);
-    [
-        _mm512_add_epi64(lower(first(d0), first(d1), first(d2), first(d3)), _mm512_slli_epi64::<32>(upper)),
-        _mm512_add_epi64(
-            lower(second(d0), second(d1), second(d2), second(d3)),
-            _mm512_andnot_si512(low_half, upper),
-        ),
-    ]
 }
 
 #[cfg(test)]
