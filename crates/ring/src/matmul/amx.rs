@@ -22,9 +22,9 @@ use core::arch::asm;
 use core::arch::x86_64::{
     __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512,
     _mm512_andnot_si512, _mm512_mask_blend_epi8, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
-    _mm512_set1_epi64, _mm512_shuffle_i32x4, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_slli_epi64,
-    _mm512_srli_epi16, _mm512_srli_epi32, _mm512_srli_epi64, _mm512_sub_epi64, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_maskz_loadu_epi64, _mm512_set1_epi64, _mm512_shuffle_i32x4, _mm512_slli_epi16, _mm512_slli_epi32,
+    _mm512_slli_epi64, _mm512_srli_epi16, _mm512_srli_epi32, _mm512_srli_epi64, _mm512_sub_epi64,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use core::array;
 use core::ops::Range;
@@ -102,9 +102,13 @@ pub(super) fn multiply_add(out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut 
     tiles.add_rows(0..LANES);
 }
 
-/// Whether a product is large enough to be faster here than with vectors.
+/// Whether a product is faster here than with vectors: it must have some size, and not too much of the tiles may be empty. Found by
+/// measurement (2026-11-26): at the limits, both take about the same time.
 pub(super) fn gains(x: MatRef, y: MatRef) -> bool {
-    x.rows.min(y.cols) >= 8 && x.cols >= 32
+    let (m, k, n) = (x.rows, x.cols, y.cols);
+    let words = m * k * n;
+    let padded = m.next_multiple_of(LANES) * k.next_multiple_of(STEPS) * n.next_multiple_of(LANES);
+    m.min(n) > LANES / 2 && words > 1 << 15 && words >= padded / 16 * 5
 }
 
 /// Where a lane is in a tile.
@@ -456,16 +460,12 @@ fn pack_rows<F: Factor>(planes: &mut Planes, lanes: &Range<usize>, steps: &Range
         }
         let row = (lanes.start + lane) * matrix.cols;
         let row = row + steps.start..row + steps.end;
-        let (mut padded_mine, mut padded_next) = ([0; STEPS], [0; STEPS]);
         let (mine, next) = (&matrix.mine[row.clone()], &matrix.next[row]);
         let (mine, next) = if let (Some(mine), Some(next)) = (mine.as_array(), next.as_array()) {
-            (mine, next)
+            (vectors(mine), vectors(next))
         } else {
-            padded_mine[..mine.len()].copy_from_slice(mine);
-            padded_next[..next.len()].copy_from_slice(next);
-            (&padded_mine, &padded_next)
+            (some_vectors(mine), some_vectors(next))
         };
-        let (mine, next) = (vectors(mine), vectors(next));
         let mut words = [_mm512_set1_epi64(0); LIMBS];
         for pair in 0..LIMBS / 2 {
             let split = |vectors: &[__m512i; STEPS / WORDS]| {
@@ -487,32 +487,20 @@ fn pack_rows<F: Factor>(planes: &mut Planes, lanes: &Range<usize>, steps: &Range
 fn pack_columns<F: Factor>(planes: &mut Planes, lanes: &Range<usize>, steps: &Range<usize>, matrix: MatRef) {
     let (start, end) = (steps.start * matrix.rows + lanes.start, (steps.end - 1) * matrix.rows + lanes.end);
     let (mine, next) = (&matrix.mine[start..end], &matrix.next[start..end]);
-    if lanes.len() == LANES && steps.len() == STEPS {
-        return pack_whole_columns::<F>(planes, mine, next, matrix.rows);
-    }
-    let (mut padded_mine, mut padded_next) = ([0; LANES * STEPS], [0; LANES * STEPS]);
-    for (padded, values) in [(&mut padded_mine, mine), (&mut padded_next, next)] {
-        for (padded, values) in padded.chunks_exact_mut(LANES).zip(values.chunks(matrix.rows)) {
-            padded[..lanes.len()].copy_from_slice(&values[..lanes.len()]);
-        }
-    }
-    pack_whole_columns::<F>(planes, &padded_mine, &padded_next, LANES);
-}
-
-/// [`pack_columns`] for 64 steps of 16 lanes, which are `stride` apart.
-#[target_feature(enable = "avx512f,avx512bw")]
-fn pack_whole_columns<F: Factor>(planes: &mut Planes, mine: &[u64], next: &[u64], stride: usize) {
     for row in 0..LANES {
         let [a, c, e, d] = [row & 1, row >> 1 & 1, row >> 2 & 1, row >> 3];
         let step = 32 * a + 8 * c + 4 * d + 2 * e;
+        if step >= steps.len() {
+            for tile in planes.iter_mut() {
+                tile[row] = [0; WORDS];
+            }
+            continue;
+        }
         let mut words = [_mm512_set1_epi64(0); LIMBS];
         for pair in 0..2 {
-            let halves = |values: &[u64], step: usize| match values[step * stride..].first_chunk::<LANES>() {
-                Some(values) => {
-                    let (halves, _) = values.as_chunks::<WORDS>();
-                    [load(&halves[0]), load(&halves[1])]
-                }
-                None => [_mm512_set1_epi64(0); 2],
+            let halves = |values: &[u64], step: usize| match values.get(step * matrix.rows..) {
+                Some(values) if values.len() >= lanes.len() => some_vectors(&values[..lanes.len()]),
+                _ => [_mm512_set1_epi64(0); 2],
             };
             let step = step + 16 * pair;
             let [mine0, mine1] = [halves(mine, step), halves(mine, step + 1)];
@@ -542,6 +530,22 @@ fn convert<F: Factor>(mine: [__m512i; 2], next: [__m512i; 2]) -> [__m512i; 2] {
 fn vectors(values: &[u64; STEPS]) -> [__m512i; STEPS / WORDS] {
     let (values, _) = values.as_chunks::<WORDS>();
     array::from_fn(|i| load(&values[i]))
+}
+
+/// Loads values into vectors and fills these up with zeros.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn some_vectors<const VECTORS: usize>(values: &[u64]) -> [__m512i; VECTORS] {
+    array::from_fn(|i| {
+        let rest = values.len().saturating_sub(WORDS * i).min(WORDS);
+        // SAFETY: only words that the mask selects are read, and these are there.
+        unsafe {
+            _mm512_maskz_loadu_epi64(
+                ((1_u32 << rest) - 1) as u8,
+                values.as_ptr().wrapping_add(WORDS * i).cast(),
+            )
+        }
+    })
 }
 
 /// Splits words in bytes: vector `i` of the result has in byte `j` of its word `k` byte `i` of word `k` of vector `j`.
