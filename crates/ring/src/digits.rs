@@ -172,7 +172,7 @@ fn flip_groups(level: Level, queries: &mut [[u64; GROUP_WORDS]], values: &[[u64;
     match level.clamped() {
         // SAFETY: a clamped level is one that the processor has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512::flip_groups(queries, values, low) },
+        Level::Amx | Level::Avx512 => unsafe { avx512::flip_groups(queries, values, low) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::flip_groups(queries, values, low) },
@@ -193,7 +193,9 @@ fn answer_groups(
     match level.clamped() {
         // SAFETY: a clamped level is one that the processor has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512::answer_groups(queries, values, low, tables, out, stride) },
+        Level::Amx | Level::Avx512 => unsafe {
+            avx512::answer_groups(queries, values, low, tables, out, stride);
+        },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::answer_groups(queries, values, low, tables, out, stride) },

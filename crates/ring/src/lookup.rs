@@ -149,7 +149,7 @@ fn groups(level: Level, queries: &[u64], indices: &[u16], table: &[u64], masks: 
     match level.clamped() {
         // SAFETY: a clamped level is one that the processor has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512::answer_groups(queries, indices, table, masks, out) },
+        Level::Amx | Level::Avx512 => unsafe { avx512::answer_groups(queries, indices, table, masks, out) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::answer_groups(queries, indices, table, masks, out) },

@@ -3,12 +3,15 @@
 //! The two components of each operand are converted so that one product of the given shape is left, where the plain formula has
 //! two (module `convert`). It is cut into blocks that fit the caches and tiles that fit the registers, as in BLIS (Van Zee and van
 //! de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", 2015): both operands are converted into panels
-//! that a kernel reads in order. Products with a vector skip the conversion.
+//! that a kernel reads in order. Products with a vector skip the conversion. Where the processor multiplies tiles of bytes, large
+//! products have panels and kernels of another kind (module `amx`).
 
 use std::cell::Cell;
 
 use crate::level::{Level, level};
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod convert;
 mod kernel;
 mod packed;

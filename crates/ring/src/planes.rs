@@ -125,14 +125,14 @@ fn chunks_to_planes(
 ) {
     match level.clamped() {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 if level.has_byte_permutes() => {
+        Level::Amx | Level::Avx512 if level.has_byte_permutes() => {
             for (word, values) in (0..).step_by(LINE).zip(chunks) {
                 // SAFETY: the processor has the instructions that the function is compiled for.
                 unsafe { gfni::chunk_to_planes(values, low, width, &mut planes[word..], stride) };
             }
         }
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Avx2 => {
+        Level::Amx | Level::Avx512 | Level::Avx2 => {
             // SAFETY: a clamped level is one that the processor has.
             unsafe { avx2::chunks_to_planes(chunks, low, width, planes, stride) }
         }
@@ -154,14 +154,14 @@ fn chunks_from_planes(
 ) {
     match level.clamped() {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 if width > FEW && level.has_byte_permutes() => {
+        Level::Amx | Level::Avx512 if width > FEW && level.has_byte_permutes() => {
             for (word, values) in (0..).step_by(LINE).zip(chunks) {
                 // SAFETY: the processor has the instructions that the function is compiled for.
                 unsafe { gfni::chunk_from_planes(&planes[word..], stride, width, values) };
             }
         }
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Avx2 => {
+        Level::Amx | Level::Avx512 | Level::Avx2 => {
             // SAFETY: a clamped level is one that the processor has.
             unsafe { avx2::chunks_from_planes(planes, stride, width, chunks) }
         }

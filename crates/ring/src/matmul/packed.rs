@@ -21,7 +21,10 @@ pub(super) fn multiply_add(level: Level, out: &mut [u64], x: MatRef, y: MatRef, 
     match level.clamped() {
         // SAFETY: a clamped level is one that the processor has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512(out, x, y, scratch) },
+        Level::Amx if super::amx::gains(x, y) => unsafe { super::amx::multiply_add(out, x, y, scratch) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx | Level::Avx512 => unsafe { avx512(out, x, y, scratch) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2(out, x, y, scratch) },
@@ -103,12 +106,12 @@ fn blocks<K: Kernel, L: Factor, R: Factor, const SWAPPED: bool>(
 }
 
 /// Splits a range into parts of a given length and a shorter last one.
-fn parts(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn parts(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
     range.clone().step_by(length).map(move |start| start..range.end.min(start + length))
 }
 
 /// Splits a range into parts of nearly equal length, none longer than `most`.
-fn even_parts(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn even_parts(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = range.len().div_ceil(most);
     let at = move |i: usize| range.start + range.len() * i / count;
     (0..count).map(move |i| at(i)..at(i + 1))
@@ -260,7 +263,7 @@ fn add_slices(out: &mut [u64], sums: &[u64]) {
 }
 
 /// Two slices of these lengths in a buffer that only grows, at the start of a cache line.
-fn buffers(scratch: &mut Vec<u64>, left: usize, right: usize) -> (&mut [u64], &mut [u64]) {
+pub(super) fn buffers(scratch: &mut Vec<u64>, left: usize, right: usize) -> (&mut [u64], &mut [u64]) {
     const LINE: usize = 8;
     let left = left.next_multiple_of(LINE);
     if scratch.len() < left + right + LINE {

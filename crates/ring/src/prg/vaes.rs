@@ -38,7 +38,7 @@ impl Vaes {
     /// Expands a key, if the processor and the chosen level allow this implementation.
     pub(super) fn new(key: &[u8; 16]) -> Option<Self> {
         let available =
-            level() == Level::Avx512 && is_x86_feature_detected!("aes") && is_x86_feature_detected!("vaes");
+            level() >= Level::Avx512 && is_x86_feature_detected!("aes") && is_x86_feature_detected!("vaes");
         // SAFETY: AES and SSE2 are there.
         available.then(|| Self { round_keys: unsafe { expand(key) } })
     }
