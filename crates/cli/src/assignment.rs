@@ -72,14 +72,22 @@ impl Assignment {
         Self { version: VERSION, plan, dataset, work, threads }
     }
 
-    /// Lanes of each party: a training has one for each thread that finds enough to do, predictions have one.
-    pub fn lanes(&self) -> NonZeroU8 {
+    /// Lanes of each party that work together: a training has one for each thread that finds enough to do, predictions have one.
+    pub fn working_lanes(&self) -> NonZeroU8 {
         match self.work {
             Work::Train { .. } => {
                 let useful = useful_lanes(&self.plan, usize::from(self.threads.get()));
                 // There are no more than threads.
                 NonZeroU8::new(useful as u8).unwrap_or(NonZeroU8::MIN)
             }
+            Work::Predict => NonZeroU8::MIN,
+        }
+    }
+
+    /// All lanes of each party: a training has one more, for range checks.
+    pub fn lanes(&self) -> NonZeroU8 {
+        match self.work {
+            Work::Train { .. } => self.working_lanes().saturating_add(1),
             Work::Predict => NonZeroU8::MIN,
         }
     }

@@ -76,7 +76,7 @@ pub struct JobFields {
     #[arg(long, value_enum)]
     pub transport: Option<TransportName>,
     /// Threads of each party that work on the optimiser and the range checks at the same time, if the network is large
-    /// enough. [default: a third of the cores, 2 to 8]
+    /// enough. [default: a third of the cores, up to 8; at least 2 for exact Adam]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
     /// Imitate this one-way latency between the parties.
@@ -145,12 +145,14 @@ const DEFAULT_HIDDEN: [usize; 2] = [128, 128];
 const DEFAULT_TEST_FRACTION: f64 = 0.2;
 const DEFAULT_LEARNING_RATE: f64 = 0.001;
 
-/// Threads of each of three parties on this machine unless the user says otherwise: a third of the cores, from 2 to 8.
+/// Threads of each of three parties on this machine unless the user says otherwise: a third of the cores, up to 8.
 ///
-/// Two are worth it also where there is not even a core for each party: one computes while the other waits for a peer.
-pub(crate) fn default_threads() -> NonZeroU8 {
+/// Exact Adam has so much to do for each parameter that two are worth it also where there is not even a core for each party:
+/// one computes while the other waits for a peer.
+pub(crate) fn default_threads(optimizer: Optimizer) -> NonZeroU8 {
+    let least = if matches!(optimizer, Optimizer::Adam { refresh: 1, .. }) { 2 } else { 1 };
     let third = available_parallelism().map_or(1, usize::from) / 3;
-    NonZeroU8::new(third.clamp(2, 8) as u8).unwrap_or(NonZeroU8::MIN)
+    NonZeroU8::new(third.clamp(least, 8) as u8).unwrap_or(NonZeroU8::MIN)
 }
 
 impl JobFields {
@@ -285,7 +287,7 @@ impl JobFields {
             target_scaling,
             seed: self.seed.unwrap_or(1),
             link,
-            threads: self.threads.unwrap_or_else(default_threads),
+            threads: self.threads.unwrap_or_else(|| default_threads(optimizer)),
             twin: self.twin,
             model: self.model,
             report: self.report,

@@ -204,7 +204,7 @@ fn report(
         security: "semi-honest".to_owned(),
         joined: job.link.joined(),
         processes: job.link.joined().processes(),
-        threads: assignment.lanes().get().into(),
+        threads: assignment.working_lanes().get().into(),
         task: plan.task,
         model: Model { layers: plan.layers.clone(), parameters: plan.parameters() },
         data: Data {

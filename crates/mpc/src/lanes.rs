@@ -13,10 +13,15 @@ use crate::session::Session;
 ///
 /// A lane is a session like any other: it has connections, keys, step numbers and counters of its own, and works with the
 /// same lane of the peers. The main lane carries out what is not cut; large work on single elements is cut in contiguous
-/// pieces, which run the same protocols at the same time, each on its lane and in its thread.
+/// pieces, which run the same protocols at the same time, each on its lane and in its thread. One more lane may be kept aside,
+/// for work that nobody waits for.
 pub struct Lanes {
     main: Session,
     others: Vec<Session>,
+    /// The lane that is kept aside, unless it is lent.
+    aside: Option<Session>,
+    /// What it had cost when it was lent.
+    lent: Option<Counters>,
 }
 
 impl Lanes {
@@ -32,12 +37,33 @@ impl Lanes {
     pub fn open(transports: Vec<Box<dyn Transport>>) -> Result<Self> {
         let mut sessions = transports.into_iter().map(Session::open);
         let main = sessions.next().expect("a party has at least one lane")?;
-        Ok(Self { main, others: sessions.collect::<Result<_>>()? })
+        Ok(Self::new(main, sessions.collect::<Result<_>>()?))
     }
 
     /// Lanes over open sessions of one party.
     pub fn new(main: Session, others: Vec<Session>) -> Self {
-        Self { main, others }
+        Self { main, others, aside: None, lent: None }
+    }
+
+    /// Keeps the last lane aside from now on, if there are several.
+    pub fn keep_aside(&mut self) {
+        if self.aside.is_none() && self.lent.is_none() {
+            self.aside = self.others.pop();
+        }
+    }
+
+    /// Lends the lane that is kept aside, if there is one and it is here: whoever has it works on it in a thread of its own, at
+    /// all three parties alike, and brings it [back](Self::take_back).
+    pub(crate) fn lend_aside(&mut self) -> Option<Session> {
+        let session = self.aside.take()?;
+        self.lent = Some(session.counters().clone());
+        Some(session)
+    }
+
+    /// Takes the lane back that was lent.
+    pub(crate) fn take_back(&mut self, session: Session) {
+        self.aside = Some(session);
+        self.lent = None;
     }
 
     /// The main lane.
@@ -80,7 +106,7 @@ impl Lanes {
         })
     }
 
-    /// Number of lanes, at least 1.
+    /// Number of lanes that work together, at least 1.
     pub fn count(&self) -> usize {
         1 + self.others.len()
     }
@@ -93,10 +119,11 @@ impl Lanes {
     /// What all lanes have cost together.
     ///
     /// Bytes, messages and work are those of all lanes; rounds and seconds (also those of waiting and of encryption) are
-    /// those of the main lane, since the others run at the same time.
+    /// those of the main lane, since the others run at the same time. Of a lane that is lent it is what it had cost before.
     pub fn counters(&self) -> Counters {
         let mut sum = self.main.counters().clone();
-        for other in self.others.iter().map(Session::counters) {
+        let others = self.others.iter().chain(&self.aside).map(Session::counters);
+        for other in others.chain(&self.lent) {
             sum.total += Traffic { rounds: 0, ..other.total };
             for (phase, cost) in &other.by_phase {
                 let sum: &mut PhaseCost = sum.by_phase.entry(phase).or_default();

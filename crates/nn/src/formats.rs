@@ -33,9 +33,6 @@ pub const FEATURE_BITS: u32 = 9;
 /// Range checks and the loss are done together after this many mini-batches, more often in the first ones.
 pub const CHECK_EVERY: usize = 16;
 
-/// Which claims hold is found out after this many mini-batches, before the values that wait leave the processor's cache.
-pub(crate) const SETTLE_EVERY: usize = 4;
-
 /// Integer bits of an activation after a passed check.
 pub(crate) const ACTIVATION_BITS: u32 = 11;
 

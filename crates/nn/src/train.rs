@@ -14,8 +14,8 @@ use shamisen_ring::fixed::{self, Factor};
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
 use crate::formats::{
-    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, DELTA_LIMIT, GRADIENT_FRAC, SETTLE_EVERY,
-    WEIGHT_FRAC, WEIGHT_LIMIT, activation_frac, check, target_frac,
+    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, DELTA_LIMIT, GRADIENT_FRAC, WEIGHT_FRAC,
+    WEIGHT_LIMIT, activation_frac, check, target_frac,
 };
 use crate::optimizer::{Gradient, Pieces};
 use crate::order::BatchOrder;
@@ -47,7 +47,9 @@ pub struct Trained {
     pub loss: Vec<f64>,
 }
 
-/// Lanes of a party that a training by this plan can use, of so many that there may be.
+/// Lanes of a party that a training by this plan can use together, of so many that there may be.
+///
+/// With one lane more than that, range checks go on aside.
 pub fn useful_lanes(plan: &Plan, lanes: usize) -> usize {
     pieces(plan.parameters(), lanes).len()
 }
@@ -64,7 +66,8 @@ pub fn useful_lanes(plan: &Plan, lanes: usize) -> usize {
 ///
 /// The observer sees the lanes' counters as they are after each mini-batch; its own time is booked as `other`.
 ///
-/// The rows of a mini-batch, the parameters in the optimiser's step and the range checks are cut in pieces for the lanes.
+/// The rows of a mini-batch, the parameters in the optimiser's step and the range checks are cut in pieces for the lanes. The last
+/// of several lanes is kept aside for range checks that nobody waits for yet.
 pub fn train(
     plan: &Plan,
     rows: &mut dyn SharedRows,
@@ -79,6 +82,7 @@ pub fn train(
             rows.rows()
         )));
     }
+    lanes.keep_aside();
     let network = Perceptron::initial(plan, lanes.main());
     let mut trainer = Trainer {
         plan,
@@ -98,10 +102,8 @@ pub fn train(
             trainer.mini_batch(features, targets, places.len(), lanes)?;
             step += 1;
             let due = step.is_multiple_of(CHECK_EVERY) || (step < CHECK_EVERY && step.is_power_of_two());
-            if step.is_multiple_of(SETTLE_EVERY) {
-                lanes.main().enter("range checks");
-                trainer.checks.settle_in(lanes)?;
-            }
+            lanes.main().enter("range checks");
+            trainer.checks.settle_aside(lanes)?;
             let mut loss = None;
             if due || batch + 1 == order.batches() {
                 let reported = trainer.unreported.rows as f64;

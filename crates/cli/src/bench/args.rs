@@ -54,7 +54,7 @@ pub struct CaseArguments {
     /// Step size.
     #[arg(long, value_name = "RATE", default_value_t = 0.001)]
     pub learning_rate: f64,
-    /// Threads of each party, as in `train`. [default: a third of the cores, 2 to 8]
+    /// Threads of each party, as in `train`. [default: a third of the cores, up to 8; at least 2 for exact Adam]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
     /// Directory with the four MNIST files; synthetic rows of the same shape without it.

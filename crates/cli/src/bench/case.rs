@@ -84,7 +84,8 @@ impl Case {
                 rows.features.rows()
             )));
         }
-        Ok(Self { plan, rows, threads: arguments.threads.unwrap_or_else(default_threads), data })
+        let threads = arguments.threads.unwrap_or_else(|| default_threads(plan.optimizer));
+        Ok(Self { plan, rows, threads, data })
     }
 
     /// Shares the rows anew and trains on them for one epoch; one row is scored.

@@ -3,6 +3,8 @@
 
 use std::cmp::Reverse;
 use std::ops::Range;
+use std::panic;
+use std::thread::{self, JoinHandle};
 
 use shamisen_net::Party;
 use shamisen_ring::bits;
@@ -26,6 +28,8 @@ use crate::share::{Bits, Rep};
 pub struct RangeChecks {
     claims: Vec<Claim>,
     verdicts: Vec<Verdict>,
+    /// Claims that are being settled on a lane of their own.
+    aside: Option<JoinHandle<(Session, Result<RangeChecks>)>>,
 }
 
 /// One claim: `|x| < 2^(bound - 1)` where `|x| < 2^prior` is known.
@@ -175,6 +179,7 @@ impl RangeChecks {
     ///
     /// When a peer fails.
     pub fn settle_in(&mut self, lanes: &mut Lanes) -> Result<()> {
+        self.wait(lanes)?;
         let count = pieces(self.len(), lanes.count()).len();
         if count == 1 {
             return self.settle(lanes.main());
@@ -201,8 +206,39 @@ impl RangeChecks {
         Ok(())
     }
 
+    /// As [`settle`](Self::settle), on the lane that is kept aside while the others go on; without one, as
+    /// [`settle_in`](Self::settle_in).
+    ///
+    /// The claims that were given to it before are waited for first.
+    ///
+    /// # Errors
+    ///
+    /// When a peer fails; also if it failed in what is waited for.
+    pub fn settle_aside(&mut self, lanes: &mut Lanes) -> Result<()> {
+        self.wait(lanes)?;
+        let Some(mut session) = lanes.lend_aside() else { return self.settle_in(lanes) };
+        let mut checks = Self { claims: std::mem::take(&mut self.claims), ..Self::default() };
+        self.aside = Some(thread::spawn(move || {
+            session.enter("range checks");
+            let settled = checks.settle(&mut session);
+            (session, settled.map(|()| checks))
+        }));
+        Ok(())
+    }
+
+    /// Waits for the claims that are settled on the lane that is kept aside.
+    fn wait(&mut self, lanes: &mut Lanes) -> Result<()> {
+        if let Some(aside) = self.aside.take() {
+            let (session, settled) = aside.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+            lanes.take_back(session);
+            self.absorb(settled?);
+        }
+        Ok(())
+    }
+
     /// Takes over the claims of another collection, and what is known about them.
     pub fn absorb(&mut self, other: Self) {
+        debug_assert!(other.aside.is_none(), "only one collection has claims on the lane that is kept aside");
         self.claims.extend(other.claims);
         self.verdicts.extend(other.verdicts);
     }
@@ -215,6 +251,7 @@ impl RangeChecks {
     ///
     /// When a peer fails.
     pub fn verify(&mut self, session: &mut Session) -> Result<Option<String>> {
+        debug_assert!(self.aside.is_none(), "claims that are settled aside are waited for before");
         self.settle(session)?;
         let mut verdicts = std::mem::take(&mut self.verdicts);
         if verdicts.is_empty() {
