@@ -169,6 +169,16 @@ impl Incoming {
         &self.words.prev[self.read.prev - len..self.read.prev]
     }
 
+    /// The next words that the next and the previous party sent.
+    pub(crate) fn take_of_both(&mut self, next: usize, prev: usize) -> (&[u64], &[u64]) {
+        self.read.next += next;
+        self.read.prev += prev;
+        (
+            &self.words.next[self.read.next - next..self.read.next],
+            &self.words.prev[self.read.prev - prev..self.read.prev],
+        )
+    }
+
     /// The next `len` words that the next party sent, and the next `len` that this party sent it.
     pub(crate) fn take_both_next(&mut self, len: usize) -> (&[u64], &[u64]) {
         self.read.next += len;

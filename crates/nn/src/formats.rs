@@ -45,8 +45,10 @@ pub(crate) const GRADIENT_BOUND: u32 = GRADIENT_FRAC + 6;
 const ACTIVATION_LIMIT: f64 = 1.5 * (1 << (FEATURE_BITS + 1)) as f64;
 /// A back-propagated error of a row is below this.
 pub(crate) const DELTA_LIMIT: f64 = 1.5 * (1 << (DELTA_BOUND - DELTA_FRAC)) as f64;
-/// A weight is below this.
+/// A weight is below this when its check has passed.
 pub(crate) const WEIGHT_LIMIT: f64 = 1.5 * (1 << (WEIGHT_BOUND - WEIGHT_FRAC)) as f64;
+/// A bias is below this, also some steps of plain descent later.
+const BIAS_LIMIT: f64 = (1 << ACTIVATION_BITS) as f64;
 
 /// Low bits that the parties drop each for itself before a truncation: what that adds to its error is below `2^-6` units.
 pub(crate) fn roughness(bits: u32) -> u32 {
@@ -83,22 +85,30 @@ pub(crate) fn activation_bound(frac: u32) -> u32 {
     frac + FEATURE_BITS + 1
 }
 
-/// What is known of a layer's outputs beforehand, with inputs of at most this size: they are below two to this power, since the
-/// ranges of inputs and weights are checked at the same time. One bit more for the bias, one for rounding.
-pub(crate) fn output_prior(frac: u32, fan_in: usize, inputs: f64) -> u32 {
-    let weight_bits = WEIGHT_BOUND + 1 - WEIGHT_FRAC;
-    let products = inputs.log2().ceil() as u32 + weight_bits + ceil_log2(fan_in);
-    (frac + products.max(ACTIVATION_BITS) + 2).min(RANGE_BITS - WEIGHT_FRAC)
+/// What is known of the outputs of a layer with so many inputs beforehand, when these and the weights are below their limits: they
+/// are below two to this power, with what the biases and the rounding add.
+pub(crate) fn output_prior(frac: u32, fan_in: usize, inputs: f64, weights: f64) -> u32 {
+    let most = fan_in as f64 * inputs * weights + BIAS_LIMIT;
+    (frac + most.log2().ceil() as u32 + 1).min(RANGE_BITS - WEIGHT_FRAC)
 }
 
 /// As [`output_prior`], of the error that a layer of so many units hands back.
-pub(crate) fn delta_prior(units: usize) -> u32 {
-    let weight_bits = WEIGHT_BOUND + 1 - WEIGHT_FRAC;
-    (DELTA_BOUND + 1 + weight_bits + ceil_log2(units) + 1).min(RANGE_BITS - WEIGHT_FRAC)
+pub(crate) fn delta_prior(units: usize, weights: f64) -> u32 {
+    let most = units as f64 * DELTA_LIMIT * weights;
+    (DELTA_FRAC + most.log2().ceil() as u32 + 1).min(RANGE_BITS - WEIGHT_FRAC)
 }
 
-fn ceil_log2(count: usize) -> u32 {
-    count.next_power_of_two().trailing_zeros()
+/// How large the weights of a layer may be at most, so that no sum of products leaves its range; `hands_back` says that errors go
+/// back through it.
+pub(crate) fn largest_weight(frac: u32, fan_in: usize, units: usize, inputs: f64, hands_back: bool) -> f64 {
+    // Half a bit is left for what is added to the sums.
+    let range = |frac: u32| (f64::from(RANGE_BITS - frac) - 0.5).exp2();
+    let forward = (range(frac + WEIGHT_FRAC) - BIAS_LIMIT) / (fan_in as f64 * inputs);
+    if hands_back {
+        forward.min(range(DELTA_FRAC + WEIGHT_FRAC) / (units as f64 * DELTA_LIMIT))
+    } else {
+        forward
+    }
 }
 
 /// Fractional bits in which targets are shared: 0 and 1 for classes, an activation's format for numbers.

@@ -41,6 +41,9 @@ const RATIO_BITS: u32 = 5;
 /// Significant bits of the smallest entry of the preconditioner's table; where the gradient is not near its greatest, entries
 /// have several more.
 const SMALLEST_ENTRY_BITS: i32 = 3;
+/// With an older table a gradient need not be checked if it is below two to this power, which leaves room for its product with the
+/// table: it counts in the first moment alone. Entries then have a bit less.
+const TOLERATED_BITS: u32 = GRADIENT_BOUND + 3;
 
 /// How the public weights of a moment's terms grow: they start at two to `base` and are kept below two to `base + span`.
 #[derive(Clone, Copy)]
@@ -201,7 +204,8 @@ impl State {
         if matches!(self.rule, Rule::Descent) {
             return Ok(values);
         }
-        for (range, prior) in &self.priors {
+        let tolerated = self.rule.tolerated_bits();
+        for (range, prior) in self.priors.iter().filter(|(_, prior)| *prior > tolerated) {
             checks.claim_part("a gradient", &values, range.clone(), GRADIENT_BOUND, *prior, session.party());
         }
         let (update, shift) = match &mut self.rule {
@@ -233,7 +237,27 @@ impl State {
     }
 }
 
+impl Rule {
+    /// Gradients below two to this power need no check in the next step.
+    fn tolerated_bits(&self) -> u32 {
+        match self {
+            Self::Adam(adam) if !adam.is_fresh(adam.step + 1) => TOLERATED_BITS,
+            _ => 0,
+        }
+    }
+}
+
 impl Adam {
+    /// Whether a step takes the square of its gradient and reads a new table value.
+    fn is_fresh(&self, step: u32) -> bool {
+        step <= WARM_UP || step.is_multiple_of(self.refresh)
+    }
+
+    /// A gradient is below two to this power.
+    fn gradient_bits(&self) -> u32 {
+        if self.refresh > 1 { TOLERATED_BITS } else { GRADIENT_BOUND + 1 }
+    }
+
     /// Kingma and Ba (ICLR 2015), algorithm 1.
     ///
     /// With `M = sum of d_s g_s` and `V = sum of c_s g_s^2`, `m_hat = M / sum of d_s` and `v_hat = V / sum of c_s`.
@@ -251,7 +275,7 @@ impl Adam {
     ) -> Result<(Rep, u32)> {
         self.first.add(gradient, session)?;
         self.step += 1;
-        if self.step <= WARM_UP || self.step.is_multiple_of(self.refresh) {
+        if self.is_fresh(self.step) {
             let elapsed = self.step - self.preconditioner.as_ref().map_or(0, |last| last.step);
             // What the squares between would have weighed all together.
             let share = (1.0 - self.beta2.powi(elapsed as i32)) / (1.0 - self.beta2);
@@ -273,7 +297,7 @@ impl Adam {
         }
         // An older table does not bound the product by the second moment: a gradient may have grown since. What bounds it
         // is the greatest entry and the greatest gradient; where that is too much, the sum gives up low bits first.
-        let sum_bits = GRADIENT_BOUND + 1 + self.first.decay.weight_sum.log2().ceil() as u32;
+        let sum_bits = self.gradient_bits() + self.first.decay.weight_sum.log2().ceil() as u32;
         let drop = (sum_bits + fresh.entry_bits + RATIO_BITS).saturating_sub(RANGE_BITS - 1);
         let mut update = if drop > 0 {
             product(&truncate_shared(&self.first.sum, drop, session)?, &fresh.values)
@@ -303,7 +327,8 @@ impl Adam {
             learning_rate * f64::from(1 << WEIGHT_FRAC) / (weight_sum * unit * root)
         };
         let smallest = update(2.0_f64.powi(window.bits() as i32));
-        let shift = (SMALLEST_ENTRY_BITS - smallest.log2().floor() as i32) as u32;
+        let entry_bits = SMALLEST_ENTRY_BITS - i32::from(self.refresh > 1);
+        let shift = (entry_bits - smallest.log2().floor() as i32) as u32;
         let table = window.table(|x| (update(x) * 2.0_f64.powi(shift as i32)).round() as u64);
         let entry_bits = table.iter().copied().max().map_or(0, |greatest| greatest.ilog2() + 1);
         let index = leading_digit(&self.second.sum, window, session)?;

@@ -13,8 +13,8 @@ use shamisen_ring::fixed;
 
 use crate::error::Result;
 use crate::formats::{
-    ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC, activation_bound,
-    activation_frac, delta_prior, input_limit, output_prior, roughness,
+    ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC, WEIGHT_LIMIT,
+    activation_bound, activation_frac, delta_prior, input_limit, largest_weight, output_prior, roughness,
 };
 use crate::init::initial_parameters;
 use crate::plan::Plan;
@@ -26,6 +26,8 @@ pub struct Perceptron {
     layers: Vec<usize>,
     /// What the inputs of each layer are at most.
     input_limits: Vec<f64>,
+    /// What the weights of each layer are at most.
+    weight_limits: Vec<f64>,
     activation_frac: u32,
     pub(crate) parameters: Rep,
 }
@@ -65,6 +67,7 @@ impl Perceptron {
         Self {
             layers: plan.layers.clone(),
             input_limits: (1..plan.layers.len()).map(|layer| input_limit(plan, layer - 1)).collect(),
+            weight_limits: vec![WEIGHT_LIMIT; plan.layers.len() - 1],
             activation_frac: activation_frac(plan),
             parameters,
         }
@@ -106,8 +109,10 @@ impl Perceptron {
             );
             sums.add_row(&self.parameters.slice(self.biases(layer)), 1 << frac);
             let name = format!("the output of layer {}", layer + 1);
-            let (bound, prior) =
-                (activation_bound(frac), output_prior(frac, fan_in, self.input_limits[layer]));
+            let (bound, prior) = (
+                activation_bound(frac),
+                output_prior(frac, fan_in, self.input_limits[layer], self.weight_limits[layer]),
+            );
             inputs.push(input);
             session.enter("truncation");
             if layer + 1 == depth {
@@ -168,33 +173,44 @@ impl Perceptron {
                 format!("the back-propagated error of layer {layer}"),
                 &delta,
                 DELTA_BOUND,
-                delta_prior(units),
+                delta_prior(units, self.weight_limits[layer]),
                 session.party(),
             );
         }
         Ok(gradient)
     }
 
-    /// Claims that the parameters are in range, given that they were before they moved by at most `moved`, of what their inputs
-    /// are at most, in units of their last place.
-    pub(crate) fn claim_parameters(
-        &self,
-        moved: impl Fn(f64) -> f64,
-        checks: &mut RangeChecks,
-        party: Party,
-    ) {
-        for layer in 0..self.layers.len() - 1 {
-            let parts = [
-                ("weight", self.weights(layer), WEIGHT_BOUND, self.input_limits[layer]),
-                ("bias", self.biases(layer), BIAS_BOUND, 1.0),
-            ];
-            for (name, range, bound, input) in parts {
-                let name = format!("a {name} of layer {}", layer + 1);
-                // What was in range is below 1.5 times two to the bound.
-                let prior = (1.5 * 2.0_f64.powi(bound as i32) + moved(input)).log2().ceil() as u32;
-                checks.claim_part(name, &self.parameters, range, bound, prior, party);
-            }
+    /// Claims that the parameters of a layer are in range, given that they were before they moved by at most so much: weights and
+    /// biases, as real numbers.
+    pub(crate) fn claim_layer(&self, layer: usize, moved: [f64; 2], checks: &mut RangeChecks, party: Party) {
+        let parts = [("weight", self.weights(layer), WEIGHT_BOUND), ("bias", self.biases(layer), BIAS_BOUND)];
+        for ((name, range, bound), moved) in parts.into_iter().zip(moved) {
+            let name = format!("a {name} of layer {}", layer + 1);
+            // What was in range is below 1.5 times two to the bound.
+            let most = 1.5 * f64::from(bound).exp2() + moved * f64::from(WEIGHT_FRAC).exp2() + 1.0;
+            checks.claim_part(name, &self.parameters, range, bound, most.log2().ceil() as u32, party);
         }
+    }
+
+    /// Number of layers with weights.
+    pub(crate) fn depth(&self) -> usize {
+        self.layers.len() - 1
+    }
+
+    /// What the inputs of a layer are at most.
+    pub(crate) fn input_limit(&self, layer: usize) -> f64 {
+        self.input_limits[layer]
+    }
+
+    /// How large the weights of a layer may be at most, so that no sum leaves its range.
+    pub(crate) fn largest_weight(&self, layer: usize) -> f64 {
+        let (fan_in, units) = (self.layers[layer], self.layers[layer + 1]);
+        largest_weight(self.activation_frac, fan_in, units, self.input_limits[layer], layer > 0)
+    }
+
+    /// From now on, weights of a layer are at most so large.
+    pub(crate) fn limit_weights(&mut self, layer: usize, limit: f64) {
+        self.weight_limits[layer] = limit;
     }
 
     /// Places of weights and biases, layer by layer, and what their inputs are at most.

@@ -9,6 +9,7 @@ use shamisen_mpc::protocol::soft_max::{FACTOR_BITS, LossTerms, PROBABILITY_FRAC,
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::truncate::truncate_shared;
 use shamisen_mpc::{Additive, Lanes, Rep, Session};
+use shamisen_net::Party;
 use shamisen_ring::fixed::{self, Factor};
 
 use crate::error::{NnError, Result};
@@ -83,10 +84,12 @@ pub fn train(
         )));
     }
     lanes.keep_aside();
-    let network = Perceptron::initial(plan, lanes.main());
+    let mut network = Perceptron::initial(plan, lanes.main());
+    let optimizer = Pieces::new(plan, &network, lanes.count());
     let mut trainer = Trainer {
         plan,
-        optimizer: Pieces::new(plan, &network, lanes.count()),
+        descent: optimizer.moves_freely().then(|| Descent::new(plan, &mut network)),
+        optimizer,
         network,
         checks: RangeChecks::default(),
         unreported: Unreported::default(),
@@ -123,8 +126,25 @@ struct Trainer<'a> {
     plan: &'a Plan,
     network: Perceptron,
     optimizer: Pieces,
+    /// Of gradient descent without momentum.
+    descent: Option<Descent>,
     checks: RangeChecks,
     unreported: Unreported,
+}
+
+/// When gradient descent without momentum, whose steps are as large as gradients are, claims that the parameters are in range.
+struct Descent {
+    layers: Vec<Moving>,
+}
+
+/// How a layer's parameters move.
+struct Moving {
+    /// How far weights and biases move in a step, at most.
+    step: [f64; 2],
+    /// Steps until the next claim: so many that the weights do not get too large before.
+    period: usize,
+    /// Steps since the last one.
+    steps: usize,
 }
 
 /// What the loss of the rows that are not reported yet is made of.
@@ -143,6 +163,44 @@ struct Pass {
     gradient: Additive,
     checks: RangeChecks,
     unreported: Unreported,
+}
+
+impl Descent {
+    /// Sets the network's limits for the weights.
+    fn new(plan: &Plan, network: &mut Perceptron) -> Self {
+        // The step size is rounded by less than a factor of 2; the halvings of the loss are undone.
+        let rate = 2.0 * plan.learning_rate * f64::from(loss_bits(plan)).exp2();
+        let layers = (0..network.depth()).map(|layer| {
+            let largest = network.largest_weight(layer);
+            let decay = plan.learning_rate * plan.weight_decay * largest.max(WEIGHT_LIMIT);
+            let step = [network.input_limit(layer), 1.0].map(|input| rate * input * DELTA_LIMIT + decay);
+            let period = ((largest - WEIGHT_LIMIT) / step[0]).clamp(1.0, CHECK_EVERY as f64) as usize;
+            if period > 1 {
+                network.limit_weights(layer, WEIGHT_LIMIT + period as f64 * step[0]);
+            }
+            Moving { step, period, steps: 0 }
+        });
+        Self { layers: layers.collect() }
+    }
+
+    /// Claims it of the layers whose time has come, or of all.
+    fn claim(&mut self, all: bool, network: &Perceptron, checks: &mut RangeChecks, party: Party) {
+        for (layer, moving) in self.layers.iter_mut().enumerate() {
+            moving.steps += usize::from(!all);
+            if moving.steps > 0 && (all || moving.steps == moving.period) {
+                let steps = std::mem::take(&mut moving.steps) as f64;
+                network.claim_layer(layer, moving.step.map(|step| steps * step), checks, party);
+            }
+        }
+    }
+}
+
+/// Halvings of the loss, so that errors of targets up to `2^target_bits` stay in range.
+fn loss_bits(plan: &Plan) -> i32 {
+    match plan.task {
+        Task::Classification => 0,
+        Task::Regression => plan.target_bits as i32,
+    }
 }
 
 impl Pass {
@@ -261,13 +319,8 @@ impl Trainer<'_> {
         let gradient = self.gradient(sum, rows, step);
         let (learning_rate, parameters) = (self.plan.learning_rate, &mut self.network.parameters);
         self.optimizer.step(gradient, learning_rate, parameters, &mut self.checks, lanes)?;
-        if self.optimizer.moves_freely() {
-            // Inputs and errors are at most at their limits, and so is what decays.
-            let size = 2.0_f64.powi(WEIGHT_FRAC as i32 + step + self.loss_bits()) * rows as f64;
-            let unit = self.plan.learning_rate * f64::from(1 << WEIGHT_FRAC);
-            let moved =
-                |input: f64| input * DELTA_LIMIT * size + self.plan.weight_decay * WEIGHT_LIMIT * unit + 1.0;
-            self.network.claim_parameters(moved, &mut self.checks, lanes.party());
+        if let Some(descent) = &mut self.descent {
+            descent.claim(false, &self.network, &mut self.checks, lanes.party());
         }
         Ok(())
     }
@@ -288,9 +341,9 @@ impl Trainer<'_> {
         let frac = self.network.activation_frac();
         // Of the sum, before the halvings of the loss are undone.
         let (result_frac, exponent, size) = if self.optimizer.moves_freely() {
-            (WEIGHT_FRAC, exponent + self.loss_bits(), self.plan.learning_rate)
+            (WEIGHT_FRAC, exponent + loss_bits(self.plan), self.plan.learning_rate)
         } else {
-            (GRADIENT_FRAC, exponent, 2.0_f64.powi(-self.loss_bits()))
+            (GRADIENT_FRAC, exponent, 2.0_f64.powi(-loss_bits(self.plan)))
         };
         let mut shift = (frac + DELTA_FRAC - result_frac) as i32 - exponent;
         if self.plan.weight_decay > 0.0 {
@@ -305,23 +358,20 @@ impl Trainer<'_> {
                 sum.add_scaled(weights.start, &share, factor as u64);
             }
         }
-        Gradient { sum, shift: shift as u32, nominal: 2.0_f64.powi(-self.loss_bits()) }
-    }
-
-    /// Halvings of the loss, so that errors of targets up to `2^target_bits` stay in range.
-    fn loss_bits(&self) -> i32 {
-        match self.plan.task {
-            Task::Classification => 0,
-            Task::Regression => self.plan.target_bits as i32,
-        }
+        Gradient { sum, shift: shift as u32, nominal: 2.0_f64.powi(-loss_bits(self.plan)) }
     }
 
     /// Verifies all ranges, then opens the loss of the rows since the last report: their sum.
     fn report(&mut self, epoch: usize, batch: usize, lanes: &mut Lanes) -> Result<f64> {
         lanes.main().enter("range checks");
-        if !self.optimizer.moves_freely() {
-            let update = 2.0_f64.powi(self.optimizer.update_bits() as i32);
-            self.network.claim_parameters(|_| CHECK_EVERY as f64 * update, &mut self.checks, lanes.party());
+        if let Some(descent) = &mut self.descent {
+            descent.claim(true, &self.network, &mut self.checks, lanes.party());
+        } else {
+            let update = f64::from(self.optimizer.update_bits() as i32 - WEIGHT_FRAC as i32).exp2();
+            for layer in 0..self.network.depth() {
+                let moved = [CHECK_EVERY as f64 * update; 2];
+                self.network.claim_layer(layer, moved, &mut self.checks, lanes.party());
+            }
         }
         self.optimizer.claim_moments(&mut self.checks, lanes.party());
         self.checks.settle_in(lanes)?;

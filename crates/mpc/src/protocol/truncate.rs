@@ -110,11 +110,17 @@ pub fn truncate_roughly(sum: Additive, bits: u32, low: u32, session: &mut Sessio
         match part.role {
             Role::First => wrap.take(incoming.take_next(pack::packed_words(part.len(), bits))),
             Role::Second => {
-                bits::shr_logical(own, low);
-                add_unpacked(own, incoming.take_prev(size), width, &mut buffer);
-                add_unpacked(own, incoming.take_next(size), width, &mut buffer);
-                bits::shl_assign(own, low);
-                bits::add_constant(own, 1 << RANGE_BITS);
+                let (from_next, from_prev) = incoming.take_of_both(size, size);
+                for chunk in chunks(part.len()) {
+                    let (own, summand) = (&mut own[chunk.clone()], &mut buffer[..chunk.len()]);
+                    bits::shr_logical(own, low);
+                    for message in [from_next, from_prev] {
+                        pack::unpack(pack::part(message, &chunk, width), width, summand);
+                        bits::add_assign(own, summand);
+                    }
+                    bits::shl_assign(own, low);
+                    bits::add_constant(own, 1 << RANGE_BITS);
+                }
             }
             Role::Third => {}
         }
@@ -332,15 +338,6 @@ fn finish(
         }
     }
     Ok(out)
-}
-
-/// Adds packed numbers; `buffer` has room for a chunk.
-fn add_unpacked(out: &mut [u64], packed: &[u64], width: u32, buffer: &mut [u64]) {
-    for chunk in chunks(out.len()) {
-        let numbers = &mut buffer[..chunk.len()];
-        pack::unpack(pack::part(packed, &chunk, width), width, numbers);
-        bits::add_assign(&mut out[chunk], numbers);
-    }
 }
 
 /// The words of a plane that belong to a chunk.
