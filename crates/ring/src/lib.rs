@@ -10,6 +10,7 @@
 //! | [`lookup`] | the servers' side of an oblivious table look-up |
 //! | [`digits`] | the same for 4-bit digits, with bits as results |
 //! | [`truncation`] | the steps of a truncation |
+//! | [`permutation`] | public orders of many rows |
 //! | [`words`] | vectors whose memory is used again |
 //! | [`fixed`] | fixed-point numbers |
 //! | [`level`] | the choice of instruction set at run time |
@@ -24,6 +25,7 @@ pub mod level;
 pub mod lookup;
 pub mod matmul;
 pub mod pack;
+pub mod permutation;
 pub mod planes;
 pub mod prg;
 pub mod truncation;
