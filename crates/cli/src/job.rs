@@ -267,7 +267,7 @@ impl JobFields {
                     Task::Classification => TargetKind::Classes,
                     Task::Regression => TargetKind::Number,
                 };
-                Source::Csv { files: self.data, target, kind }
+                Source::Files { files: self.data, target: Some(target), kind }
             }
         };
         Ok(Job {

@@ -96,6 +96,25 @@ pub enum DataError {
         /// The number of cells in the row.
         found: usize,
     },
+    /// A row is too long to be one.
+    #[error(
+        "{path}, row {row}: the row is longer than {} MB: check that every line ends, and that every quote is closed",
+        .limit >> 20
+    )]
+    LongRow {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: u64,
+        /// The longest row, in bytes.
+        limit: usize,
+    },
+    /// A file is another one than a moment ago.
+    #[error("{path} changed while it was read: leave it alone until the end, and start again")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Two columns have one name.
     #[error(
         "{path}, row 1: the column name {} occurs twice: give every column its own name", quoted(.column)
@@ -348,6 +367,25 @@ pub enum DataError {
     TestSource {
         /// What does not fit, and what to do.
         problem: &'static str,
+    },
+
+    /// A file is no NPY file that can be read.
+    #[error("{path} cannot be read as an array of NumPy: {problem}")]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// An NPY file is shorter or longer than its header says.
+    #[error("{path} has {found} bytes, but its header promises {expected}: write the file again")]
+    NpyLength {
+        /// The file.
+        path: PathBuf,
+        /// The right length.
+        expected: u64,
+        /// Its length.
+        found: u64,
     },
 
     /// A directory lacks one of the IDX files.

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn keys_make_a_difference() {
-        let image = |seed| (0..50).map(|index| Permutation::new(50, keys(seed)).at(index)).collect::<Vec<_>>();
+        let image =
+            |seed| (0..50).map(|index| Permutation::new(50, keys(seed)).at(index)).collect::<Vec<_>>();
         assert_eq!(image(3), image(3));
         assert_ne!(image(3), image(4));
     }

@@ -4,6 +4,102 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::classes::{Classes, SeenClass};
+use crate::source::{self, Tables};
+use crate::table::Schema;
+
+/// A table in memory.
+#[derive(Debug)]
+struct Table {
+    feature_names: Vec<String>,
+    features: Matrix,
+    target_name: String,
+    target: Target,
+    places: Vec<String>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Target {
+    Classes { names: Vec<String>, labels: Vec<u32> },
+    Number(Vec<f64>),
+}
+
+/// Reads files one below the other, as the first pass over training data does, or with a known schema as test data.
+fn read_csv(
+    paths: &[PathBuf],
+    target: &str,
+    kind: TargetKind,
+    known: Option<&Schema>,
+    limit: f64,
+) -> Result<Table> {
+    let files = paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
+    let tables = match known {
+        None => Tables::with_target(files, Some(target), kind, limit)?,
+        Some(schema) => Tables::by_schema(files, schema, true, limit)?,
+    };
+    let (mut values, mut numbers, mut named, mut places) = (vec![], vec![], vec![], vec![]);
+    let mut classes = Classes::default();
+    tables.blocks(
+        |_, block| Ok(block),
+        |Block { features, target: found }| {
+            for row in 0..features.rows() {
+                places.push(features.place(row, features.cols() - 1).to_string());
+            }
+            values.extend_from_slice(features.values());
+            match found {
+                Values::None => {}
+                Values::Numbers(found) => numbers.extend(found),
+                Values::Classes(found) => {
+                    for (name, &row) in found.names.iter().zip(&found.first) {
+                        let place = features.place_in(row, target.to_owned());
+                        if let Some(known) = known.and_then(|schema| schema.classes.clone())
+                            && !known.contains(name)
+                        {
+                            return Err(DataError::UnknownClass { place, class: name.clone(), known });
+                        }
+                        classes.take_in(SeenClass { name: name.clone(), place, trained: true })?;
+                    }
+                    named.extend(found.labels.iter().map(|&label| found.names[label as usize].clone()));
+                }
+            }
+            Ok(())
+        },
+    )?;
+    let target_values = match kind {
+        TargetKind::Number => Target::Number(numbers),
+        TargetKind::Classes => {
+            if known.is_none() {
+                classes.require_two(&paths[0], target)?;
+            }
+            let names = known.and_then(|schema| schema.classes.clone()).unwrap_or_else(|| classes.sorted());
+            let label = |name: &String| names.iter().position(|known| known == name).unwrap() as u32;
+            Target::Classes { labels: named.iter().map(label).collect(), names }
+        }
+    };
+    let cols = tables.feature_names().len();
+    Ok(Table {
+        feature_names: tables.feature_names().to_vec(),
+        features: Matrix::new(values.len() / cols, cols, values).unwrap(),
+        target_name: tables.target_name().to_owned(),
+        target: target_values,
+        places,
+    })
+}
+
+/// Reads the feature columns of a file for prediction.
+fn read_features(path: &Path, schema: &Schema, limit: f64) -> Result<Matrix> {
+    let tables = Tables::by_schema(vec![source::open(path)?], schema, false, limit)?;
+    let mut values = vec![];
+    tables.blocks(
+        |_, block| Ok(block.features),
+        |features| {
+            values.extend_from_slice(features.values());
+            Ok::<_, DataError>(())
+        },
+    )?;
+    let cols = schema.feature_names.len();
+    Ok(Matrix::new(values.len() / cols, cols, values).unwrap())
+}
 
 const LIMIT: f64 = 1e6;
 
@@ -45,8 +141,8 @@ fn a_table_of_classes() {
     assert_eq!(table.features.values(), [1., 2.5, -300., 4., 0., 1.]);
     let names = vec!["cat, old".to_owned(), "dog".to_owned()];
     assert_eq!(table.target, Target::Classes { names, labels: vec![1, 0, 1] });
-    assert!(table.features.place(1, 1).to_string().ends_with("0.csv, row 4, column `b, c`"));
-    assert!(table.features.place(2, 0).to_string().ends_with("1.csv, row 2, column `a`"));
+    assert!(table.places[1].ends_with("0.csv, row 4, column `b, c`"));
+    assert!(table.places[2].ends_with("1.csv, row 2, column `b, c`"));
 }
 
 #[test]
@@ -239,10 +335,10 @@ fn missing_files_and_directories_are_named() {
 #[test]
 fn the_nearest_name_is_suggested() {
     let columns = ["diagnosis", "radius mean", "texture"].map(str::to_owned);
-    assert_eq!(nearest("diagnoses", &columns).as_deref(), Some("diagnosis"));
-    assert_eq!(nearest("Radius_Mean", &columns).as_deref(), Some("radius mean"));
-    assert_eq!(nearest("price", &columns), None);
-    assert_eq!(nearest("", &[]), None);
+    assert_eq!(source::nearest("diagnoses", &columns).as_deref(), Some("diagnosis"));
+    assert_eq!(source::nearest("Radius_Mean", &columns).as_deref(), Some("radius mean"));
+    assert_eq!(source::nearest("price", &columns), None);
+    assert_eq!(source::nearest("", &[]), None);
 }
 
 proptest::proptest! {
