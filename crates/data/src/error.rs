@@ -51,6 +51,12 @@ pub enum DataError {
         /// The reason.
         source: io::Error,
     },
+    /// The disk is full.
+    #[error("there is no room left for {path}: free some on its disk, or name a directory on another one")]
+    DiskFull {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// The operating system has no random bytes.
     #[error("the operating system gave no random bytes: {source}")]
     Randomness {
@@ -578,6 +584,29 @@ pub enum DataError {
         /// The party it was made for.
         found: usize,
     },
+    /// The directories of two parties are of different sharings.
+    #[error(
+        "{first} and {dir} are of different sharings: put together the three directories that one sharing wrote"
+    )]
+    OtherSharing {
+        /// The directory of party 0.
+        first: PathBuf,
+        /// The directory that differs.
+        dir: PathBuf,
+    },
+    /// A share file belongs to another data set.
+    #[error(
+        "{path} belongs to the data set {found}, but the description is of the data set {expected}: use the \
+         files of one sharing"
+    )]
+    OtherDataset {
+        /// The share file.
+        path: PathBuf,
+        /// The id in the description.
+        expected: String,
+        /// The id in the share file.
+        found: String,
+    },
     /// A row index is beyond the end of a share file.
     #[error("{path} has {rows} rows, but row index {row} was asked for: indices count from 0")]
     NoSuchRow {
@@ -663,6 +692,9 @@ impl DataError {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::NotFound {
             return Self::NotFound { path: path.to_owned() };
+        }
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Self::DiskFull { path: path.to_owned() };
         }
         Self::Io { action, path: path.to_owned(), source }
     }

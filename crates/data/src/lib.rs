@@ -1,11 +1,13 @@
 //! Tables in and out: CSV, NPY and IDX files, scaling, share files and model files.
 //!
 //! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], `idx`), scales and splits it
-//! ([`prepare`]), and deals share files to three directories ([`shares`]). A server opens its own share file and
+//! ([`prepare`]), and deals share files to three directories ([`dataset`],
+//! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
 //!
 //! Every error is a [`DataError`], whose message says what is wrong, where, why, and what to do.
 
+pub mod dataset;
 mod error;
 pub mod model;
 pub mod npy;

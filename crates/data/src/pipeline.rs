@@ -13,10 +13,13 @@ const MAX_WORKERS: usize = 8;
 ///
 /// At most three items for each thread are under way. Ends with the first failure in the order of the items.
 pub(crate) fn in_order<I: Send, T: Send, E: From<DataError>>(
-    items: impl Iterator<Item = Result<I>> + Send,
+    mut items: impl Iterator<Item = Result<I>> + Send,
     work: impl Fn(I) -> Result<T> + Sync,
     mut sink: impl FnMut(T) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
+    if items.size_hint().1.is_some_and(|most| most <= 1) {
+        return items.try_for_each(|item| sink(item.and_then(&work)?));
+    }
     let workers = thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
     let work = &work;
     thread::scope(|scope| {

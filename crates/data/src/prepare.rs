@@ -115,6 +115,24 @@ pub enum Part {
     Test,
 }
 
+impl Part {
+    /// The name of the share file of the features.
+    pub fn features(self) -> &'static str {
+        match self {
+            Self::Train => "train-features",
+            Self::Test => "test-features",
+        }
+    }
+
+    /// The name of the share file of the targets.
+    pub fn targets(self) -> &'static str {
+        match self {
+            Self::Train => "train-targets",
+            Self::Test => "test-targets",
+        }
+    }
+}
+
 /// What is known of a data set after the first pass.
 pub struct Survey {
     train: Tables,
