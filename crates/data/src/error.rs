@@ -57,6 +57,18 @@ pub enum DataError {
         /// The file or directory.
         path: PathBuf,
     },
+    /// A file's name does not say in which format a table is to be written.
+    #[error("{path} is no name for a table to be written: let it end with .csv or .npy")]
+    TableFormat {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A table that makes no sense was asked for.
+    #[error("such a table cannot be generated: {problem}")]
+    Generate {
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// The operating system has no random bytes.
     #[error("the operating system gave no random bytes: {source}")]
     Randomness {

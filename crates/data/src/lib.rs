@@ -9,6 +9,7 @@
 
 pub mod dataset;
 mod error;
+pub mod generate;
 pub mod model;
 pub mod npy;
 pub mod output;

@@ -21,6 +21,11 @@ const MAX_HEADER: usize = 1 << 16;
 /// Most columns.
 const MAX_COLUMNS: u64 = 1 << 20;
 
+/// Whether a file is an array of NumPy by its name.
+pub fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"))
+}
+
 /// The name of a column of an array.
 pub fn column_name(position: usize) -> String {
     format!("column{position}")

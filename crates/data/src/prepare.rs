@@ -159,12 +159,17 @@ impl Survey {
     pub fn new(options: &PrepareOptions) -> Result<Self> {
         let (train, test) = open(options)?;
         let all = train.rows();
-        let hold_out = match options.test {
-            TestSource::Fraction(fraction) => Some(hold_out(all, fraction, options.seed)?),
+        let chosen = match options.test {
+            TestSource::Fraction(fraction) => Some(hold_out(all, fraction, options.seed)),
             _ => None,
         };
-        let held_out = hold_out.as_ref().map(|(_, count)| *count);
-        let hold_out = hold_out.map(|(hold_out, _)| hold_out);
+        // That a part would be empty is said when nothing is wrong with the rows.
+        let (chosen, refused) = match chosen.transpose() {
+            Ok(chosen) => (chosen, None),
+            Err(error @ DataError::EmptyPart { .. }) => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
+        let (hold_out, held_out) = chosen.unzip();
         let rows = all - held_out.unwrap_or(0);
         let test_rows = test.as_ref().map(Tables::rows).or(held_out);
         for rows in [Some(rows), test_rows].into_iter().flatten() {
@@ -192,6 +197,9 @@ impl Survey {
                 train.first().classes().unwrap_or_else(|| seen.classes.sorted())
             }
         };
+        if let Some(error) = refused {
+            return Err(error);
+        }
         let fitted = Fitted {
             path,
             feature_names: train.feature_names(),

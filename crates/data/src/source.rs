@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::csv::CsvFile;
 use crate::error::{DataError, Result};
-use crate::npy::NpyFile;
+use crate::npy::{NpyFile, is_npy};
 use crate::pipeline::in_order;
 use crate::table::{Matrix, Schema, TargetKind};
 
@@ -41,7 +41,7 @@ pub(crate) trait TableFile: Send + Sync {
 
 /// Opens a file: as NPY if its name ends with `.npy`, otherwise as CSV.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn TableFile>> {
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
+    if is_npy(path) {
         return Ok(Box::new(NpyFile::open(path)?));
     }
     Ok(Box::new(CsvFile::open(path)?))
