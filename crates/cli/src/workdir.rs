@@ -1,11 +1,12 @@
 //! The three directories from which the parties of one machine work, and which disappear afterwards.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use shamisen_data::prepare::Examples;
-use shamisen_data::shares;
+use shamisen_data::dataset::{self, DatasetDescription};
+use shamisen_data::prepare::{self as data, Examples, Survey};
+use shamisen_data::shares::{self, share_path};
 use shamisen_data::table::Matrix;
 use shamisen_net::tls::Identity;
 use shamisen_nn::formats::{activation_frac, target_frac};
@@ -66,6 +67,44 @@ impl WorkDir {
         self.files(assignment::FILE).iter().try_for_each(|path| {
             fs::write(path, assignment.text()).map_err(|error| Failure::file("write", path, &error))
         })
+    }
+
+    /// Shares the rows of a survey, with the number formats of the plan.
+    ///
+    /// # Errors
+    ///
+    /// If a value is too large, or a file cannot be read or written.
+    pub(crate) fn share(&self, plan: &Plan, survey: &Survey, dataset: &str) -> Result<DatasetDescription> {
+        let fracs = (activation_frac(plan), target_frac(plan));
+        dataset::share(
+            survey,
+            self.parties.each_ref().map(PathBuf::as_path),
+            dataset,
+            fracs,
+            interrupt::check,
+        )
+    }
+
+    /// Lets each party use the files of its directory among those of a shared data set, where they are.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such directory, or links cannot be made.
+    pub(crate) fn link_shares(&self, dirs: &[PathBuf; 3], description: &DatasetDescription) -> Result<()> {
+        for (party, dir) in dirs.iter().enumerate() {
+            let dir = fs::canonicalize(dir).map_err(|error| Failure::file("read", dir, &error))?;
+            for part in [data::Part::Train, data::Part::Test] {
+                if description.rows_of(part).is_none() {
+                    continue;
+                }
+                for name in [part.features(), part.targets()] {
+                    let to = share_path(self.party(party), name);
+                    symlink(share_path(&dir, name), &to)
+                        .map_err(|error| Failure::file("write", &to, &error))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Shares the rows to train and to test on.
