@@ -35,6 +35,8 @@ pub enum Command {
     Predict(PredictArguments),
     /// Show what is known of a model, or of a shared table, and check its files.
     Inspect(InspectArguments),
+    /// Write a synthetic table of any size, with something to learn.
+    Generate(GenerateArguments),
     /// Measure speed: a mini-batch, the kernels, the protocols, slower networks, scikit-learn.
     Bench(Box<BenchArguments>),
     /// Run one of the three parties from its directory (`train` and `predict` do this for all three).
@@ -153,6 +155,29 @@ pub struct InspectArguments {
     /// Directory that `share` wrote.
     #[arg(long, value_name = "DIR")]
     pub shares: Option<PathBuf>,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArguments {
+    /// Rows.
+    #[arg(long, value_name = "N")]
+    pub rows: u64,
+    /// Columns of features; the target is one more, the last one.
+    #[arg(long, value_name = "N")]
+    pub columns: usize,
+    /// Classes or numbers as the target.
+    #[arg(long, value_enum, default_value = "classification")]
+    pub task: TaskName,
+    /// Classes of a classification.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub classes: usize,
+    /// Seed of the rows and of the teacher that decides the target.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub seed: u64,
+    /// Where the table goes: CSV with the columns `x0`, `x1`, ... and `y`, or NPY of float32.
+    #[arg(long, value_name = "FILE.csv|FILE.npy")]
+    pub output: PathBuf,
 }
 
 /// Arguments of `party`.

@@ -16,6 +16,7 @@ pub mod config;
 mod demo;
 pub mod event;
 pub mod failure;
+mod generate;
 mod inspect;
 mod interrupt;
 pub mod job;
@@ -64,6 +65,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Share(share) => share::run(share),
         Command::Predict(predict) => predict::run(predict, arguments.verbose),
         Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Generate(generate) => generate::run(generate),
         Command::Bench(bench) => bench::run(&bench.command, arguments.verbose),
         Command::Party(party) => {
             party::run_process(&party.dir).map_err(|failed| failed.into_failure(party.launched))
