@@ -297,6 +297,39 @@ fn damaged_and_mixed_shares_are_refused() {
 }
 
 #[test]
+fn a_generated_table_is_shared_and_learnt() {
+    let place = Place::new();
+    let generate = |name: &str, flags: &str| {
+        let path = place.path(name);
+        succeed(shamisen().args(["generate", "--output"]).arg(&path).args(flags.split(' ')));
+        path
+    };
+    let flags = "--hidden 32 --epochs 6 --batch-size 64 --learning-rate 0.01 --transport memory";
+    let array = generate("table.npy", "--rows 4000 --columns 8 --classes 3 --seed 2");
+    succeed(&mut share(&place, "classes", &[&array], "--task classification"));
+    let report = train(&place.path("classes"), &place.path("report.json"), flags);
+    assert_eq!(report["model"]["layers"], serde_json::json!([8, 32, 3]));
+    assert!(number(&report, "/test/accuracy") > 0.8, "{report}");
+
+    let text = generate("table.csv", "--rows 4000 --columns 8 --task regression");
+    succeed(&mut share(&place, "numbers", &[&text], "--target y --task regression"));
+    let report = train(&place.path("numbers"), &place.path("report.json"), flags);
+    assert!(number(&report, "/test/r2") > 0.8, "{report}");
+
+    for (name, flags, parts) in [
+        ("table.txt", "--rows 1 --columns 1", &["table.txt", ".csv or .npy"][..]),
+        ("a.csv", "--rows 0 --columns 1", &["at least one row"]),
+        ("a.csv", "--rows 1 --columns 1 --classes 1000", &["2 to 100"]),
+        ("no/a.csv", "--rows 1 --columns 1", &["no", "does not exist"]),
+    ] {
+        let path = place.path(name);
+        let arguments: Vec<&str> =
+            ["generate", "--output", path.to_str().unwrap()].into_iter().chain(flags.split(' ')).collect();
+        refused(&place, &arguments, parts);
+    }
+}
+
+#[test]
 fn wide_layers_can_be_provided_for() {
     let place = Place::new();
     let data = place.write("table.csv", table(40));

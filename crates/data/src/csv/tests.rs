@@ -293,6 +293,47 @@ fn rows_are_counted_as_in_the_file() {
 }
 
 #[test]
+fn a_file_of_several_chunks_is_cut_between_rows() {
+    for ending in ["\n", "\r\n", "\r"] {
+        let mut text = format!("x,y,z{ending}");
+        let rows = 150_000;
+        for row in 0..rows {
+            // Quoted cells with commas and line ends, and blank lines.
+            match row % 7 {
+                0 => write!(text, "{row},\"a, {ending}b\",-{row}.5{ending}").unwrap(),
+                1 => write!(text, "{ending}{row},\"\"\"\",\"-{row}.5\"{ending}   {ending}").unwrap(),
+                _ => write!(text, " {row} , c,-{row}.5{ending}").unwrap(),
+            }
+        }
+        assert!(text.len() > 2 * CHUNK, "{}", text.len());
+        let table = read(&[&text, &text], "y", TargetKind::Classes).unwrap();
+        assert_eq!(table.features.rows(), 2 * rows);
+        for row in 0..2 * rows {
+            let value = (row % rows) as f64;
+            assert_eq!(table.features.row(row), [value, -value - 0.5]);
+        }
+        let Target::Classes { names, labels } = table.target else { panic!("classes") };
+        let label = |row: usize| names.iter().position(|name| *name == names[labels[row] as usize]);
+        assert_eq!((names.len(), label(0) == label(7), label(0) == label(1)), (3, true, false));
+        // As many lines as the text has, of which the last one is bad.
+        let lines = text.replace("\r\n", "\n").replace('\r', "\n").lines().count();
+        text.push_str("?,c,1");
+        let message = message(&[text.as_bytes()], "y", TargetKind::Classes, None);
+        assert!(message.starts_with(&format!("0.csv, row {}, column `x`: `?`", lines + 1)), "{message}");
+    }
+}
+
+#[test]
+fn a_row_without_end_is_refused() {
+    let text = "x,y\n1,2\n\"".to_owned() + &"3,4\n".repeat(MAX_RECORD / 4 + 1);
+    let message = message(&[text.as_bytes()], "y", TargetKind::Number, None);
+    assert!(
+        message.starts_with("0.csv, row 3: the row is longer than 64 MB: check that every line"),
+        "{message}"
+    );
+}
+
+#[test]
 fn files_of_one_data_set_have_the_same_columns() {
     let tail = ": files of one data set need the same columns in the same order";
     for (other, difference) in [
