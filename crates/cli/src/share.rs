@@ -6,14 +6,16 @@ use std::time::Instant;
 use shamisen_data::DataError;
 use shamisen_data::dataset::{DatasetDescription, share};
 use shamisen_data::model::PREPROCESSING_FILE;
-use shamisen_data::prepare::Survey;
+use shamisen_data::prepare::PrepareOptions;
 use shamisen_data::shares::random_id;
+use shamisen_data::survey::Survey;
 use shamisen_data::table::TargetKind;
 use shamisen_nn::formats::width_frac;
 
 use crate::args::ShareArguments;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
+use crate::progress::Reading;
 use crate::store::{Staged, check_new_dir, create_secret_dir};
 use crate::summary::{counted, seconds};
 
@@ -28,7 +30,7 @@ pub(crate) fn run(arguments: &ShareArguments) -> Result<()> {
     interrupt::install();
     check_new_dir(&arguments.output, "shares")?;
     let started = Instant::now();
-    let survey = Survey::new(&options)?;
+    let survey = look_at(&options)?;
     let description = write(&survey, arguments)?;
     let time = seconds(started.elapsed().as_secs_f64());
     crate::print(&text(&description, &arguments.output, &time))
@@ -49,29 +51,53 @@ fn write(survey: &Survey, arguments: &ShareArguments) -> Result<DatasetDescripti
         TargetKind::Number => (frac, frac),
     };
     let id = random_id()?;
-    let write = || -> Result<DatasetDescription> {
-        let description = share(survey, dirs.each_ref().map(PathBuf::as_path), &id, fracs, || {
-            interrupt::check().map_err(Stop::Failure)
-        })
-        .map_err(|stop| match stop {
-            // The name of the directory that the user knows.
-            Stop::Data(DataError::DiskFull { .. }) => DataError::DiskFull { path: output.clone() }.into(),
-            Stop::Data(error) => error.into(),
-            Stop::Failure(failure) => failure,
-        })?;
-        survey.preprocessing().write(&staged.path().join(PREPROCESSING_FILE))?;
-        Ok(description)
-    };
-    let description = write()?;
+    let parties = dirs.each_ref().map(PathBuf::as_path);
+    let description = share_among(survey, parties, &id, fracs).map_err(|stop| match stop {
+        // The name of the directory that the user knows.
+        Stop::Data(DataError::DiskFull { .. }) => DataError::DiskFull { path: output.clone() }.into(),
+        stop => Failure::from(stop),
+    })?;
+    survey.preprocessing().write(&staged.path().join(PREPROCESSING_FILE))?;
     interrupt::check()?;
     staged.publish()?;
     Ok(description)
 }
 
+/// Reads a table for the first time and shows that something happens.
+pub(crate) fn look_at(options: &PrepareOptions) -> Result<Survey> {
+    let _display = Reading::first_pass();
+    Ok(Survey::new(options)?)
+}
+
+/// Shares a table among three directories, shows how far that is, and stops after Ctrl-C.
+pub(crate) fn share_among(
+    survey: &Survey,
+    dirs: [&Path; 3],
+    dataset: &str,
+    fracs: (u32, u32),
+) -> std::result::Result<DatasetDescription, Stop> {
+    let display = Reading::sharing(survey.rows() + survey.test_rows().unwrap_or(0));
+    share(survey, dirs, dataset, fracs, |rows| {
+        display.show(rows);
+        interrupt::check().map_err(Stop::Failure)
+    })
+}
+
 /// Why sharing does not go on.
-enum Stop {
+pub(crate) enum Stop {
+    /// The data, or the files.
     Data(DataError),
+    /// Ctrl-C.
     Failure(Failure),
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Data(error) => error.into(),
+            Stop::Failure(failure) => failure,
+        }
+    }
 }
 
 impl From<DataError> for Stop {

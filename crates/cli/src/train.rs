@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use shamisen_data::dataset::DatasetDescription;
 use shamisen_data::model::{ModelDescription, PREPROCESSING_FILE, SHARE_FILES, VERSION, write_description};
-use shamisen_data::prepare::{PrepareOptions, Prepared, Survey};
+use shamisen_data::prepare::{PrepareOptions, Prepared};
 use shamisen_data::scaling::Preprocessing;
 use shamisen_data::shares::random_id;
 use shamisen_data::table::TargetKind;
@@ -27,7 +27,7 @@ use crate::launch;
 use crate::party::MODEL_SHARE_FILE;
 use crate::progress::Display;
 use crate::report::{Cost, Data, Model, Report, Scores, Training, Twin};
-use crate::share::party_dirs;
+use crate::share::{look_at, party_dirs};
 use crate::store::{Staged, check_new_dir, check_writable, write_atomically};
 use crate::summary;
 use crate::workdir::WorkDir;
@@ -114,7 +114,7 @@ struct Dealt {
 impl Dealt {
     /// Shares a table. With the twin, its rows are in memory before.
     fn from_table(job: &Job, options: &PrepareOptions) -> Result<Self> {
-        let survey = Survey::new(options)?;
+        let survey = look_at(options)?;
         let preprocessing = survey.preprocessing().clone();
         let (features, outputs) = (preprocessing.feature_names.len(), survey.outputs());
         let plan = plan(job, preprocessing.kind(), (features, outputs), survey.rows(), survey.target_bits())?;

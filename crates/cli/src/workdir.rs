@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use shamisen_data::dataset::{self, DatasetDescription};
-use shamisen_data::prepare::{self as data, Examples, Survey};
+use shamisen_data::dataset::DatasetDescription;
+use shamisen_data::prepare::{self as data, Examples};
 use shamisen_data::shares::{self, share_path};
+use shamisen_data::survey::Survey;
 use shamisen_data::table::Matrix;
 use shamisen_net::tls::Identity;
 use shamisen_nn::formats::{activation_frac, target_frac};
@@ -19,6 +20,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
 use crate::link::Link;
 use crate::rows::Part;
+use crate::share::share_among;
 use crate::store::{create_secret_dir, write_secret};
 
 /// A temporary directory with a directory for each party; removed when dropped.
@@ -75,14 +77,8 @@ impl WorkDir {
     ///
     /// If a value is too large, or a file cannot be read or written.
     pub(crate) fn share(&self, plan: &Plan, survey: &Survey, dataset: &str) -> Result<DatasetDescription> {
-        let fracs = (activation_frac(plan), target_frac(plan));
-        dataset::share(
-            survey,
-            self.parties.each_ref().map(PathBuf::as_path),
-            dataset,
-            fracs,
-            interrupt::check,
-        )
+        let parties = self.parties.each_ref().map(PathBuf::as_path);
+        Ok(share_among(survey, parties, dataset, (activation_frac(plan), target_frac(plan)))?)
     }
 
     /// Lets each party use the files of its directory among those of a shared data set, where they are.

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DataError, Result};
-use crate::prepare::{Part, Survey};
+use crate::prepare::Part;
 use crate::sealed;
 use crate::shares::{Dealer, MAX_FRAC, ShareFile, share_path};
+use crate::survey::Survey;
 use crate::table::TargetKind;
 
 /// The name of the description in a server's directory.
@@ -74,17 +75,18 @@ impl DatasetDescription {
 /// Shares the rows of a survey among three directories: share files with so many fractional bits of features and targets,
 /// and the description.
 ///
-/// `check` is asked before every block of rows whether to go on. Memory does not grow with the number of rows.
+/// `observe` is told, before every block of rows, how many have been dealt, and can stop it. Memory does not grow with the
+/// number of rows.
 ///
 /// # Errors
 ///
-/// As [`Survey::each`] and [`Dealer`]; and those of `check`.
+/// As [`Survey::each`] and [`Dealer`]; and those of `observe`.
 pub fn share<E: From<DataError>>(
     survey: &Survey,
     dirs: [&Path; 3],
     id: &str,
     (feature_frac, target_frac): (u32, u32),
-    mut check: impl FnMut() -> std::result::Result<(), E>,
+    mut observe: impl FnMut(usize) -> std::result::Result<(), E>,
 ) -> std::result::Result<DatasetDescription, E> {
     let description = DatasetDescription {
         id: id.to_owned(),
@@ -107,8 +109,10 @@ pub fn share<E: From<DataError>>(
         ]))
     };
     let (mut train, mut test) = (begin(Part::Train)?, begin(Part::Test)?);
+    let mut dealt = 0;
     survey.each(|part, examples| -> std::result::Result<(), E> {
-        check()?;
+        observe(dealt)?;
+        dealt += examples.features.rows();
         let dealers = if part == Part::Train { &mut train } else { &mut test };
         if let Some([features, targets]) = dealers {
             features.push(&examples.features)?;
@@ -117,7 +121,7 @@ pub fn share<E: From<DataError>>(
         Ok(())
     })?;
     for dealer in train.into_iter().chain(test).flatten() {
-        check()?;
+        observe(dealt)?;
         dealer.finish()?;
     }
     for dir in dirs {

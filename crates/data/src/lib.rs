@@ -1,7 +1,7 @@
 //! Tables in and out: CSV, NPY and IDX files, scaling, share files and model files.
 //!
 //! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], `idx`), scales and splits it
-//! ([`prepare`]), and deals share files to three directories ([`dataset`],
+//! ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
 //! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
 //!
@@ -16,6 +16,7 @@ pub mod output;
 pub mod prepare;
 pub mod scaling;
 pub mod shares;
+pub mod survey;
 pub mod table;
 
 mod atomic;

@@ -5,8 +5,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::classes::{Classes, SeenClass};
-use crate::source::{self, Tables};
-use crate::table::Schema;
+use crate::source::{self, Tables, Values};
+use crate::table::{Matrix, Schema, TargetKind};
 
 /// A table in memory.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ fn shared(rows: usize, kind: TargetKind, test: TestSource) -> Shared {
     let dirs = [0, 1, 2].map(|party| root.path().join(format!("party{party}")));
     let survey = Survey::new(&options).unwrap();
     let (id, all) = (random_id().unwrap(), dirs.each_ref().map(PathBuf::as_path));
-    let description = share(&survey, all, &id, FRACS, || Ok::<_, DataError>(())).unwrap();
+    let description = share(&survey, all, &id, FRACS, |_| Ok::<_, DataError>(())).unwrap();
     Shared { root, options, dirs, description }
 }
 
@@ -122,13 +122,13 @@ fn a_sharing_that_is_stopped_or_fails_leaves_nothing() {
     let survey = Survey::new(&options).unwrap();
     let dirs = [3, 4, 5].map(|party| root.path().join(format!("party{party}")));
     let id = random_id().unwrap();
-    let stop = || Err(DataError::NoFiles);
+    let stop = |_| Err(DataError::NoFiles);
     share(&survey, dirs.each_ref().map(PathBuf::as_path), &id, FRACS, stop).unwrap_err();
     assert!(dirs.iter().all(|dir| fs::read_dir(dir).unwrap().count() == 0));
 
     let Source::Files { files, .. } = &options.source else { panic!("files") };
     fs::write(&files[0], "a,b,y\n1,2,3\n").unwrap();
-    let go_on = || Ok::<_, DataError>(());
+    let go_on = |_| Ok::<_, DataError>(());
     let message =
         share(&survey, dirs.each_ref().map(PathBuf::as_path), &id, FRACS, go_on).unwrap_err().to_string();
     assert!(message.contains("table.csv changed while it was read"), "{message}");

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::scaling::OUTLIER_LIMIT;
+use crate::survey::bits;
 
 const CLASSES: &str = "a,b,y\n1,10,no\n2,20,no\n3,30,yes\n4,40,yes\n5,50,no\n";
 const NUMBERS: &str = "a,b,y\n1,10,100\n2,20,200\n3,30,300\n4,40,400\n5,50,500\n";
