@@ -96,6 +96,14 @@ impl DealtRows {
     }
 }
 
+impl DealtRows {
+    /// Bytes that the larger of the parties' shares of these rows have.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = |file: &ShareFile| 8 * (file.rows() * file.cols()) as u64;
+        bytes(&self.files.features) + self.files.targets.as_ref().map_or(0, bytes)
+    }
+}
+
 impl SharedRows for DealtRows {
     fn rows(&self) -> usize {
         self.files.features.rows()
