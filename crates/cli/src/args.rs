@@ -6,7 +6,7 @@ use clap::builder::styling::Styles;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::bench::args::BenchArguments;
-use crate::choices::{Ports, TransportName};
+use crate::choices::{Ports, ScalingName, TargetScalingName, TaskName, TransportName};
 use crate::job::JobFields;
 
 /// Train and use neural networks on data that none of three servers sees.
@@ -29,10 +29,14 @@ pub enum Command {
     Demo(DemoArguments),
     /// Share a table among three local parties and train a network on the shares.
     Train(Box<TrainArguments>),
+    /// Share a table of any size among three directories, one for each server, to train on with `train --shares`.
+    Share(ShareArguments),
     /// Predict with a shared model; features, predictions and weights stay shared.
     Predict(PredictArguments),
-    /// Show what is publicly known of a model.
+    /// Show what is known of a model, or of a shared table, and check its files.
     Inspect(InspectArguments),
+    /// Write a synthetic table of any size, with something to learn.
+    Generate(GenerateArguments),
     /// Measure speed: a mini-batch, the kernels, the protocols, slower networks, scikit-learn.
     Bench(Box<BenchArguments>),
     /// Run one of the three parties from its directory (`train` and `predict` do this for all three).
@@ -68,7 +72,7 @@ pub struct PredictArguments {
     /// Directory of the model, as `train --model` wrote it.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// CSV file with the feature columns of the training data, in any order; the target column is ignored.
+    /// CSV or NPY file with the feature columns of the training data, in any order; the target column is ignored.
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// Where the predictions go; the standard output without it.
@@ -85,12 +89,95 @@ pub struct PredictArguments {
     pub deadline: Option<f64>,
 }
 
+/// Arguments of `share`.
+#[derive(Debug, Args)]
+pub struct ShareArguments {
+    /// CSV or NPY files, as from several owners with the same columns.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Directory with the four MNIST files, gzipped or not.
+    #[arg(long, value_name = "DIR")]
+    pub mnist: Option<PathBuf>,
+    /// Column to predict: its name, or for NPY its number from 0. [default for NPY: the last one]
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    /// Predict classes or numbers.
+    #[arg(long, value_enum)]
+    pub task: Option<TaskName>,
+    /// New directory for the shares: `party0`, `party1` and `party2` for the servers, and `preprocessing.json`, which stays.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// CSV or NPY files to test on.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub test: Vec<PathBuf>,
+    /// Fraction of the rows held out for the test; 0 shares all rows to train on. [default: 0.2]
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
+    pub test_fraction: Option<f64>,
+    /// How features are scaled, by statistics of the training part. [default: standard]
+    #[arg(long, value_enum)]
+    pub scaling: Option<ScalingName>,
+    /// How a regression target is scaled; metrics stay in its own unit. [default: none]
+    #[arg(long, value_enum)]
+    pub target_scaling: Option<TargetScalingName>,
+    /// Public seed of the hold-out. [default: 1]
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// Widest layer of the networks to be trained; beyond 2048 units, features keep a bit less for every doubling.
+    #[arg(long, value_name = "UNITS", default_value_t = 2048)]
+    pub widest_layer: usize,
+}
+
+impl ShareArguments {
+    /// The same choices as those of a training.
+    pub(crate) fn fields(&self) -> JobFields {
+        JobFields {
+            data: self.data.clone(),
+            mnist: self.mnist.clone(),
+            target: self.target.clone(),
+            task: self.task,
+            test: self.test.clone(),
+            test_fraction: self.test_fraction,
+            scaling: self.scaling,
+            target_scaling: self.target_scaling,
+            seed: self.seed,
+            ..JobFields::default()
+        }
+    }
+}
+
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 pub struct InspectArguments {
     /// Directory of the model.
     #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
+    /// Directory that `share` wrote.
+    #[arg(long, value_name = "DIR")]
+    pub shares: Option<PathBuf>,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArguments {
+    /// Rows.
+    #[arg(long, value_name = "N")]
+    pub rows: u64,
+    /// Columns of features; the target is one more, the last one.
+    #[arg(long, value_name = "N")]
+    pub columns: usize,
+    /// Classes or numbers as the target.
+    #[arg(long, value_enum, default_value = "classification")]
+    pub task: TaskName,
+    /// Classes of a classification.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub classes: usize,
+    /// Seed of the rows and of the teacher that decides the target.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub seed: u64,
+    /// Where the table goes: CSV with the columns `x0`, `x1`, ... and `y`, or NPY of float32.
+    #[arg(long, value_name = "FILE.csv|FILE.npy")]
+    pub output: PathBuf,
 }
 
 /// Arguments of `party`.

@@ -1,30 +1,104 @@
-//! `inspect`: what is publicly known of a model.
+//! `inspect`: what is known of a model, or of a shared data set, without opening a share.
 
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 
+use shamisen_data::dataset::{self, DatasetDescription};
 use shamisen_data::model::PREPROCESSING_FILE;
-use shamisen_data::scaling::{Preprocessing, Scaling};
+use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
+use shamisen_data::table::TargetKind;
 
-use crate::failure::Result;
+use crate::args::InspectArguments;
+use crate::failure::{Failure, Result};
 use crate::predict::read_model;
-use crate::summary::{counted, grouped, layers, scores, seconds, task};
+use crate::share::party_dirs;
+use crate::summary::{bytes, counted, grouped, layers, scores, seconds, task};
+
+/// Carries out `inspect`.
+pub(crate) fn run(arguments: &InspectArguments) -> Result<()> {
+    match (&arguments.model, &arguments.shares) {
+        (Some(dir), _) => model(dir),
+        (None, Some(dir)) => shares(dir),
+        (None, None) => Err(Failure::input("nothing is named: give --model DIR or --shares DIR")),
+    }
+}
+
+/// Reads what is known of the data set in a directory that `share` wrote.
+pub(crate) fn read_shares(dir: &Path) -> Result<(DatasetDescription, Preprocessing)> {
+    if !dir.is_dir() {
+        return Err(Failure::input(format!(
+            "{} is no directory: name the directory that `shamisen share` wrote",
+            dir.display()
+        )));
+    }
+    let description = dataset::read_descriptions(&party_dirs(dir))?;
+    let path = dir.join(PREPROCESSING_FILE);
+    let preprocessing = Preprocessing::read(&path)?;
+    if preprocessing.kind() != description.task
+        || preprocessing.feature_names.len() != description.features
+        || preprocessing.classes.len().max(1) != description.outputs
+    {
+        return Err(Failure::input(format!(
+            "{} does not fit the shares beside it: use the files of one sharing",
+            path.display()
+        )));
+    }
+    Ok((description, preprocessing))
+}
+
+/// Prints the description of a shared data set whose files are all there and whole.
+fn shares(dir: &Path) -> Result<()> {
+    let (description, preprocessing) = read_shares(dir)?;
+    let dirs = party_dirs(dir);
+    dataset::check_shares(&dirs, &description)?;
+    let kind = match description.task {
+        TargetKind::Classes => "classification",
+        TargetKind::Number => "regression",
+    };
+    let names = &preprocessing.feature_names;
+    let mut lines = vec![
+        ("data set", description.id.clone()),
+        ("task", format!("{kind} of `{}`", preprocessing.target_name)),
+        ("training rows", grouped(description.rows as u64)),
+        ("test rows", description.test_rows.map_or("none".to_owned(), |rows| grouped(rows as u64))),
+        ("features", format!("{} ({} scaling): {}", names.len(), scaling(&preprocessing), shortened(names))),
+    ];
+    match preprocessing.target {
+        None => lines.push(("classes", shortened(&preprocessing.classes))),
+        Some(map) => {
+            let how = if map == Affine::IDENTITY { "none" } else { "standard" };
+            lines.push(("target scaling", format!("{how}; at most 2^{} as scaled", description.target_bits)));
+        }
+    }
+    lines.push((
+        "numbers",
+        format!("{} fractional bits, targets {}", description.feature_frac, description.target_frac),
+    ));
+    for (party, dir) in dirs.iter().enumerate() {
+        let size = |entry: fs::DirEntry| entry.metadata().map(|metadata| metadata.len());
+        let sizes = fs::read_dir(dir).map_err(|error| Failure::file("read", dir, &error))?;
+        let sum: u64 = sizes.flatten().filter_map(|entry| size(entry).ok()).sum();
+        let name = ["party 0", "party 1", "party 2"][party];
+        lines.push((name, format!("{}: present and whole", bytes(sum as f64))));
+    }
+    lines.push((
+        "security",
+        "semi-honest: no single party's directory tells anything about the rows".to_owned(),
+    ));
+    print(&lines)
+}
 
 /// Prints the description of a model whose files are all there and whole.
-pub(crate) fn run(dir: &Path) -> Result<()> {
+fn model(dir: &Path) -> Result<()> {
     let (description, summary) = read_model(dir)?;
     let preprocessing = Preprocessing::read(&dir.join(PREPROCESSING_FILE))?;
     let plan = &summary.plan;
-    let scaling = match preprocessing.scaling {
-        Scaling::Standard => "standard",
-        Scaling::MinMax => "min-max",
-        Scaling::None => "none",
-    };
     let mut lines = vec![
         ("model", description.id.clone()),
         ("task", format!("{} of `{}`", task(plan.task), description.target_name)),
         ("network", format!("{}, {} parameters", layers(&plan.layers), grouped(description.parameters))),
-        ("features", format!("{} ({scaling} scaling)", description.feature_names.len())),
+        ("features", format!("{} ({} scaling)", description.feature_names.len(), scaling(&preprocessing))),
     ];
     if !description.classes.is_empty() {
         lines.push(("classes", shortened(&description.classes)));
@@ -43,12 +117,25 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
     }
     lines.push(("shares", format!("{}: present and whole", description.share_files.join(", "))));
     lines.push(("security", "semi-honest: no single share file tells anything about the weights".to_owned()));
+    print(&lines)
+}
+
+fn print(lines: &[(&str, String)]) -> Result<()> {
     let mut out = String::new();
     for (name, value) in lines {
         // Writing to a string does not fail.
         let _ = writeln!(out, "{name:<14} {value}");
     }
     crate::print(&out)
+}
+
+/// How features are scaled, in a word.
+fn scaling(preprocessing: &Preprocessing) -> &'static str {
+    match preprocessing.scaling {
+        Scaling::Standard => "standard",
+        Scaling::MinMax => "min-max",
+        Scaling::None => "none",
+    }
 }
 
 /// The first names of a long list.

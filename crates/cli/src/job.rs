@@ -7,32 +7,37 @@ use std::thread::available_parallelism;
 
 use clap::Args;
 use serde::Deserialize;
-use shamisen_data::prepare::{Source, TestSource};
+use shamisen_data::npy::{column_name, is_npy};
+use shamisen_data::prepare::{PrepareOptions, Source, TestSource};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::table::TargetKind;
-use shamisen_nn::plan::{Optimizer, Task};
+use shamisen_nn::plan::Optimizer;
 
 use crate::choices::{Hidden, OptimizerName, Ports, ScalingName, TargetScalingName, TaskName, TransportName};
 use crate::failure::{Failure, Result};
 use crate::link::Link;
+use crate::train::LIMIT;
 
 /// The fields of a job, all optional: flags of `train`, and names in a job file.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobFields {
-    /// CSV files with the training data, as from several owners with the same columns.
+    /// CSV or NPY files with the training data, as from several owners with the same columns.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub data: Vec<PathBuf>,
+    /// Directory that `shamisen share` wrote, in place of a table.
+    #[arg(long, value_name = "DIR")]
+    pub shares: Option<PathBuf>,
     /// Directory with the four MNIST files, gzipped or not.
     #[arg(long, value_name = "DIR")]
     pub mnist: Option<PathBuf>,
-    /// Column to predict.
+    /// Column to predict: its name, or for NPY its number from 0. [default for NPY: the last one]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
     /// Predict classes or numbers.
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
-    /// CSV files to test on.
+    /// CSV or NPY files to test on.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub test: Vec<PathBuf>,
     /// Fraction of the rows held out for the test; 0 trains and scores on all rows. [default: 0.2]
@@ -102,15 +107,22 @@ pub struct JobFields {
     pub report: Option<PathBuf>,
 }
 
+/// What is trained on.
+///
+/// This enum is complete.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// Files, which are shared first.
+    Table(PrepareOptions),
+    /// A directory with shares.
+    Shares(PathBuf),
+}
+
 /// A job with all choices made.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Where the training data are.
-    pub source: Source,
-    /// What is held out.
-    pub test: TestSource,
-    /// Classes or numbers.
-    pub task: Task,
+    /// What is trained on.
+    pub rows: Rows,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
     /// Passes over the training rows.
@@ -123,10 +135,6 @@ pub struct Job {
     pub learning_rate: f64,
     /// L2 penalty.
     pub weight_decay: f64,
-    /// How features are scaled.
-    pub scaling: Scaling,
-    /// How a regression target is scaled.
-    pub target_scaling: TargetScaling,
     /// The public seed.
     pub seed: u64,
     /// How the parties are joined.
@@ -142,6 +150,7 @@ pub struct Job {
 }
 
 const DEFAULT_HIDDEN: [usize; 2] = [128, 128];
+const DEFAULT_SEED: u64 = 1;
 const DEFAULT_TEST_FRACTION: f64 = 0.2;
 const DEFAULT_LEARNING_RATE: f64 = 0.001;
 
@@ -174,12 +183,14 @@ impl JobFields {
     /// These fields, and those of `file` that are not given here.
     #[must_use]
     pub fn or(self, file: Self) -> Self {
+        let file = if self.shares.is_some() { file.without_table() } else { file };
         let own_source = !self.data.is_empty() || self.mnist.is_some();
         let own_test = !self.test.is_empty() || self.test_fraction.is_some();
         let (data, mnist) = if own_source { (self.data, self.mnist) } else { (file.data, file.mnist) };
         let (test, test_fraction) =
             if own_test { (self.test, self.test_fraction) } else { (file.test, file.test_fraction) };
         Self {
+            shares: if own_source { self.shares } else { self.shares.or(file.shares) },
             data,
             mnist,
             target: self.target.or(file.target),
@@ -209,6 +220,22 @@ impl JobFields {
         }
     }
 
+    /// The same without what says which table is trained on, and how it is prepared.
+    fn without_table(self) -> Self {
+        Self {
+            data: vec![],
+            shares: None,
+            mnist: None,
+            target: None,
+            task: None,
+            test: vec![],
+            test_fraction: None,
+            scaling: None,
+            target_scaling: None,
+            ..self
+        }
+    }
+
     /// The job with all defaults filled in.
     ///
     /// # Errors
@@ -222,24 +249,49 @@ impl JobFields {
             self.ports,
             self.deadline,
         )?;
-        let task = match self.task {
-            Some(TaskName::Classification) => Task::Classification,
-            Some(TaskName::Regression) => Task::Regression,
-            None if self.mnist.is_some() => Task::Classification,
+        let optimizer = self.optimizer()?;
+        let rows = match &self.shares {
+            Some(dir) => {
+                self.check_shares()?;
+                Rows::Shares(dir.clone())
+            }
+            None => Rows::Table(self.table()?),
+        };
+        Ok(Job {
+            rows,
+            hidden: self.hidden.map_or(DEFAULT_HIDDEN.to_vec(), |hidden| hidden.0),
+            epochs: self.epochs.unwrap_or(1),
+            batch_size: self.batch_size,
+            optimizer,
+            learning_rate: self.learning_rate.unwrap_or(DEFAULT_LEARNING_RATE),
+            weight_decay: self.weight_decay.unwrap_or(0.0),
+            seed: self.seed.unwrap_or(DEFAULT_SEED),
+            link,
+            threads: self.threads.unwrap_or_else(|| default_threads(optimizer)),
+            twin: self.twin,
+            model: self.model,
+            report: self.report,
+        })
+    }
+
+    /// The table, and how its rows are prepared.
+    ///
+    /// # Errors
+    ///
+    /// If fields are missing or contradict each other.
+    pub fn table(&self) -> Result<PrepareOptions> {
+        let kind = match self.task {
+            Some(TaskName::Classification) => TargetKind::Classes,
+            Some(TaskName::Regression) => TargetKind::Number,
+            None if self.mnist.is_some() => TargetKind::Classes,
             None => {
                 return Err(Failure::input(
                     "no task is named: give --task classification or --task regression",
                 ));
             }
         };
-        let optimizer = self.optimizer()?;
-        let scaling = match self.scaling.unwrap_or(ScalingName::Standard) {
-            ScalingName::Standard => Scaling::Standard,
-            ScalingName::MinMax => Scaling::MinMax,
-            ScalingName::None => Scaling::None,
-        };
         let target_scaling = match self.target_scaling {
-            Some(TargetScalingName::Standard) if task == Task::Classification => {
+            Some(TargetScalingName::Standard) if kind == TargetKind::Classes => {
                 return Err(Failure::input(
                     "--target-scaling standard is for regression: classes are not scaled",
                 ));
@@ -247,51 +299,75 @@ impl JobFields {
             Some(TargetScalingName::Standard) => TargetScaling::Standard,
             _ => TargetScaling::None,
         };
-        let test = self.test_source()?;
-        let source = match (self.data.is_empty(), self.mnist) {
+        Ok(PrepareOptions {
+            source: self.source(kind)?,
+            test: self.test_source()?,
+            scaling: match self.scaling.unwrap_or(ScalingName::Standard) {
+                ScalingName::Standard => Scaling::Standard,
+                ScalingName::MinMax => Scaling::MinMax,
+                ScalingName::None => Scaling::None,
+            },
+            target_scaling,
+            seed: self.seed.unwrap_or(DEFAULT_SEED),
+            feature_limit: LIMIT,
+            target_limit: LIMIT,
+        })
+    }
+
+    fn source(&self, kind: TargetKind) -> Result<Source> {
+        match (self.data.is_empty(), &self.mnist) {
             (false, Some(_)) => {
-                return Err(Failure::input("--data and --mnist exclude each other: give one of them"));
+                Err(Failure::input("--data and --mnist exclude each other: give one of them"))
             }
-            (true, None) => return Err(Failure::input("no data are named: give --data FILE or --mnist DIR")),
-            (true, Some(_)) if task == Task::Regression => {
-                return Err(Failure::input(
-                    "MNIST has classes: leave --task out or give --task classification",
-                ));
+            (true, None) => Err(Failure::input("no data are named: give --data FILE or --mnist DIR")),
+            (true, Some(_)) if kind == TargetKind::Number => {
+                Err(Failure::input("MNIST has classes: leave --task out or give --task classification"))
             }
             (true, Some(_)) if self.target.as_deref().is_some_and(|target| target != "label") => {
-                return Err(Failure::input("the target of MNIST is its label: leave --target out"));
+                Err(Failure::input("the target of MNIST is its label: leave --target out"))
             }
-            (true, Some(dir)) => Source::Mnist { dir },
+            (true, Some(dir)) => Ok(Source::Mnist { dir: dir.clone() }),
             (false, None) => {
-                let target = self.target.ok_or_else(|| {
-                    Failure::input("no target is named: give --target COLUMN, the column to predict")
-                })?;
-                let kind = match task {
-                    Task::Classification => TargetKind::Classes,
-                    Task::Regression => TargetKind::Number,
+                let arrays = self.data.iter().all(|path| is_npy(path));
+                let target = match &self.target {
+                    None if !arrays => {
+                        return Err(Failure::input(
+                            "no target is named: give --target COLUMN, the column to predict",
+                        ));
+                    }
+                    Some(target) if arrays => {
+                        Some(target.parse().map_or_else(|_| target.clone(), column_name))
+                    }
+                    target => target.clone(),
                 };
-                Source::Csv { files: self.data, target, kind }
+                Ok(Source::Files { files: self.data.clone(), target, kind })
             }
-        };
-        Ok(Job {
-            source,
-            test,
-            task,
-            hidden: self.hidden.map_or(DEFAULT_HIDDEN.to_vec(), |hidden| hidden.0),
-            epochs: self.epochs.unwrap_or(1),
-            batch_size: self.batch_size,
-            optimizer,
-            learning_rate: self.learning_rate.unwrap_or(DEFAULT_LEARNING_RATE),
-            weight_decay: self.weight_decay.unwrap_or(0.0),
-            scaling,
-            target_scaling,
-            seed: self.seed.unwrap_or(1),
-            link,
-            threads: self.threads.unwrap_or_else(|| default_threads(optimizer)),
-            twin: self.twin,
-            model: self.model,
-            report: self.report,
-        })
+        }
+    }
+
+    /// Fails if something is asked for that was decided when the data were shared.
+    fn check_shares(&self) -> Result<()> {
+        let given = [
+            ("--data", !self.data.is_empty()),
+            ("--mnist", self.mnist.is_some()),
+            ("--target", self.target.is_some()),
+            ("--task", self.task.is_some()),
+            ("--test", !self.test.is_empty()),
+            ("--test-fraction", self.test_fraction.is_some()),
+            ("--scaling", self.scaling.is_some()),
+            ("--target-scaling", self.target_scaling.is_some()),
+        ];
+        if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
+            return Err(Failure::input(format!(
+                "{flag} was decided when the data were shared: leave it out, or give a table in place of --shares"
+            )));
+        }
+        if self.twin {
+            return Err(Failure::input(
+                "--twin trains in the clear, and shares are not: leave it out, or give --data in place of --shares",
+            ));
+        }
+        Ok(())
     }
 
     fn optimizer(&self) -> Result<Optimizer> {
@@ -322,53 +398,4 @@ impl JobFields {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fields(text: &str) -> JobFields {
-        toml::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn flags_override_the_file_and_defaults_fill_the_rest() {
-        let file = fields(
-            "data = ['a.csv']\ntarget = 'y'\ntask = 'regression'\nhidden = [20, 20]\nepochs = 50\nseed = 3",
-        );
-        let flags = JobFields { epochs: Some(2), test_fraction: Some(0.0), ..JobFields::default() };
-        let job = flags.or(file).resolve().unwrap();
-        assert_eq!((job.epochs, job.hidden, job.seed, job.learning_rate), (2, vec![20, 20], 3, 0.001));
-        assert!(matches!(job.test, TestSource::None));
-        assert_eq!(job.scaling, Scaling::Standard);
-    }
-
-    #[test]
-    fn a_source_in_the_flags_replaces_that_of_the_file() {
-        let flags = JobFields { mnist: Some("dir".into()), ..JobFields::default() };
-        let job = flags.or(fields("data = ['a.csv']")).resolve().unwrap();
-        assert!(matches!(job.source, Source::Mnist { .. }));
-        assert!(matches!(job.test, TestSource::Included));
-        assert_eq!(job.scaling, Scaling::Standard);
-    }
-
-    #[test]
-    fn contradictions_are_named() {
-        for (text, part) in [
-            ("", "no task"),
-            ("task = 'regression'", "no data"),
-            ("task = 'regression'\ndata = ['a']", "no target"),
-            ("task = 'regression'\ndata = ['a']\nmnist = 'b'", "exclude"),
-            ("mnist = 'b'\nmomentum = 0.9", "--momentum"),
-            ("mnist = 'b'\noptimizer = 'sgd'\nrefresh = 2", "--refresh"),
-            ("mnist = 'b'\ntest = ['a']\ntest_fraction = 0.5", "exclude"),
-            ("mnist = 'b'\nlatency = -1.0", "latency"),
-            ("mnist = 'b'\ndeadline = nan", "deadline"),
-        ] {
-            match fields(text).resolve() {
-                Err(Failure::Input(message)) => {
-                    assert!(message.text.contains(part), "{text}: {}", message.text);
-                }
-                other => panic!("{text}: {other:?}"),
-            }
-        }
-    }
-}
+mod tests;

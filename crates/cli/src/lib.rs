@@ -1,6 +1,7 @@
 //! The program `shamisen`: secure deep learning among three parties, from the command line.
 //!
-//! `train` and `predict` are the data owner and the launcher in one: they read a table, deal its shares to three
+//! `share` is the data owner's part: it deals the shares of a table to three directories. `train` and `predict` are the data
+//! owner and the launcher in one: they deal the shares of a table, or take those that are there, to three
 //! [work directories](workdir), start a [party] in each ([processes](launch) over TLS, or [threads](local) in memory),
 //! [watch](supervise) them and put together what they hand back. A party sees its own directory and nothing else, so
 //! that three operators on three machines can start it by hand with `shamisen party --dir DIR`.
@@ -15,6 +16,7 @@ pub mod config;
 mod demo;
 pub mod event;
 pub mod failure;
+mod generate;
 mod inspect;
 mod interrupt;
 pub mod job;
@@ -27,6 +29,7 @@ mod predict;
 mod progress;
 pub mod report;
 mod rows;
+mod share;
 mod store;
 pub mod summary;
 pub mod supervise;
@@ -59,8 +62,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Demo(demo) => demo::run(demo, arguments.verbose),
         Command::Train(train) => train::run(train, arguments.verbose),
+        Command::Share(share) => share::run(share),
         Command::Predict(predict) => predict::run(predict, arguments.verbose),
-        Command::Inspect(inspect) => inspect::run(&inspect.model),
+        Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Generate(generate) => generate::run(generate),
         Command::Bench(bench) => bench::run(&bench.command, arguments.verbose),
         Command::Party(party) => {
             party::run_process(&party.dir).map_err(|failed| failed.into_failure(party.launched))

@@ -33,6 +33,9 @@ pub const PREDICTIONS_FILE: &str = "predictions.share";
 /// Least time between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
+/// Bytes of share files that a party on a slow disk checks in a second.
+const CHECKED_PER_SECOND: f64 = 50e6;
+
 /// Runs the party of a directory in this process and writes its events to the standard output.
 ///
 /// # Errors
@@ -63,7 +66,9 @@ fn connect_and_work(dir: &Path, emit: &mut dyn FnMut(Event)) -> Result<(), Faile
     let party = config.party()?;
     // Files are checked before the peers are made to wait.
     let inputs = Inputs::open(dir, &assignment, party)?;
-    let lanes = TlsTransport::connect(&config.tls(dir, assignment.lanes(), hash)?)?;
+    let mut tls = config.tls(dir, assignment.lanes(), hash)?;
+    tls.connect_timeout += inputs.time_to_check();
+    let lanes = TlsTransport::connect(&tls)?;
     tracing::info!("{party} is connected with both peers");
     let latency = Duration::try_from_secs_f64(config.latency.unwrap_or(0.0) / 1e3).map_err(|_| {
         Failed::new(Cause::Input, "the latency in party.toml makes no sense: give milliseconds")
@@ -125,6 +130,15 @@ impl Inputs {
                 Ok(Self::Predict { features, parameters: Rep::from_components(mine, next) })
             }
         }
+    }
+
+    /// How long a peer may still check its share files when this party has done so: party 0 has next to nothing to check.
+    fn time_to_check(&self) -> Duration {
+        let bytes = match self {
+            Self::Train { train, test } => train.bytes() + test.as_ref().map_or(0, |test| test.bytes()),
+            Self::Predict { features, .. } => features.bytes(),
+        };
+        Duration::from_secs_f64(bytes as f64 / CHECKED_PER_SECOND)
     }
 
     fn work(

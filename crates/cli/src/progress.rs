@@ -1,7 +1,7 @@
-//! The progress bar.
+//! The progress bars.
 
 use std::io::{self, IsTerminal};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use shamisen_nn::plan::Plan;
@@ -72,5 +72,47 @@ impl Display {
 impl Drop for Display {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+/// Shows how far a table is read and shared, if the standard error is a terminal.
+pub(crate) struct Reading {
+    bar: Option<ProgressBar>,
+}
+
+impl Reading {
+    /// A display for the first pass, of which no end is known.
+    pub(crate) fn first_pass() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner().with_message("the table is read for its statistics");
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Self { bar }
+    }
+
+    /// A display for sharing so many rows.
+    pub(crate) fn sharing(rows: usize) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let template = "{bar:24} {human_pos} of {human_len} rows shared, {eta} left";
+            let style = ProgressStyle::with_template(template);
+            ProgressBar::new(rows as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar }
+    }
+
+    /// So many rows were shared.
+    pub(crate) fn show(&self, rows: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(rows as u64);
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }

@@ -1,7 +1,12 @@
 //! Shared rows in share files.
 
+use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
+use shamisen_data::prepare;
 use shamisen_data::shares::{ShareFile, share_path};
 use shamisen_mpc::Rep;
 use shamisen_net::Party;
@@ -28,8 +33,8 @@ impl Part {
     /// Name of the share file of the features.
     pub(crate) fn features(self) -> &'static str {
         match self {
-            Self::Train => "train-features",
-            Self::Test => "test-features",
+            Self::Train => prepare::Part::Train.features(),
+            Self::Test => prepare::Part::Test.features(),
             Self::Predict => "features",
         }
     }
@@ -37,17 +42,19 @@ impl Part {
     /// Name of the share file of the targets.
     pub(crate) fn targets(self) -> Option<&'static str> {
         match self {
-            Self::Train => Some("train-targets"),
-            Self::Test => Some("test-targets"),
+            Self::Train => Some(prepare::Part::Train.targets()),
+            Self::Test => Some(prepare::Part::Test.targets()),
             Self::Predict => None,
         }
     }
 }
 
-/// A party's share of some rows, read as they are needed.
+/// A party's share of some rows, read as they are needed; those that are known to be needed next, in the background.
 pub(crate) struct DealtRows {
-    features: ShareFile,
-    targets: Option<ShareFile>,
+    files: Arc<Files>,
+    reader: Option<Reader>,
+    /// Targets that were read together with the features of these rows.
+    targets: Option<(Vec<u32>, Result<Rep>)>,
 }
 
 impl DealtRows {
@@ -61,6 +68,8 @@ impl DealtRows {
         let plan = &assignment.plan;
         let open = |name: &str, cols: usize, frac: u32| {
             let path = share_path(dir, name);
+            // Messages name the file itself, and not a link to it.
+            let path = fs::canonicalize(&path).unwrap_or(path);
             let file = ShareFile::open(&path, party.index())?;
             let problem = if file.dataset() != assignment.dataset {
                 "is of another data set than the job"
@@ -83,24 +92,109 @@ impl DealtRows {
             );
             return Err(Failed::new(Cause::Input, text));
         }
-        Ok(Self { features, targets })
+        Ok(Self { files: Arc::new(Files { features, targets }), reader: None, targets: None })
+    }
+}
+
+impl DealtRows {
+    /// Bytes that the larger of the parties' shares of these rows have.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = |file: &ShareFile| 8 * (file.rows() * file.cols()) as u64;
+        bytes(&self.files.features) + self.files.targets.as_ref().map_or(0, bytes)
     }
 }
 
 impl SharedRows for DealtRows {
     fn rows(&self) -> usize {
-        self.features.rows()
+        self.files.features.rows()
+    }
+
+    fn prefetch(&mut self, rows: &[u32]) {
+        if self.reader.is_none() {
+            self.reader = Reader::start(&self.files);
+        }
+        if let Some(reader) = &mut self.reader {
+            reader.ask(rows);
+        }
     }
 
     fn features(&mut self, rows: &[u32]) -> Result<Rep> {
-        gather(&self.features, rows)
+        match self.reader.as_mut().and_then(|reader| reader.take(rows)) {
+            Some(Batch { features, targets }) => {
+                self.targets = Some((rows.to_vec(), targets));
+                features
+            }
+            None => gather(&self.files.features, rows),
+        }
     }
 
     fn targets(&mut self, rows: &[u32]) -> Result<Rep> {
+        match self.targets.take() {
+            Some((read, targets)) if read == rows => targets,
+            _ => self.files.targets(rows),
+        }
+    }
+}
+
+/// The share files of some rows.
+struct Files {
+    features: ShareFile,
+    targets: Option<ShareFile>,
+}
+
+impl Files {
+    fn targets(&self, rows: &[u32]) -> Result<Rep> {
         match &self.targets {
             Some(targets) => gather(targets, rows),
             None => Err(NnError::Rows("these rows have no targets".into())),
         }
+    }
+}
+
+/// Rows that were read.
+struct Batch {
+    features: Result<Rep>,
+    targets: Result<Rep>,
+}
+
+/// A thread that reads rows and expands their seeds. It ends when this is dropped.
+struct Reader {
+    requests: SyncSender<Vec<u32>>,
+    batches: Receiver<Batch>,
+    /// What was asked for and not taken.
+    pending: Option<Vec<u32>>,
+}
+
+impl Reader {
+    /// `None` if the system gives no thread: rows are then read when they are needed.
+    fn start(files: &Arc<Files>) -> Option<Self> {
+        let (requests, receiver) = sync_channel::<Vec<u32>>(1);
+        let (sender, batches) = sync_channel(1);
+        let files = Arc::clone(files);
+        let read = move || {
+            for rows in receiver {
+                let batch = Batch { features: gather(&files.features, &rows), targets: files.targets(&rows) };
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("rows".to_owned()).spawn(read).ok()?;
+        Some(Self { requests, batches, pending: None })
+    }
+
+    /// Asks for rows, unless others were asked for and not taken.
+    fn ask(&mut self, rows: &[u32]) {
+        if self.pending.is_none() && self.requests.send(rows.to_vec()).is_ok() {
+            self.pending = Some(rows.to_vec());
+        }
+    }
+
+    /// Waits for these rows, if they were asked for.
+    fn take(&mut self, rows: &[u32]) -> Option<Batch> {
+        let pending = self.pending.take()?;
+        let batch = self.batches.recv().ok()?;
+        (pending == rows).then_some(batch)
     }
 }
 
@@ -109,4 +203,68 @@ fn gather(file: &ShareFile, rows: &[u32]) -> Result<Rep> {
     let (mut mine, mut next) = (Words::scratch(words), Words::scratch(words));
     file.gather(rows, &mut mine, &mut next).map_err(|error| NnError::Rows(error.into()))?;
     Ok(Rep::from_components(mine, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use shamisen_data::shares::deal;
+    use shamisen_data::table::Matrix;
+
+    use super::*;
+
+    /// Rows of a party whose file is dealt anew, with the features 0, 1, 2, ... and targets.
+    fn dealt(dir: &Path, party: usize) -> DealtRows {
+        let dirs = [0, 1, 2].map(|party| dir.join(party.to_string()));
+        let dirs = dirs.each_ref().map(std::path::PathBuf::as_path);
+        let matrix =
+            |cols: usize| Matrix::new(20, cols, (0..20 * cols).map(|at| at as f64).collect()).unwrap();
+        for (name, cols) in [("a", 3), ("b", 1)] {
+            deal(dirs, name, "id", &matrix(cols), 8).unwrap();
+        }
+        let open = |name| ShareFile::open(&share_path(dirs[party], name), party).unwrap();
+        let files = Files { features: open("a"), targets: Some(open("b")) };
+        DealtRows { files: Arc::new(files), reader: None, targets: None }
+    }
+
+    fn words(share: &Rep) -> (Vec<u64>, Vec<u64>) {
+        let (mine, next) = share.components();
+        (mine.to_vec(), next.to_vec())
+    }
+
+    #[test]
+    fn rows_are_the_same_whether_they_were_announced_or_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for party in 0..3 {
+            let mut rows = dealt(dir.path(), party);
+            let batches: Vec<Vec<u32>> = vec![vec![3, 1, 7], vec![19, 0], vec![3, 1, 7], vec![5], vec![]];
+            let read = |rows: &mut DealtRows, batch: &[u32]| {
+                (words(&rows.features(batch).unwrap()), words(&rows.targets(batch).unwrap()))
+            };
+            let expected: Vec<_> = batches.iter().map(|batch| read(&mut rows, batch)).collect();
+            for (at, batch) in batches.iter().enumerate() {
+                assert!(read(&mut rows, batch) == expected[at], "batch {at} of party {party}");
+                if let Some(next) = batches.get(at + 1) {
+                    rows.prefetch(next);
+                }
+            }
+            // Others than those that were announced, more than once, and in another order.
+            rows.prefetch(&batches[0]);
+            rows.prefetch(&batches[1]);
+            assert!(read(&mut rows, &batches[3]) == expected[3]);
+            rows.prefetch(&batches[1]);
+            assert!(words(&rows.targets(&batches[0]).unwrap()) == expected[0].1);
+            assert!(read(&mut rows, &batches[1]) == expected[1]);
+        }
+    }
+
+    #[test]
+    fn a_row_that_does_not_exist_is_an_error_also_in_the_background() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rows = dealt(dir.path(), 1);
+        rows.prefetch(&[1, 20]);
+        let message = rows.features(&[1, 20]).err().unwrap().to_string();
+        assert!(message.contains("row index 20"), "{message}");
+        rows.prefetch(&[2]);
+        assert_eq!(rows.features(&[2]).unwrap().len(), 3);
+    }
 }

@@ -1,4 +1,4 @@
-//! Small files that appear whole or not at all, and shares that a party hands to the one who asked.
+//! Small files and directories that appear whole or not at all, and shares that a party hands to the one who asked.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -6,8 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use shamisen_mpc::Rep;
+use tempfile::TempDir;
 
 use crate::failure::{Failure, Result};
+use crate::interrupt::Protection;
 
 /// Writes a file that only its owner may read.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -41,6 +43,58 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
     }
     let probe = tempfile::Builder::new().prefix(".shamisen-").tempfile_in(parent(path));
     probe.map(drop).map_err(|error| Failure::file("write to", parent(path), &error))
+}
+
+/// Fails if there is something at `dir`, or no new directory can be created there; nothing is left there.
+pub(crate) fn check_new_dir(dir: &Path, what: &str) -> Result<()> {
+    let taken = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => dir.symlink_metadata().is_ok(),
+    };
+    if taken {
+        return Err(Failure::input(format!(
+            "{} exists already: name a new directory for the {what}, or remove this one",
+            dir.display()
+        )));
+    }
+    let probe = tempfile::Builder::new().prefix(".shamisen-").tempdir_in(parent(dir));
+    probe.map(drop).map_err(|error| Failure::file("write to", parent(dir), &error))
+}
+
+/// A directory that only its owner may enter, under another name beside the one that it gets when it is complete.
+///
+/// Dropped before that, it disappears.
+pub(crate) struct Staged {
+    temporary: TempDir,
+    dir: PathBuf,
+    _protection: Protection,
+}
+
+impl Staged {
+    /// Creates it.
+    pub(crate) fn new(dir: &Path) -> Result<Self> {
+        let protection = Protection::new();
+        let temporary = tempfile::Builder::new()
+            .prefix(".shamisen-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(parent(dir))
+            .map_err(|error| Failure::file("write", dir, &error))?;
+        Ok(Self { temporary, dir: dir.to_owned(), _protection: protection })
+    }
+
+    /// Where it is now.
+    pub(crate) fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Gives it its name.
+    pub(crate) fn publish(self) -> Result<()> {
+        fs::rename(self.temporary.path(), &self.dir)
+            .map_err(|error| Failure::file("write", &self.dir, &error))?;
+        // What it would remove has moved away.
+        drop(self.temporary.keep());
+        Ok(())
+    }
 }
 
 /// The directory of a path.

@@ -1,30 +1,33 @@
 //! `train`: the data owner and launcher.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use shamisen_data::dataset::DatasetDescription;
 use shamisen_data::model::{ModelDescription, PREPROCESSING_FILE, SHARE_FILES, VERSION, write_description};
-use shamisen_data::prepare::{PrepareOptions, Prepared, prepare};
+use shamisen_data::prepare::{PrepareOptions, Prepared};
 use shamisen_data::scaling::Preprocessing;
 use shamisen_data::shares::random_id;
-use shamisen_nn::formats::{self, FEATURE_BITS, WEIGHT_FRAC};
-use shamisen_nn::plan::{Optimizer, Plan};
+use shamisen_data::table::TargetKind;
+use shamisen_nn::formats::{self, FEATURE_BITS, WEIGHT_FRAC, activation_frac};
+use shamisen_nn::plan::{Optimizer, Plan, Task};
 use shamisen_nn::twin::{self, PlainExamples};
 
 use crate::args::TrainArguments;
 use crate::assignment::{Assignment, Score, Work};
 use crate::event::Outcome;
 use crate::failure::{Failure, Result};
-use crate::interrupt::{self, Protection};
-use crate::job::{Job, JobFields};
+use crate::inspect::read_shares;
+use crate::interrupt;
+use crate::job::{Job, JobFields, Rows};
 use crate::launch;
 use crate::party::MODEL_SHARE_FILE;
 use crate::progress::Display;
 use crate::report::{Cost, Data, Model, Report, Scores, Training, Twin};
-use crate::store::{check_writable, parent, write_atomically};
+use crate::share::{look_at, party_dirs};
+use crate::store::{Staged, check_new_dir, check_writable, write_atomically};
 use crate::summary;
 use crate::workdir::WorkDir;
 
@@ -64,31 +67,16 @@ pub(crate) fn run(arguments: &TrainArguments, verbose: u8) -> Result<()> {
 pub(crate) fn train(job: &Job, verbose: u8) -> Result<Report> {
     check_outputs(job)?;
     launch::check_ports(&job.link)?;
-    let prepared = prepare(&PrepareOptions {
-        source: job.source.clone(),
-        test: job.test.clone(),
-        scaling: job.scaling,
-        target_scaling: job.target_scaling,
-        seed: job.seed,
-        feature_limit: LIMIT,
-        target_limit: LIMIT,
-    })?;
-    let plan = plan(job, &prepared)?;
-    // First, because there is nothing to clean up yet, and alone, because it would slow the parties down.
-    let twin = job.twin.then(|| train_twin(&plan, &prepared));
-
-    let (rows, test_rows) =
-        (prepared.train.features.rows(), prepared.test.as_ref().map(|test| test.features.rows()));
-    let preprocessing = prepared.preprocessing.clone();
+    let Dealt { work, plan, description, preprocessing, twin } = match &job.rows {
+        Rows::Table(options) => Dealt::from_table(job, options)?,
+        Rows::Shares(dir) => Dealt::from_shares(job, dir)?,
+    };
+    let (rows, test_rows) = (description.rows, description.test_rows);
     let score = if test_rows.is_some() { Score::TestRows } else { Score::TrainingRows };
     let id = job.model.is_some().then(random_id).transpose()?;
-    let work = WorkDir::new()?;
     let train = Work::Train { score, model: id.clone() };
-    let assignment = Assignment::new(plan.clone(), random_id()?, train, job.threads);
+    let assignment = Assignment::new(plan.clone(), description.id, train, job.threads);
     work.write_assignment(&assignment)?;
-    work.deal(&plan, &assignment.dataset, &prepared.train, prepared.test.as_ref())?;
-    // From here on, the data owner's part is done.
-    drop(prepared);
 
     let mut display = Display::new(&plan, rows);
     let outcomes = launch::run(&work, &job.link, verbose, &mut |party, step| display.show(party, step))?;
@@ -110,29 +98,68 @@ fn check_outputs(job: &Job) -> Result<()> {
     if let Some(report) = &job.report {
         check_writable(report)?;
     }
-    let Some(dir) = &job.model else { return Ok(()) };
-    let taken = match fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => dir.symlink_metadata().is_ok(),
-    };
-    if taken {
-        return Err(Failure::input(format!(
-            "{} exists already: name a new directory for the model, or remove this one",
-            dir.display()
-        )));
-    }
-    let probe = tempfile::Builder::new().prefix(".shamisen-").tempdir_in(parent(dir));
-    probe.map(drop).map_err(|error| Failure::file("write to", parent(dir), &error))
+    job.model.as_deref().map_or(Ok(()), |dir| check_new_dir(dir, "model"))
 }
 
-/// The public plan of the training.
-fn plan(job: &Job, prepared: &Prepared) -> Result<Plan> {
-    let rows = prepared.train.features.rows();
-    let mut layers = vec![prepared.train.features.cols()];
+/// Shared rows in a work directory, and what the owner knows of them.
+struct Dealt {
+    work: WorkDir,
+    plan: Plan,
+    description: DatasetDescription,
+    preprocessing: Preprocessing,
+    twin: Option<Twin>,
+}
+
+impl Dealt {
+    /// Shares a table. With the twin, its rows are in memory before.
+    fn from_table(job: &Job, options: &PrepareOptions) -> Result<Self> {
+        let survey = look_at(options)?;
+        let preprocessing = survey.preprocessing().clone();
+        let (features, outputs) = (preprocessing.feature_names.len(), survey.outputs());
+        let plan = plan(job, &preprocessing, (features, outputs), survey.rows(), survey.target_bits())?;
+        // First, because there is nothing to clean up yet, and alone, because it would slow the parties down.
+        let twin = if job.twin { Some(train_twin(&plan, &survey.collect()?)) } else { None };
+        let work = WorkDir::new()?;
+        let description = work.share(&plan, &survey, &random_id()?)?;
+        Ok(Self { work, plan, description, preprocessing, twin })
+    }
+
+    /// Takes the shares of a directory that `share` wrote.
+    fn from_shares(job: &Job, dir: &Path) -> Result<Self> {
+        let (description, preprocessing) = read_shares(dir)?;
+        let DatasetDescription { features, outputs, rows, target_bits, .. } = description;
+        let plan = plan(job, &preprocessing, (features, outputs), rows, target_bits)?;
+        let (needed, given) = (activation_frac(&plan), description.feature_frac);
+        if needed != given {
+            let widest = plan.layers.iter().copied().max().unwrap_or_default();
+            return Err(Failure::input(format!(
+                "the rows in {} are shared with {given} fractional bits, but a network whose widest layer has {widest} \
+                 units needs {needed}: share the table again with --widest-layer {widest}",
+                dir.display()
+            )));
+        }
+        let work = WorkDir::new()?;
+        work.link_shares(&party_dirs(dir), &description)?;
+        Ok(Self { work, plan, description, preprocessing, twin: None })
+    }
+}
+
+/// The public plan of the training, with so many features and outputs.
+fn plan(
+    job: &Job,
+    preprocessing: &Preprocessing,
+    (features, outputs): (usize, usize),
+    rows: usize,
+    target_bits: u32,
+) -> Result<Plan> {
+    let mut layers = vec![features];
     layers.extend(&job.hidden);
-    layers.push(prepared.train.targets.cols());
+    layers.push(outputs);
     let plan = Plan {
-        task: job.task,
+        task: match preprocessing.kind() {
+            TargetKind::Classes => Task::Classification,
+            TargetKind::Number => Task::Regression,
+        },
         layers,
         optimizer: job.optimizer,
         learning_rate: job.learning_rate,
@@ -140,8 +167,8 @@ fn plan(job: &Job, prepared: &Prepared) -> Result<Plan> {
         batch_size: job.batch_size.unwrap_or(DEFAULT_BATCH.min(rows)),
         epochs: job.epochs,
         seed: job.seed,
-        feature_bits: job.scaling.feature_bits(FEATURE_BITS),
-        target_bits: prepared.target_bits,
+        feature_bits: preprocessing.scaling.feature_bits(FEATURE_BITS),
+        target_bits,
     };
     formats::check(&plan).map_err(|error| Failure::input(error.to_string()))?;
     if plan.batch_size > rows {
@@ -264,12 +291,7 @@ fn write_model(
         share_files: SHARE_FILES.map(str::to_owned),
     };
     let failed = |error: std::io::Error| Failure::file("write", dir, &error);
-    let _protection = Protection::new();
-    let staged = tempfile::Builder::new()
-        .prefix(".shamisen-")
-        .permissions(fs::Permissions::from_mode(0o700))
-        .tempdir_in(parent(dir))
-        .map_err(failed)?;
+    let staged = Staged::new(dir)?;
     write_description(staged.path(), &description)?;
     preprocessing.write(&staged.path().join(PREPROCESSING_FILE))?;
     for (share, name) in work.files(MODEL_SHARE_FILE).iter().zip(SHARE_FILES) {
@@ -277,8 +299,5 @@ fn write_model(
         fs::copy(share, staged.path().join(name)).map_err(failed)?;
         fs::File::open(staged.path().join(name)).and_then(|file| file.sync_all()).map_err(failed)?;
     }
-    fs::rename(staged.path(), dir).map_err(failed)?;
-    // What it would remove has moved away.
-    drop(staged.keep());
-    Ok(())
+    staged.publish()
 }

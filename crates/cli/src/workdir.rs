@@ -1,11 +1,13 @@
 //! The three directories from which the parties of one machine work, and which disappear afterwards.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use shamisen_data::prepare::Examples;
-use shamisen_data::shares;
+use shamisen_data::dataset::DatasetDescription;
+use shamisen_data::prepare::{self as data, Examples};
+use shamisen_data::shares::{self, share_path};
+use shamisen_data::survey::Survey;
 use shamisen_data::table::Matrix;
 use shamisen_net::tls::Identity;
 use shamisen_nn::formats::{activation_frac, target_frac};
@@ -18,6 +20,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
 use crate::link::Link;
 use crate::rows::Part;
+use crate::share::share_among;
 use crate::store::{create_secret_dir, write_secret};
 
 /// A temporary directory with a directory for each party; removed when dropped.
@@ -66,6 +69,38 @@ impl WorkDir {
         self.files(assignment::FILE).iter().try_for_each(|path| {
             fs::write(path, assignment.text()).map_err(|error| Failure::file("write", path, &error))
         })
+    }
+
+    /// Shares the rows of a survey, with the number formats of the plan.
+    ///
+    /// # Errors
+    ///
+    /// If a value is too large, or a file cannot be read or written.
+    pub(crate) fn share(&self, plan: &Plan, survey: &Survey, dataset: &str) -> Result<DatasetDescription> {
+        let parties = self.parties.each_ref().map(PathBuf::as_path);
+        Ok(share_among(survey, parties, dataset, (activation_frac(plan), target_frac(plan)))?)
+    }
+
+    /// Lets each party use the files of its directory among those of a shared data set, where they are.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such directory, or links cannot be made.
+    pub(crate) fn link_shares(&self, dirs: &[PathBuf; 3], description: &DatasetDescription) -> Result<()> {
+        for (party, dir) in dirs.iter().enumerate() {
+            let dir = fs::canonicalize(dir).map_err(|error| Failure::file("read", dir, &error))?;
+            for part in [data::Part::Train, data::Part::Test] {
+                if description.rows_of(part).is_none() {
+                    continue;
+                }
+                for name in [part.features(), part.targets()] {
+                    let to = share_path(self.party(party), name);
+                    symlink(share_path(&dir, name), &to)
+                        .map_err(|error| Failure::file("write", &to, &error))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Shares the rows to train and to test on.

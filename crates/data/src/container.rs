@@ -1,5 +1,9 @@
 //! The frame of binary files: magic and version, a JSON header, a body, and a BLAKE3 hash of everything before it.
 //!
+//! The end of a body may be hashed in blocks of a megabyte, the last one shorter: the hash of the file then takes in the
+//! hashes of the blocks in their place. They can be computed once for several files with the same blocks, and by several
+//! threads when a file is opened.
+//!
 //! | bytes | what |
 //! |---|---|
 //! | 15 | the kind of file |
@@ -18,13 +22,14 @@ use serde::de::DeserializeOwned;
 
 use crate::atomic::{Access, AtomicFile};
 use crate::error::{DataError, Result};
+use crate::pipeline::in_order;
 
 const PREFIX: u64 = 20;
 const HASH: u64 = 32;
 const MAX_HEADER: u32 = 1 << 16;
 
-/// Bytes per read while checking the hash.
-const CHUNK: usize = 1 << 20;
+/// Bytes per read while checking the hash, and of a block.
+pub(crate) const BLOCK: usize = 1 << 20;
 
 /// A kind of file.
 pub(crate) struct Kind {
@@ -55,6 +60,12 @@ impl Writer {
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
+        self.file.append(bytes)
+    }
+
+    /// Appends a block whose hash is known.
+    pub(crate) fn append_block(&mut self, bytes: &[u8], hash: &blake3::Hash) -> Result<()> {
+        self.hasher.update(hash.as_bytes());
         self.file.append(bytes)
     }
 
@@ -118,37 +129,49 @@ impl<H: DeserializeOwned> Reader<H> {
     }
 }
 
-impl<H> Reader<H> {
-    /// Checks that the body has this many bytes, and the hash of everything; memory does not grow with the file.
-    pub(crate) fn verify(&self, body_length: Option<u64>) -> Result<()> {
+impl<H: Sync> Reader<H> {
+    /// Checks that the body has this many bytes, and the hash of everything; those from `blocks` on are hashed in blocks.
+    ///
+    /// Memory does not grow with the file. Blocks are read and hashed by as many threads as there are cores.
+    pub(crate) fn verify(&self, body_length: Option<u64>, blocks: Option<u64>) -> Result<()> {
         let expected = body_length
             .and_then(|body| self.body.checked_add(body)?.checked_add(HASH))
             .ok_or_else(|| DataError::damaged(&self.path, "its header promises an impossible size"))?;
         if self.length != expected {
             return Err(DataError::WrongLength { path: self.path.clone(), expected, found: self.length });
         }
-        let io = |e| DataError::io("read", &self.path, e);
+        let end = self.length - HASH;
+        let plain = blocks.map_or(end, |start| (self.body + start).min(end));
         let mut hasher = blake3::Hasher::new();
-        let mut chunk = vec![0u8; CHUNK.min(self.length as usize)];
-        let mut at = 0;
-        while at < self.length - HASH {
-            let bytes = (self.length - HASH - at).min(CHUNK as u64);
-            let chunk = &mut chunk[..bytes as usize];
-            self.file.read_exact_at(chunk, at).map_err(io)?;
+        let mut chunk = vec![0u8; BLOCK.min(plain as usize)];
+        for at in (0..plain).step_by(BLOCK) {
+            let chunk = &mut chunk[..(plain - at).min(BLOCK as u64) as usize];
+            self.read_at(at, chunk)?;
             hasher.update(chunk);
-            at += bytes;
         }
+        let hash_block = |at: u64| {
+            let mut block = vec![0u8; (end - at).min(BLOCK as u64) as usize];
+            self.read_at(at, &mut block).map(|()| blake3::hash(&block))
+        };
+        in_order((plain..end).step_by(BLOCK).map(Ok), hash_block, |hash| {
+            hasher.update(hash.as_bytes());
+            Ok::<_, DataError>(())
+        })?;
         let mut hash = [0u8; HASH as usize];
-        self.file.read_exact_at(&mut hash, at).map_err(io)?;
+        self.read_at(end, &mut hash)?;
         if hasher.finalize() != blake3::Hash::from_bytes(hash) {
             return Err(DataError::damaged(&self.path, "its checksum does not match"));
         }
         Ok(())
     }
 
+    fn read_at(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(bytes, at).map_err(|e| DataError::io("read", &self.path, e))
+    }
+
     /// Reads bytes of the body.
     pub(crate) fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(bytes, self.body + offset).map_err(|e| DataError::io("read", &self.path, e))
+        self.read_at(self.body + offset, bytes)
     }
 
     /// Reads words of the body from the byte `offset`.

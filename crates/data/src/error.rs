@@ -51,6 +51,24 @@ pub enum DataError {
         /// The reason.
         source: io::Error,
     },
+    /// The disk is full.
+    #[error("there is no room left for {path}: free some on its disk, or name a directory on another one")]
+    DiskFull {
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// A file's name does not say in which format a table is to be written.
+    #[error("{path} is no name for a table to be written: let it end with .csv or .npy")]
+    TableFormat {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A table that makes no sense was asked for.
+    #[error("such a table cannot be generated: {problem}")]
+    Generate {
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// The operating system has no random bytes.
     #[error("the operating system gave no random bytes: {source}")]
     Randomness {
@@ -95,6 +113,25 @@ pub enum DataError {
         expected: usize,
         /// The number of cells in the row.
         found: usize,
+    },
+    /// A row is too long to be one.
+    #[error(
+        "{path}, row {row}: the row is longer than {} MB: check that every line ends, and that every quote is closed",
+        .limit >> 20
+    )]
+    LongRow {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: u64,
+        /// The longest row, in bytes.
+        limit: usize,
+    },
+    /// A file is another one than a moment ago.
+    #[error("{path} changed while it was read: leave it alone until the end, and start again")]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// Two columns have one name.
     #[error(
@@ -350,6 +387,25 @@ pub enum DataError {
         problem: &'static str,
     },
 
+    /// A file is no NPY file that can be read.
+    #[error("{path} cannot be read as an array of NumPy: {problem}")]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// An NPY file is shorter or longer than its header says.
+    #[error("{path} has {found} bytes, but its header promises {expected}: write the file again")]
+    NpyLength {
+        /// The file.
+        path: PathBuf,
+        /// The right length.
+        expected: u64,
+        /// Its length.
+        found: u64,
+    },
+
     /// A directory lacks one of the IDX files.
     #[error("{dir} has no file {name} (or {name}.gz): the four MNIST files belong in this directory")]
     MissingIdxFile {
@@ -540,6 +596,29 @@ pub enum DataError {
         /// The party it was made for.
         found: usize,
     },
+    /// The directories of two parties are of different sharings.
+    #[error(
+        "{first} and {dir} are of different sharings: put together the three directories that one sharing wrote"
+    )]
+    OtherSharing {
+        /// The directory of party 0.
+        first: PathBuf,
+        /// The directory that differs.
+        dir: PathBuf,
+    },
+    /// A share file belongs to another data set.
+    #[error(
+        "{path} belongs to the data set {found}, but the description is of the data set {expected}: use the \
+         files of one sharing"
+    )]
+    OtherDataset {
+        /// The share file.
+        path: PathBuf,
+        /// The id in the description.
+        expected: String,
+        /// The id in the share file.
+        found: String,
+    },
     /// A row index is beyond the end of a share file.
     #[error("{path} has {rows} rows, but row index {row} was asked for: indices count from 0")]
     NoSuchRow {
@@ -625,6 +704,9 @@ impl DataError {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::NotFound {
             return Self::NotFound { path: path.to_owned() };
+        }
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Self::DiskFull { path: path.to_owned() };
         }
         Self::Io { action, path: path.to_owned(), source }
     }

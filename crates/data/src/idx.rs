@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use crate::error::{DataError, Result};
-use crate::table::{Matrix, Origin, Table, Target};
+use crate::numbers::{self, Format};
+use crate::source::{Block, CHUNK, Chunk, Selection, TableFile};
 
 const LABELS_MAGIC: u32 = 0x0000_0801;
 const IMAGES_MAGIC: u32 = 0x0000_0803;
@@ -20,89 +21,129 @@ const MAX_VALUES: u64 = 1 << 32;
 
 const CLASSES: u8 = 10;
 
-/// Reads the training and the test part of MNIST, or of a data set in its format, from a directory.
+/// Opens the training and the test part of MNIST, or of a data set in its format, in a directory.
 ///
 /// The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
 /// `t10k-labels-idx1-ubyte`; a dot in place of the last but one hyphen (`train-images.idx3-ubyte`) and a further
 /// `.gz` are understood. Features are `pixel0`, `pixel1`, … from 0 to 255, row after row of the image; the target
 /// `label` has the classes `0` to `9`.
 ///
-/// # Errors
-///
-/// If a file is missing, is not of its kind, or is shorter or longer than its header says; if images and labels, or
-/// training and test images, do not fit together; if a label is not a digit.
-pub fn read_mnist(dir: &Path) -> Result<(Table, Table)> {
-    let train = read_part(dir, "train")?;
-    let test = read_part(dir, "t10k")?;
-    if train.features.cols() != test.features.cols() {
+/// Fails if a file is missing, is not of its kind, or is shorter or longer than its header says; if images and labels, or
+/// training and test images, do not fit together. That a label is a digit is checked when it is read.
+pub(crate) fn open_mnist(dir: &Path) -> Result<[IdxPart; 2]> {
+    let train = IdxPart::open(dir, "train")?;
+    let test = IdxPart::open(dir, "t10k")?;
+    if train.pixels() != test.pixels() {
         return Err(DataError::IdxPixels {
-            train: train.features.first_file().to_owned(),
-            train_pixels: train.features.cols(),
-            test: test.features.first_file().to_owned(),
-            test_pixels: test.features.cols(),
+            train_pixels: train.pixels(),
+            test_pixels: test.pixels(),
+            train: train.images,
+            test: test.images,
         });
     }
-    Ok((train, test))
+    Ok([train, test])
 }
 
-fn read_part(dir: &Path, part: &str) -> Result<Table> {
-    let mut labels_file = IdxFile::open(dir, &format!("{part}-labels"), "idx1")?;
-    let mut images_file = IdxFile::open(dir, &format!("{part}-images"), "idx3")?;
-    labels_file.expect_magic(LABELS_MAGIC, "labels")?;
-    images_file.expect_magic(IMAGES_MAGIC, "images")?;
-    let label_count = labels_file.word()?;
-    let (image_count, height, width) = (images_file.word()?, images_file.word()?, images_file.word()?);
-    let pixels = u64::from(height) * u64::from(width);
-    if image_count == 0 || pixels == 0 || pixels > MAX_PIXELS || u64::from(image_count) * pixels > MAX_VALUES
-    {
-        return Err(DataError::IdxSize { path: images_file.path, rows: image_count, height, width });
-    }
-    if image_count != label_count {
-        return Err(DataError::IdxCounts {
-            images: images_file.path,
-            image_count,
-            labels: labels_file.path,
-            label_count,
-        });
-    }
+/// Images and their labels.
+pub(crate) struct IdxPart {
+    dir: PathBuf,
+    part: &'static str,
+    images: PathBuf,
+    /// The pixels, and the label.
+    columns: Vec<String>,
+    rows: u32,
+}
 
-    let labels = labels_file.items(u64::from(label_count), 1, |item, bytes, labels: &mut Vec<u32>| {
-        let label = bytes[0];
-        if label >= CLASSES {
-            return Err(BadLabel { row: item + 1, label });
+impl IdxPart {
+    fn open(dir: &Path, part: &'static str) -> Result<Self> {
+        let mut labels = IdxFile::open(dir, &format!("{part}-labels"), "idx1")?;
+        let mut images = IdxFile::open(dir, &format!("{part}-images"), "idx3")?;
+        labels.expect_magic(LABELS_MAGIC, "labels")?;
+        images.expect_magic(IMAGES_MAGIC, "images")?;
+        let label_count = labels.word()?;
+        let (rows, height, width) = (images.word()?, images.word()?, images.word()?);
+        let pixels = u64::from(height) * u64::from(width);
+        if rows == 0 || pixels == 0 || pixels > MAX_PIXELS || u64::from(rows) * pixels > MAX_VALUES {
+            return Err(DataError::IdxSize { path: images.path, rows, height, width });
         }
-        labels.push(u32::from(label));
-        Ok(())
-    })?;
-    let values =
-        images_file.items(u64::from(image_count), pixels as usize, |_, bytes, values: &mut Vec<f64>| {
-            values.extend(bytes.iter().map(|&byte| f64::from(byte)));
-            Ok(())
-        })?;
+        if rows != label_count {
+            return Err(DataError::IdxCounts {
+                images: images.path,
+                image_count: rows,
+                labels: labels.path,
+                label_count,
+            });
+        }
+        let path = images.path.clone();
+        images.expect_items(rows.into(), pixels)?;
+        labels.expect_items(rows.into(), 1)?;
+        let mut columns: Vec<String> = (0..pixels).map(|pixel| format!("pixel{pixel}")).collect();
+        columns.push("label".to_owned());
+        Ok(Self { dir: dir.to_owned(), part, images: path, columns, rows })
+    }
 
-    let feature_names: Vec<String> = (0..pixels).map(|pixel| format!("pixel{pixel}")).collect();
-    let origin = Origin {
-        files: [images_file.path].into(),
-        rows: (1..=u64::from(image_count)).map(|row| (0, row)).collect(),
-        columns: feature_names.as_slice().into(),
-    };
-    Ok(Table {
-        features: Matrix::with_origin(feature_names.len(), values, origin),
-        feature_names,
-        target_name: "label".to_owned(),
-        target: Target::Classes { names: (0..CLASSES).map(|class| class.to_string()).collect(), labels },
-    })
+    fn pixels(&self) -> usize {
+        self.columns.len() - 1
+    }
+
+    /// The two files, behind their headers.
+    fn files(&self) -> Result<(IdxFile, IdxFile)> {
+        let mut labels = IdxFile::open(&self.dir, &format!("{}-labels", self.part), "idx1")?;
+        let mut images = IdxFile::open(&self.dir, &format!("{}-images", self.part), "idx3")?;
+        labels.fill(&mut [0; 8], 8)?;
+        images.fill(&mut [0; 16], 16)?;
+        Ok((images, labels))
+    }
 }
 
-struct BadLabel {
-    row: u64,
-    label: u8,
+impl TableFile for IdxPart {
+    fn path(&self) -> &Path {
+        &self.images
+    }
+
+    fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    fn classes(&self) -> Option<Vec<String>> {
+        Some((0..CLASSES).map(|class| class.to_string()).collect())
+    }
+
+    fn count(&self) -> Result<u64> {
+        Ok(self.rows.into())
+    }
+
+    fn chunks(&self) -> Result<Box<dyn Iterator<Item = Result<Chunk>> + Send + '_>> {
+        let (mut images, mut labels) = self.files()?;
+        let width = self.columns.len();
+        let step = (CHUNK / width).max(1);
+        let (total, pixels) = (u64::from(self.rows), self.pixels());
+        let (image_bytes, label_bytes) = (16 + total * pixels as u64, 8 + total);
+        Ok(Box::new((0..total).step_by(step).map(move |row| {
+            let rows = (total - row).min(step as u64) as usize;
+            let mut bytes = vec![0; rows * width];
+            for (at, line) in bytes.chunks_exact_mut(width).enumerate() {
+                let (image, label) = line.split_at_mut(pixels);
+                images.fill(image, image_bytes)?;
+                labels.fill(label, label_bytes)?;
+                if label[0] >= CLASSES {
+                    let (path, row) = (labels.path.clone(), row + at as u64 + 1);
+                    return Err(DataError::IdxLabel { path, row, label: label[0] });
+                }
+            }
+            Ok(Chunk { rows, first: row + 1, bytes })
+        })))
+    }
+
+    fn parse(&self, chunk: &Chunk, selection: &Selection) -> Result<Block> {
+        numbers::parse(&self.images, &self.columns, Format::BYTE, chunk, selection)
+    }
 }
 
 /// An IDX file being read from its beginning.
 struct IdxFile {
     path: PathBuf,
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + Send>,
     /// The length on the disk, if the file is not compressed.
     length: Option<u64>,
     /// Bytes read so far.
@@ -123,7 +164,7 @@ impl IdxFile {
             };
             let compressed = name.ends_with("gz");
             let length = if compressed { None } else { Some(file.metadata().map_err(io)?.len()) };
-            let reader: Box<dyn Read> = if compressed {
+            let reader: Box<dyn Read + Send> = if compressed {
                 Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
             } else {
                 Box::new(BufReader::new(file))
@@ -152,35 +193,21 @@ impl IdxFile {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    /// Reads `count` items of `size` bytes, after which the file must end.
-    fn items<T>(
-        &mut self,
-        count: u64,
-        size: usize,
-        mut push: impl FnMut(u64, &[u8], &mut Vec<T>) -> std::result::Result<(), BadLabel>,
-    ) -> Result<Vec<T>> {
-        let expected = self.read + count * size as u64;
-        // Memory is reserved only for what the file is known to hold.
-        let mut items = match self.length {
-            Some(found) if found != expected => {
-                return Err(DataError::IdxLength { path: self.path.clone(), expected, found });
-            }
-            Some(_) => Vec::with_capacity(count as usize * size),
-            None => Vec::new(),
+    /// Checks that the file has so many items of `size` bytes from here to its end; a compressed one is read for that.
+    fn expect_items(mut self, count: u64, size: u64) -> Result<()> {
+        let expected = self.read + count * size;
+        let found = if let Some(length) = self.length {
+            length
+        } else {
+            let mut rest = (&mut self.reader).take(expected - self.read + 1);
+            self.read
+                + io::copy(&mut rest, &mut io::sink()).map_err(|e| DataError::io("read", &self.path, e))?
         };
-        let mut bytes = vec![0u8; size];
-        for item in 0..count {
-            self.fill(&mut bytes, expected)?;
-            push(item, &bytes, &mut items).map_err(|BadLabel { row, label }| DataError::IdxLabel {
-                path: self.path.clone(),
-                row,
-                label,
-            })?;
+        if found == expected {
+            Ok(())
+        } else {
+            Err(DataError::IdxLength { path: self.path, expected, found })
         }
-        if self.reader.read(&mut [0u8]).map_err(|e| DataError::io("read", &self.path, e))? != 0 {
-            return Err(DataError::IdxLength { path: self.path.clone(), expected, found: expected + 1 });
-        }
-        Ok(items)
     }
 
     /// Fills `bytes`, of a file which should have `expected` bytes in all.
@@ -203,167 +230,4 @@ impl IdxFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::Write;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
-    use super::*;
-
-    const NAMES: [&str; 4] = [
-        "train-images-idx3-ubyte",
-        "train-labels-idx1-ubyte",
-        "t10k-images-idx3-ubyte",
-        "t10k-labels-idx1-ubyte",
-    ];
-
-    fn images(count: u32, height: u32, width: u32) -> Vec<u8> {
-        let mut bytes: Vec<u8> =
-            [IMAGES_MAGIC, count, height, width].iter().flat_map(|w| w.to_be_bytes()).collect();
-        bytes.extend((0..count * height * width).map(|i| i as u8));
-        bytes
-    }
-
-    fn labels(labels: &[u8]) -> Vec<u8> {
-        let mut bytes: Vec<u8> =
-            [LABELS_MAGIC, labels.len() as u32].iter().flat_map(|w| w.to_be_bytes()).collect();
-        bytes.extend(labels);
-        bytes
-    }
-
-    fn tiny() -> [Vec<u8>; 4] {
-        [images(3, 2, 2), labels(&[7, 0, 9]), images(2, 2, 2), labels(&[1, 2])]
-    }
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(vec![], Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn write(dir: &Path, files: &[Vec<u8>; 4], rename: impl Fn(&str) -> String, compressed: bool) {
-        for (name, bytes) in NAMES.iter().zip(files) {
-            fs::write(dir.join(rename(name)), if compressed { gzip(bytes) } else { bytes.clone() }).unwrap();
-        }
-    }
-
-    /// The error for files one of which was changed, plain and compressed.
-    fn errors(change: impl Fn(&mut [Vec<u8>; 4])) -> [String; 2] {
-        [false, true].map(|compressed| {
-            let dir = tempfile::tempdir().unwrap();
-            let mut files = tiny();
-            change(&mut files);
-            let suffix = if compressed { ".gz" } else { "" };
-            write(dir.path(), &files, |name| format!("{name}{suffix}"), compressed);
-            read_mnist(dir.path()).unwrap_err().to_string().replace(dir.path().to_str().unwrap(), "DIR")
-        })
-    }
-
-    #[test]
-    fn all_names_of_the_files_are_understood() {
-        for (dotted, compressed) in [(false, false), (true, false), (false, true), (true, true)] {
-            let dir = tempfile::tempdir().unwrap();
-            let rename = |name: &str| {
-                let name = if dotted { name.replace("-idx", ".idx") } else { name.to_owned() };
-                if compressed { format!("{name}.gz") } else { name }
-            };
-            write(dir.path(), &tiny(), rename, compressed);
-            let (train, test) = read_mnist(dir.path()).unwrap();
-            assert_eq!(train.feature_names, ["pixel0", "pixel1", "pixel2", "pixel3"]);
-            assert_eq!((train.features.rows(), train.features.row(1)), (3, &[4., 5., 6., 7.][..]));
-            assert_eq!((test.features.rows(), test.features.cols()), (2, 4));
-            let Target::Classes { names, labels } = train.target else { panic!("classes") };
-            assert_eq!((names.len(), labels), (10, vec![7, 0, 9]));
-            assert!(train.features.place(2, 1).to_string().ends_with("row 3, column `pixel1`"));
-        }
-    }
-
-    #[test]
-    fn a_missing_file_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        for missing in NAMES {
-            write(dir.path(), &tiny(), str::to_owned, false);
-            fs::remove_file(dir.path().join(missing)).unwrap();
-            let message = read_mnist(dir.path()).unwrap_err().to_string();
-            assert!(message.contains(&format!("has no file {missing} (or {missing}.gz)")), "{message}");
-        }
-        let absent = dir.path().join("absent");
-        let message = read_mnist(&absent).unwrap_err().to_string();
-        assert_eq!(message, format!("{} does not exist: check the path", absent.display()));
-    }
-
-    #[test]
-    fn a_truncated_or_longer_file_is_an_error() {
-        for message in errors(|files| files[0].truncate(27)) {
-            assert!(message.contains("train-images-idx3-ubyte"), "{message}");
-            assert!(message.contains("has 27 bytes, but its header promises 28"), "{message}");
-        }
-        for message in errors(|files| files[2].push(0)) {
-            assert!(message.contains("has 25 bytes, but its header promises 24"), "{message}");
-        }
-        for message in errors(|files| files[1].truncate(5)) {
-            assert!(message.contains("has 5 bytes, but its header promises 8"), "{message}");
-        }
-        for message in errors(|files| files[3].clear()) {
-            assert!(message.contains("has 0 bytes"), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_magic_number_is_an_error() {
-        for message in errors(|files| files.swap(0, 1)) {
-            assert!(message.contains("begins with 0x00000803"), "{message}");
-            assert!(message.contains("of labels begins with 0x00000801"), "{message}");
-        }
-    }
-
-    #[test]
-    fn counts_and_sizes_must_fit() {
-        for message in errors(|files| files[1] = labels(&[1, 2])) {
-            assert!(message.contains("holds 3 images") && message.contains("holds 2 labels"), "{message}");
-        }
-        for message in errors(|files| files[2] = images(2, 2, 3)) {
-            assert!(message.contains("have 4 pixels") && message.contains("have 6: fetch"), "{message}");
-        }
-        for message in errors(|files| files[1] = labels(&[1, 10, 2])) {
-            assert!(message.contains("train-labels") && message.contains("row 2: the label 10"), "{message}");
-        }
-        for message in errors(|files| files[0] = images(0, 2, 2)) {
-            assert!(message.contains("promises 0 images"), "{message}");
-        }
-    }
-
-    #[test]
-    fn an_enormous_promise_takes_no_memory() {
-        for message in errors(|files| {
-            files[0][4..16].fill(0xff);
-        }) {
-            assert!(message.contains("not plausible"), "{message}");
-        }
-        for message in errors(|files| {
-            files[0][4..16].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0, 1, 0]);
-            files[1][4..8].copy_from_slice(&[0, 0, 0xff, 0xff]);
-        }) {
-            assert!(message.contains("its header promises"), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_compressed_file_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), &tiny(), |name| format!("{name}.gz"), true);
-        let path = dir.path().join("t10k-images-idx3-ubyte.gz");
-        let bytes = fs::read(&path).unwrap();
-        for position in 0..bytes.len() {
-            let mut bytes = bytes.clone();
-            bytes[position] ^= 0x55;
-            fs::write(&path, &bytes).unwrap();
-            // Some bytes of the gzip header carry no meaning: no panic is what counts.
-            drop(read_mnist(dir.path()));
-        }
-        fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
-        read_mnist(dir.path()).unwrap_err();
-    }
-}
+mod tests;

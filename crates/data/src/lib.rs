@@ -1,26 +1,36 @@
-//! Tables in and out: CSV and IDX files, scaling, share files and model files.
+//! Tables in and out: CSV, NPY and IDX files, scaling, share files and model files.
 //!
-//! Nothing here talks to a network. Whoever owns data reads it ([`csv`], [`idx`]), scales and splits it
-//! ([`prepare`]), and deals share files to three directories ([`shares`]). A server opens its own share file and
+//! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], `idx`), scales and splits it
+//! ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
+//! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
 //!
 //! Every error is a [`DataError`], whose message says what is wrong, where, why, and what to do.
 
-pub mod csv;
+pub mod dataset;
 mod error;
-pub mod idx;
+pub mod generate;
 pub mod model;
+pub mod npy;
 pub mod output;
 pub mod prepare;
 pub mod scaling;
 pub mod shares;
+pub mod survey;
 pub mod table;
 
 mod atomic;
+mod classes;
 mod container;
+mod csv;
 #[cfg(test)]
 mod damage;
+mod idx;
+mod numbers;
+mod pipeline;
 mod sealed;
+mod source;
 mod split;
+mod statistics;
 
 pub use error::{DataError, Place, Result};

@@ -162,7 +162,7 @@ pub fn read_party_share(
         other => other,
     })?;
     let header = &file.header;
-    file.verify(header.parameters.checked_mul(16))?;
+    file.verify(header.parameters.checked_mul(16), None)?;
     if header.model != description.id {
         return Err(DataError::OtherModel {
             path: path.to_owned(),

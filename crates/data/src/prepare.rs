@@ -1,25 +1,25 @@
 //! The front door: from files to scaled training and test examples.
+//!
+//! A [`Survey`](crate::survey::Survey) takes the rows as they come; [`prepare`] has all of them in memory.
 
 use std::path::PathBuf;
 
-use crate::csv::{RAW_LIMIT, read_csv, require_two_classes};
-use crate::error::{DataError, Result};
-use crate::idx::read_mnist;
-use crate::scaling::{Affine, Preprocessing, Scaling, TargetScaling};
-use crate::split::hold_out;
-use crate::table::{Matrix, Table, Target, TargetKind};
+use crate::error::Result;
+use crate::scaling::{Preprocessing, Scaling, TargetScaling};
+use crate::survey::Survey;
+use crate::table::{Matrix, TargetKind};
 
 /// Where the training data come from.
 ///
 /// This enum is complete.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// CSV files with the same columns, one below the other.
-    Csv {
+    /// Files with the same columns, one below the other: NPY if their name ends with `.npy`, otherwise CSV.
+    Files {
         /// The files.
         files: Vec<PathBuf>,
-        /// The target column.
-        target: String,
+        /// The target column, or `None` for the last one.
+        target: Option<String>,
         /// What the target column holds.
         kind: TargetKind,
     },
@@ -39,13 +39,13 @@ pub enum TestSource {
     None,
     /// This fraction of the rows, above 0 and below 1, is held out.
     Fraction(f64),
-    /// CSV files with the columns of the training files, in any order.
+    /// Files with the columns of the training files, in any order.
     Files(Vec<PathBuf>),
     /// The test part that belongs to the data set: the `t10k` files of MNIST.
     Included,
 }
 
-/// What [`prepare`] does.
+/// What is made of which data.
 #[derive(Debug, Clone)]
 pub struct PrepareOptions {
     /// The training data.
@@ -89,127 +89,41 @@ pub struct Prepared {
     pub target_bits: u32,
 }
 
-/// Reads data, splits off the test part, and scales both with the statistics of the training part.
+/// Reads data, splits off the test part, and scales both with the statistics of the training part, all in memory.
 ///
 /// # Errors
 ///
-/// As [`read_csv`] and [`read_mnist`]; if the training or the test part would be empty, or the training part shows
-/// one class, one target or constant features only; if a scaled value exceeds its limit.
+/// As [`Survey::new`] and [`Survey::each`].
 pub fn prepare(options: &PrepareOptions) -> Result<Prepared> {
-    let (train, test) = read(options)?;
-    require_two_classes(&train.target, &train.features, &train.target_name)?;
-    let preprocessing = Preprocessing::fit(&train, options.scaling, options.target_scaling)?;
-    let mut largest = 0.0;
-    let mut scaled = |table| examples(table, &preprocessing, options, &mut largest);
-    let train = scaled(train)?;
-    let test = test.map(scaled).transpose()?;
-    Ok(Prepared { train, test, preprocessing, target_bits: bits(largest) })
+    Survey::new(options)?.collect()
 }
 
-/// The training and the test part as they are in the files.
-fn read(options: &PrepareOptions) -> Result<(Table, Option<Table>)> {
-    let (train, included) = match &options.source {
-        Source::Csv { files, target, kind } => (read_csv(files, target, *kind, None, RAW_LIMIT)?, None),
-        Source::Mnist { dir } => {
-            let (train, test) = read_mnist(dir)?;
-            (train, Some(test))
-        }
-    };
-    match (&options.test, &options.source) {
-        (TestSource::None, _) => Ok((train, None)),
-        (TestSource::Fraction(fraction), _) => {
-            let (train, test) = split(train, *fraction, options.seed)?;
-            Ok((train, Some(test)))
-        }
-        (TestSource::Included, Source::Mnist { .. }) => Ok((train, included)),
-        (TestSource::Included, Source::Csv { .. }) => Err(DataError::TestSource {
-            problem: "CSV files include no test part: name test files, or hold out a fraction",
-        }),
-        (TestSource::Files(files), Source::Csv { target, kind, .. }) => {
-            let schema = crate::table::Schema {
-                feature_names: train.feature_names.clone(),
-                target_name: target.clone(),
-                classes: match &train.target {
-                    Target::Classes { names, .. } => Some(names.clone()),
-                    Target::Number(_) => None,
-                },
-            };
-            let test = read_csv(files, target, *kind, Some(&schema), RAW_LIMIT)?;
-            Ok((train, Some(test)))
-        }
-        (TestSource::Files(_), Source::Mnist { .. }) => Err(DataError::TestSource {
-            problem: "MNIST is tested with its own test files or a fraction held out: name no test files",
-        }),
-    }
+/// Which of the two parts of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "data are trained on or tested with")]
+pub enum Part {
+    /// To train on.
+    Train,
+    /// To test on.
+    Test,
 }
 
-fn split(table: Table, fraction: f64, seed: u64) -> Result<(Table, Table)> {
-    if !(fraction > 0.0 && fraction < 1.0) {
-        return Err(DataError::BadFraction { fraction });
-    }
-    let rows = table.features.rows();
-    let count = (rows as f64 * fraction).round() as usize;
-    if count == 0 || count >= rows {
-        let empty = if count == 0 { "test" } else { "training" };
-        return Err(DataError::EmptyPart { fraction, rows, empty });
-    }
-    let held_out = hold_out(rows, count, seed);
-    let (train_features, test_features) = table.features.split(&held_out);
-    let (train_target, test_target) = table.target.split(&held_out);
-    let test = Table {
-        feature_names: table.feature_names.clone(),
-        features: test_features,
-        target_name: table.target_name.clone(),
-        target: test_target,
-    };
-    Ok((Table { features: train_features, target: train_target, ..table }, test))
-}
-
-/// Scales a table, and raises `largest` to the largest magnitude of its targets.
-fn examples(
-    table: Table,
-    preprocessing: &Preprocessing,
-    options: &PrepareOptions,
-    largest: &mut f64,
-) -> Result<Examples> {
-    let Table { mut features, target_name, target, .. } = table;
-    preprocessing.apply(&mut features, options.feature_limit)?;
-    let targets = match target {
-        Target::Classes { names, labels } => {
-            let mut values = vec![0.0; labels.len() * names.len()];
-            for (row, &label) in values.chunks_exact_mut(names.len()).zip(&labels) {
-                row[label as usize] = 1.0;
-            }
-            *largest = largest.max(1.0);
-            features.beside(names, values)
+impl Part {
+    /// The name of the share file of the features.
+    pub fn features(self) -> &'static str {
+        match self {
+            Self::Train => "train-features",
+            Self::Test => "test-features",
         }
-        Target::Number(mut values) => {
-            let map = preprocessing.target.unwrap_or(Affine::IDENTITY);
-            let limit = options.target_limit;
-            for (row, value) in values.iter_mut().enumerate() {
-                let scaled = map.apply(*value);
-                if scaled.is_nan() || scaled.abs() > limit {
-                    let place = features.place_in(row, target_name);
-                    return Err(DataError::TargetOutOfRange { place, value: *value, scaled, limit });
-                }
-                *largest = largest.max(scaled.abs());
-                *value = scaled;
-            }
-            features.beside(vec![target_name], values)
-        }
-    };
-    Ok(Examples { features, targets })
-}
-
-/// The least k ≥ 0 with `magnitude` ≤ 2^k.
-fn bits(magnitude: f64) -> u32 {
-    let mut bits = 0;
-    let mut power = 1.0;
-    while power < magnitude {
-        power *= 2.0;
-        bits += 1;
     }
-    bits
+
+    /// The name of the share file of the targets.
+    pub fn targets(self) -> &'static str {
+        match self {
+            Self::Train => "train-targets",
+            Self::Test => "test-targets",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::csv;
 use crate::error::{DataError, Result};
 use crate::sealed;
-use crate::table::{Matrix, Schema, Table, Target, TargetKind};
+use crate::source::{self, Block, RAW_LIMIT, Tables};
+use crate::statistics::Statistics;
+use crate::table::{Matrix, Schema, TargetKind};
 
 const FORMAT: &str = "shamisen-preprocessing-1";
 
@@ -105,45 +106,42 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// The statistics of a training part.
+    /// The maps for a training part of which `fitted` is known.
     ///
-    /// # Errors
-    ///
-    /// If all values of a regression target are equal, or no feature varies: there is nothing to learn.
-    pub fn fit(train: &Table, scaling: Scaling, target_scaling: TargetScaling) -> Result<Self> {
-        let features = &train.features;
-        let ranges = ranges(features.values(), features.cols());
-        let maps = match scaling {
-            Scaling::Standard => standard(features.values(), &ranges),
-            Scaling::MinMax => min_max(&ranges),
-            Scaling::None => vec![Affine::IDENTITY; ranges.len()],
+    /// Fails if all values of a regression target are equal, or no feature varies: there is nothing to learn.
+    pub(crate) fn fit(fitted: Fitted<'_>, scaling: Scaling, target_scaling: TargetScaling) -> Result<Self> {
+        let Fitted { path, feature_names, target_name, features, target } = fitted;
+        let columns = 0..features.cols();
+        let maps: Vec<Affine> = match scaling {
+            Scaling::Standard => columns.clone().map(|col| standard(features, col)).collect(),
+            Scaling::MinMax => columns.clone().map(|col| min_max(features, col)).collect(),
+            Scaling::None => vec![Affine::IDENTITY; features.cols()],
         };
-        let varies = ranges.iter().any(|range| range.least < range.greatest);
-        if !varies {
-            return Err(DataError::ConstantFeatures { path: features.first_file().to_owned() });
+        let varies = |col| {
+            let (least, greatest) = features.range(col);
+            least < greatest
+        };
+        if !columns.into_iter().any(varies) {
+            return Err(DataError::ConstantFeatures { path: path.to_owned() });
         }
-        let (target, classes) = match &train.target {
-            Target::Classes { names, .. } => (None, names.clone()),
-            Target::Number(values) => {
-                let ranges = self::ranges(values, 1);
-                let Range { least, greatest } = ranges[0];
+        let (target, classes) = match target {
+            FittedTarget::Classes(names) => (None, names.to_vec()),
+            FittedTarget::Numbers(values) => {
+                let (least, greatest) = values.range(0);
                 if least >= greatest {
-                    return Err(DataError::ConstantTarget {
-                        path: features.first_file().to_owned(),
-                        target: train.target_name.clone(),
-                        value: least,
-                    });
+                    let (path, target) = (path.to_owned(), target_name.to_owned());
+                    return Err(DataError::ConstantTarget { path, target, value: least });
                 }
                 let map = match target_scaling {
-                    TargetScaling::Standard => standard(values, &ranges)[0],
+                    TargetScaling::Standard => standard(values, 0),
                     TargetScaling::None => Affine::IDENTITY,
                 };
                 (Some(map), vec![])
             }
         };
         Ok(Self {
-            feature_names: train.feature_names.clone(),
-            target_name: train.target_name.clone(),
+            feature_names: feature_names.to_vec(),
+            target_name: target_name.to_owned(),
             scaling,
             offset: maps.iter().map(|map| map.offset).collect(),
             factor: maps.iter().map(|map| map.factor).collect(),
@@ -230,15 +228,31 @@ impl Preprocessing {
         }
     }
 
-    /// Reads the features of a CSV file for prediction and scales them.
+    /// Reads the features of a file for prediction, CSV or NPY, and scales them.
+    ///
+    /// Columns may stand in any order; the target column may be present and is ignored.
     ///
     /// # Errors
     ///
-    /// As [`csv::read_features`] and [`Self::apply`].
+    /// If the file cannot be read, lacks a feature column or has columns that are unknown, or a cell is no number; and as
+    /// [`Self::apply`].
     pub fn read_features(&self, path: &Path, limit: f64) -> Result<Matrix> {
-        let mut features = csv::read_features(path, &self.schema(), csv::RAW_LIMIT)?;
-        self.apply(&mut features, limit)?;
-        Ok(features)
+        let files = vec![source::open(path)?];
+        let tables = Tables::by_schema(files, &self.schema(), false, RAW_LIMIT)?;
+        let mut values = Vec::new();
+        let scale =
+            |_, Block { mut features, .. }: Block| self.apply(&mut features, limit).map(|()| features);
+        tables.blocks(scale, |features| {
+            values.extend_from_slice(features.values());
+            Ok::<_, DataError>(())
+        })?;
+        let cols = self.feature_names.len();
+        let (expected, found) = (tables.rows() as usize * cols, values.len());
+        Matrix::new(tables.rows() as usize, cols, values).ok_or(DataError::Length {
+            operation: "reading features",
+            expected,
+            found,
+        })
     }
 
     /// What contradicts itself.
@@ -259,225 +273,46 @@ impl Preprocessing {
     }
 }
 
-/// The least and the greatest value of a column.
-#[derive(Clone, Copy)]
-struct Range {
-    least: f64,
-    greatest: f64,
+/// What a scaling is made from.
+pub(crate) struct Fitted<'a> {
+    /// The (first) file.
+    pub(crate) path: &'a Path,
+    pub(crate) feature_names: &'a [String],
+    pub(crate) target_name: &'a str,
+    /// Of the training rows.
+    pub(crate) features: &'a Statistics,
+    pub(crate) target: FittedTarget<'a>,
 }
 
-/// The range of every column.
-fn ranges(values: &[f64], cols: usize) -> Vec<Range> {
-    let mut ranges = vec![Range { least: f64::INFINITY, greatest: f64::NEG_INFINITY }; cols];
-    for row in values.chunks_exact(cols.max(1)) {
-        for (range, &value) in ranges.iter_mut().zip(row) {
-            range.least = range.least.min(value);
-            range.greatest = range.greatest.max(value);
-        }
-    }
-    ranges
+/// What is known of a target.
+pub(crate) enum FittedTarget<'a> {
+    /// The names of the classes.
+    Classes(&'a [String]),
+    /// Of the training rows.
+    Numbers(&'a Statistics),
 }
 
-/// The maps to mean 0 and standard deviation 1, or to 0 where all values are equal.
-fn standard(values: &[f64], ranges: &[Range]) -> Vec<Affine> {
-    let cols = ranges.len().max(1);
-    let count = (values.len() / cols) as f64;
-    // Relative to the largest magnitude no square overflows.
-    let units: Vec<f64> = ranges.iter().map(|range| range.least.abs().max(range.greatest.abs())).collect();
-    let column_sums = |term: &dyn Fn(usize, f64) -> f64| {
-        let mut sums = vec![0.0; ranges.len()];
-        for row in values.chunks_exact(cols) {
-            for (col, (sum, &value)) in sums.iter_mut().zip(row).enumerate() {
-                *sum += term(col, value / units[col]);
-            }
-        }
-        sums
-    };
-    let means: Vec<f64> = column_sums(&|_, value| value).iter().map(|sum| sum / count).collect();
-    let squares = column_sums(&|col, value| (value - means[col]).powi(2));
-    let maps = ranges.iter().enumerate().map(|(col, range)| {
-        let deviation = (squares[col] / count).sqrt() * units[col];
-        affine(range, means[col] * units[col], deviation)
-    });
-    maps.collect()
+/// The map to mean 0 and standard deviation 1, or to 0 where all values are equal.
+fn standard(statistics: &Statistics, col: usize) -> Affine {
+    let (mean, deviation) = statistics.mean_and_deviation(col);
+    affine(statistics.range(col), mean, deviation)
 }
 
-/// The maps to the range from 0 to 1, or to 0 where all values are equal.
-fn min_max(ranges: &[Range]) -> Vec<Affine> {
-    ranges.iter().map(|range| affine(range, range.least, range.greatest - range.least)).collect()
+/// The map to the range from 0 to 1, or to 0 where all values are equal.
+fn min_max(statistics: &Statistics, col: usize) -> Affine {
+    let (least, greatest) = statistics.range(col);
+    affine((least, greatest), least, greatest - least)
 }
 
 /// A column whose values are equal, or too close or too far apart for a finite factor, becomes 0.
-fn affine(range: &Range, offset: f64, width: f64) -> Affine {
+fn affine((least, greatest): (f64, f64), offset: f64, width: f64) -> Affine {
     let factor = 1.0 / width;
-    if range.least < range.greatest && offset.is_finite() && factor.is_finite() {
+    if least < greatest && offset.is_finite() && factor.is_finite() {
         Affine { offset, factor }
     } else {
-        Affine { offset: range.least, factor: 0.0 }
+        Affine { offset: least, factor: 0.0 }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn table(cols: usize, values: Vec<f64>, target: Target) -> Table {
-        Table {
-            feature_names: (0..cols).map(|col| format!("f{col}")).collect(),
-            features: Matrix::new(values.len() / cols, cols, values).unwrap(),
-            target_name: "y".to_owned(),
-            target,
-        }
-    }
-
-    fn numbers(values: &[f64]) -> Target {
-        Target::Number(values.to_vec())
-    }
-
-    #[test]
-    fn standard_scaling_is_that_of_scikit_learn() {
-        // StandardScaler().fit_transform([[0, 0, 5], [0, 2, 5], [1, 4, 5], [1, 10, 5]])
-        let values = vec![0., 0., 5., 0., 2., 5., 1., 4., 5., 1., 10., 5.];
-        let table = table(3, values, numbers(&[1., 2., 3., 4.]));
-        let preprocessing = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::Standard).unwrap();
-        assert_eq!(preprocessing.offset, [0.5, 4.0, 5.0]);
-        assert_eq!(preprocessing.factor[2..], [0.0]);
-        let mut features = table.features;
-        preprocessing.apply(&mut features, 10.0).unwrap();
-        let expected = [-1., -1.069_044_97, 0., -1., -0.534_522_48, 0., 1., 0., 0., 1., 1.603_567_45, 0.];
-        for (value, expected) in features.values().iter().zip(expected) {
-            assert!((value - expected).abs() < 1e-7, "{value} {expected}");
-        }
-        let target = preprocessing.target.unwrap();
-        assert!((target.apply(1.0) + 1.341_640_786).abs() < 1e-8);
-        assert!((target.invert(target.apply(3.25)) - 3.25).abs() < 1e-12);
-    }
-
-    #[test]
-    fn min_max_scaling_goes_from_0_to_1() {
-        let table = table(2, vec![-2., 7., 0., 7., 6., 7.], numbers(&[1., 2., 3.]));
-        let preprocessing = Preprocessing::fit(&table, Scaling::MinMax, TargetScaling::None).unwrap();
-        let mut features = table.features;
-        preprocessing.apply(&mut features, 1.0).unwrap();
-        assert_eq!(features.values(), [0., 0., 0.25, 0., 1., 0.]);
-        assert_eq!(preprocessing.target, Some(Affine::IDENTITY));
-    }
-
-    #[test]
-    fn no_scaling_changes_nothing_even_where_constant() {
-        let table = table(2, vec![1., 3., 2., 3.], numbers(&[1., 2.]));
-        let preprocessing = Preprocessing::fit(&table, Scaling::None, TargetScaling::Standard).unwrap();
-        let mut features = table.features;
-        preprocessing.apply(&mut features, 3.0).unwrap();
-        assert_eq!(features.values(), [1., 3., 2., 3.]);
-        let message = preprocessing.apply(&mut features, 2.0).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "row 1, column `f1`: the value 3 is beyond ±2: choose standard or min-max scaling, or correct the value"
-        );
-    }
-
-    #[test]
-    fn an_outlier_after_scaling_is_clipped_or_named() {
-        let table = table(1, vec![1., 1.001, 1., 1.001], numbers(&[1., 2., 3., 4.]));
-        let standard = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::None).unwrap();
-        let mut test = Matrix::new(2, 1, vec![1.0, 2.0]).unwrap();
-        standard.apply(&mut test, 256.0).unwrap();
-        assert_eq!(test.values()[1..], [OUTLIER_LIMIT]);
-        let mut test = Matrix::new(2, 1, vec![1.0, 2.0]).unwrap();
-        let min_max = Preprocessing::fit(&table, Scaling::MinMax, TargetScaling::None).unwrap();
-        let message = min_max.apply(&mut test, 256.0).unwrap_err().to_string();
-        assert!(message.contains("choose standard scaling"), "{message}");
-        let mut nan = Matrix::new(1, 1, vec![f64::NAN]).unwrap();
-        standard.apply(&mut nan, f64::MAX).unwrap_err();
-    }
-
-    #[test]
-    fn nothing_to_learn_is_an_error() {
-        let constant = table(1, vec![2., 2.], numbers(&[1., 2.]));
-        let message =
-            Preprocessing::fit(&constant, Scaling::Standard, TargetScaling::None).unwrap_err().to_string();
-        assert!(message.contains("every feature column is constant"), "{message}");
-        let constant = table(1, vec![1., 2.], numbers(&[0.5, 0.5]));
-        let message =
-            Preprocessing::fit(&constant, Scaling::Standard, TargetScaling::None).unwrap_err().to_string();
-        assert!(message.contains("column `y`: every training row has the target 0.5"), "{message}");
-    }
-
-    #[test]
-    fn a_matrix_of_other_columns_is_refused() {
-        let table = table(1, vec![1., 2.], numbers(&[1., 2.]));
-        let preprocessing = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::None).unwrap();
-        let mut other = Matrix::new(1, 2, vec![0.0; 2]).unwrap();
-        let message = preprocessing.apply(&mut other, 1.0).unwrap_err().to_string();
-        assert!(message.contains("has 2 columns, but the preprocessing has 1"), "{message}");
-    }
-
-    #[test]
-    fn a_file_that_contradicts_itself_is_refused() {
-        let table = table(1, vec![1., 2.], numbers(&[1., 2.]));
-        let good = Preprocessing::fit(&table, Scaling::Standard, TargetScaling::None).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("preprocessing.json");
-        let bad = [
-            Preprocessing { offset: vec![], ..good.clone() },
-            Preprocessing { classes: vec!["a".to_owned()], ..good.clone() },
-            Preprocessing { target: None, ..good.clone() },
-        ];
-        for bad in bad {
-            bad.write(&path).unwrap();
-            let message = Preprocessing::read(&path).unwrap_err().to_string();
-            assert!(message.contains("preprocessing.json does not make sense"), "{message}");
-        }
-        good.write(&path).unwrap();
-        assert_eq!(Preprocessing::read(&path).unwrap(), good);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn scaled_columns_have_the_promised_range(
-            values in prop::collection::vec(
-                prop_oneof![-1e3..1e3f64, -1e300..1e300f64, Just(0.0), Just(f64::MIN_POSITIVE / 4.0)],
-                2..40,
-            ),
-        ) {
-            let table = table(1, values.clone(), numbers(&values));
-            for scaling in [Scaling::Standard, Scaling::MinMax] {
-                let Ok(preprocessing) = Preprocessing::fit(&table, scaling, TargetScaling::Standard) else { continue };
-                let mut features = table.features.clone();
-                preprocessing.apply(&mut features, 10.0)?;
-                let Range { least, greatest } = ranges(features.values(), 1)[0];
-                if scaling == Scaling::MinMax {
-                    prop_assert!(least >= 0.0 && greatest <= 1.0 + 1e-12);
-                } else {
-                    let n = features.rows() as f64;
-                    let mean = features.values().iter().sum::<f64>() / n;
-                    let variance = features.values().iter().map(|v| v * v).sum::<f64>() / n;
-                    prop_assert!(mean.abs() < 1e-6, "{mean}");
-                    prop_assert!(variance < 1e-6 || (variance - 1.0).abs() < 1e-6, "{variance}");
-                }
-            }
-        }
-
-        #[test]
-        fn statistics_come_back_bit_by_bit(offset in any::<f64>(), factor in any::<f64>()) {
-            prop_assume!(offset.is_finite() && factor.is_finite());
-            let preprocessing = Preprocessing {
-                feature_names: vec!["ä\"\n".to_owned()],
-                target_name: "y".to_owned(),
-                scaling: Scaling::MinMax,
-                offset: vec![offset],
-                factor: vec![factor],
-                target: Some(Affine { offset: factor, factor: offset }),
-                classes: vec![],
-            };
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("p.json");
-            preprocessing.write(&path)?;
-            prop_assert_eq!(Preprocessing::read(&path)?, preprocessing);
-        }
-    }
-}
+mod tests;

@@ -16,8 +16,11 @@
 //!
 //! A file begins with its magic number and version and a JSON header (rows, columns, fractional bits, party and data
 //! set). The seeds follow, 16 bytes each and "mine" before "next", then x2 as little-endian words, row after row,
-//! and last the BLAKE3 hash of all before, which finds damage (it is no signature). The word at row r and column c
-//! is the word r * columns + c of a stream.
+//! and last a BLAKE3 hash of all before, which finds damage (it is no signature): x2 enters it by the hashes of its blocks
+//! of a megabyte. The word at row r and column c is the word r * columns + c of a stream.
+//!
+//! A matrix is dealt row by row ([`Dealer`]), and rows are read as they are needed ([`ShareFile::gather`]), by positioned
+//! reads: no file has to fit into memory.
 
 use std::fmt;
 use std::fs;
@@ -29,19 +32,19 @@ use shamisen_ring::prg::Prg;
 use zeroize::Zeroizing;
 
 use crate::atomic::{AtomicFile, create_dir, random_hex};
-use crate::container::{Kind, Reader, Writer};
+use crate::container::{BLOCK, Kind, Reader, Writer};
 use crate::error::{DataError, Result};
 use crate::table::Matrix;
 
-const KIND: Kind = Kind { magic: *b"shamisen-share\0", version: 1, name: "a share file of shamisen" };
+const KIND: Kind = Kind { magic: *b"shamisen-share\0", version: 2, name: "a share file of shamisen" };
 
 const SEED: usize = 16;
 
 /// The only stream that is used of a seed, which serves one matrix.
 const STREAM: u64 = 0;
 
-/// Words dealt at a time: 512 kB.
-const CHUNK: usize = 1 << 16;
+/// Words of a block.
+const WORDS: usize = BLOCK / 8;
 
 /// Most fractional bits of a shared matrix.
 pub const MAX_FRAC: u32 = 62;
@@ -64,61 +67,142 @@ pub fn share_path(dir: &Path, name: &str) -> PathBuf {
 /// directory of each party.
 ///
 /// `dataset` is an id from [`random_id`], the same for all matrices that belong together. Directories are created
-/// where missing. Memory does not grow with the matrix, and no file appears before all three are complete.
+/// where missing. No file appears before all three are complete.
 ///
 /// # Errors
 ///
-/// If the name is not fit for a file, or two directories are one; if the matrix is empty or a value is too
-/// large; if a file cannot be written.
+/// As [`Dealer::create`], [`Dealer::push`] and [`Dealer::finish`].
 pub fn deal(dirs: [&Path; 3], name: &str, dataset: &str, matrix: &Matrix, frac: u32) -> Result<()> {
-    check_name(name)?;
-    check_name(dataset)?;
-    if frac > MAX_FRAC {
-        return Err(DataError::TooManyFractionalBits { frac, max: MAX_FRAC });
-    }
-    let (rows, cols) = (matrix.rows(), matrix.cols());
-    if rows == 0 || cols == 0 || u32::try_from(rows).is_err() {
-        return Err(DataError::ShareSize { rows, cols });
-    }
+    let mut dealer = Dealer::create(dirs, name, dataset, (matrix.rows(), matrix.cols()), frac)?;
+    dealer.push(matrix)?;
+    dealer.finish()
+}
 
-    for dir in dirs {
-        create_dir(dir)?;
-    }
-    check_distinct(dirs)?;
-    let seeds = [random_seed()?, random_seed()?];
-    let streams = [Prg::new(&seeds[0]), Prg::new(&seeds[1])];
-    let mut files = Vec::with_capacity(3);
-    for (party, dir) in dirs.into_iter().enumerate() {
-        let header = Header { rows, cols, frac, party, dataset: dataset.to_owned() };
-        let mut file = Writer::create(&share_path(dir, name), &KIND, &header)?;
-        for component in [party, (party + 1) % 3] {
-            if let Some(seed) = seeds.get(component) {
-                file.append(seed.as_slice())?;
+/// Shares a matrix whose rows come one after the other; its memory does not grow with them.
+///
+/// Dropped before it has finished, it leaves nothing.
+pub struct Dealer {
+    files: [Writer; 3],
+    streams: [Prg; 2],
+    /// Words of x2 that do not fill a block yet.
+    block: Zeroizing<Vec<u64>>,
+    /// Words before them.
+    written: u64,
+    missing: u64,
+    cols: usize,
+    frac: u32,
+}
+
+impl Dealer {
+    /// Begins a share file `name` in the directory of each party, of a matrix of so many rows and columns.
+    ///
+    /// # Errors
+    ///
+    /// If the name is not fit for a file, or two directories are one; if the matrix is empty or too large; if a file
+    /// cannot be written.
+    pub fn create(
+        dirs: [&Path; 3],
+        name: &str,
+        dataset: &str,
+        (rows, cols): (usize, usize),
+        frac: u32,
+    ) -> Result<Self> {
+        check_name(name)?;
+        check_name(dataset)?;
+        if frac > MAX_FRAC {
+            return Err(DataError::TooManyFractionalBits { frac, max: MAX_FRAC });
+        }
+        let words = rows.checked_mul(cols).filter(|&words| words > 0 && u32::try_from(rows).is_ok());
+        let missing = words.ok_or(DataError::ShareSize { rows, cols })? as u64;
+        for dir in dirs {
+            create_dir(dir)?;
+        }
+        check_distinct(dirs)?;
+        let seeds = [random_seed()?, random_seed()?];
+        let file = |party: usize| {
+            let header = Header { rows, cols, frac, party, dataset: dataset.to_owned() };
+            let mut file = Writer::create(&share_path(dirs[party], name), &KIND, &header)?;
+            for component in [party, (party + 1) % 3] {
+                if let Some(seed) = seeds.get(component) {
+                    file.append(seed.as_slice())?;
+                }
             }
-        }
-        files.push(file);
+            Ok(file)
+        };
+        Ok(Self {
+            files: [file(0)?, file(1)?, file(2)?],
+            streams: [Prg::new(&seeds[0]), Prg::new(&seeds[1])],
+            block: Zeroizing::new(Vec::with_capacity(WORDS)),
+            written: 0,
+            missing,
+            cols,
+            frac,
+        })
     }
 
-    let mut words = Zeroizing::new(vec![0u64; CHUNK.min(rows * cols)]);
-    for (chunk, values) in matrix.values().chunks(CHUNK).enumerate() {
-        let start = chunk * CHUNK;
-        let words = &mut words[..values.len()];
-        for (i, (word, &value)) in words.iter_mut().zip(values).enumerate() {
-            *word = fixed::encode(value, frac).ok_or_else(|| too_large(matrix, start + i, frac))?;
+    /// Shares the next rows.
+    ///
+    /// # Errors
+    ///
+    /// If there are more rows than were promised, or other columns; if a value is too large; if a file cannot be written.
+    pub fn push(&mut self, rows: &Matrix) -> Result<()> {
+        let values = rows.values();
+        if rows.cols() != self.cols || values.len() as u64 > self.missing {
+            return Err(self.wrong_length(values.len()));
         }
-        for stream in &streams {
-            stream.sub_into(STREAM, start as u64, words);
+        self.missing -= values.len() as u64;
+        let mut rest = values;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(WORDS - self.block.len()));
+            for (i, &value) in now.iter().enumerate() {
+                let word = fixed::encode(value, self.frac);
+                let at = values.len() - rest.len() + i;
+                self.block.push(word.ok_or_else(|| too_large(rows, at, self.frac))?);
+            }
+            if self.block.len() == WORDS {
+                self.write_block()?;
+            }
+            rest = later;
         }
-        for file in &mut files[1..] {
-            file.append_words(words)?;
-        }
+        Ok(())
     }
 
-    let mut complete = Vec::with_capacity(3);
-    for file in files {
-        complete.push(file.finish()?);
+    /// Completes the three files, which then appear.
+    ///
+    /// # Errors
+    ///
+    /// If there were fewer rows than promised, or a file cannot be written.
+    pub fn finish(mut self) -> Result<()> {
+        if self.missing > 0 {
+            return Err(self.wrong_length(0));
+        }
+        if !self.block.is_empty() {
+            self.write_block()?;
+        }
+        let [a, b, c] = self.files;
+        [a.finish()?, b.finish()?, c.finish()?].into_iter().try_for_each(AtomicFile::publish)
     }
-    complete.into_iter().try_for_each(AtomicFile::publish)
+
+    fn write_block(&mut self) -> Result<()> {
+        for stream in &self.streams {
+            stream.sub_into(STREAM, self.written, &mut self.block);
+        }
+        self.written += self.block.len() as u64;
+        for word in self.block.iter_mut() {
+            *word = word.to_le();
+        }
+        let bytes = bytemuck::cast_slice(&self.block);
+        let hash = blake3::hash(bytes);
+        for file in &mut self.files[1..] {
+            file.append_block(bytes, &hash)?;
+        }
+        self.block.clear();
+        Ok(())
+    }
+
+    fn wrong_length(&self, found: usize) -> DataError {
+        DataError::Length { operation: "sharing a matrix", expected: self.missing as usize, found }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -158,7 +242,7 @@ impl ShareFile {
         let seeds = if found == 0 { 2 } else { 1 };
         let words = if found == 0 { Some(0) } else { rows.checked_mul(cols) };
         let body = words.and_then(|words| (words as u64).checked_mul(8)?.checked_add(seeds * SEED as u64));
-        file.verify(body)?;
+        file.verify(body, Some(seeds * SEED as u64))?;
         if rows == 0 || cols == 0 || rows.checked_mul(cols).is_none() || u32::try_from(rows).is_err() {
             return Err(DataError::damaged(path, "its header promises an impossible size"));
         }

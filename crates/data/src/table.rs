@@ -1,6 +1,6 @@
-//! A table in memory: features as numbers, and a target of classes or numbers.
+//! Rows in memory, and the names of columns and classes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -29,51 +29,6 @@ pub struct Schema {
     pub target_name: String,
     /// The classes in the order of the model's outputs, or `None` for regression.
     pub classes: Option<Vec<String>>,
-}
-
-/// Features and targets of the same rows.
-#[derive(Debug, Clone)]
-pub struct Table {
-    /// The feature columns' names.
-    pub feature_names: Vec<String>,
-    /// One row per example, one column per feature.
-    pub features: Matrix,
-    /// The target column's name.
-    pub target_name: String,
-    /// The target of every row.
-    pub target: Target,
-}
-
-/// The target column of a table.
-///
-/// This enum is complete.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Target {
-    /// Classes.
-    Classes {
-        /// The names of the classes: sorted as numbers if all are numbers, else as text.
-        names: Vec<String>,
-        /// Of every row, the index of its class in `names`.
-        labels: Vec<u32>,
-    },
-    /// Numbers.
-    Number(Vec<f64>),
-}
-
-impl Target {
-    /// Takes the rows marked `true` into a second target, and keeps the order of both parts.
-    pub(crate) fn split(self, second: &[bool]) -> (Self, Self) {
-        match self {
-            Self::Classes { names, labels } => {
-                let (kept, taken) = split_rows(labels, 1, second);
-                (Self::Classes { names: names.clone(), labels: kept }, Self::Classes { names, labels: taken })
-            }
-            Self::Number(values) => {
-                let (kept, taken) = split_rows(values, 1, second);
-                (Self::Number(kept), Self::Number(taken))
-            }
-        }
-    }
 }
 
 /// Numbers in rows and columns, row after row, which remember the file and row they were read from.
@@ -141,14 +96,6 @@ impl Matrix {
             }
             None => Place { file: None, row: row as u64 + 1, column },
         }
-    }
-
-    /// The first file these rows were read from.
-    pub(crate) fn first_file(&self) -> &Path {
-        self.origin
-            .as_ref()
-            .and_then(|origin| origin.files.first())
-            .map_or(Path::new("the data"), PathBuf::as_path)
     }
 
     /// Other columns of the same rows.

@@ -38,16 +38,14 @@ pub fn evaluate(
     session: &mut Session,
 ) -> Result<Metrics> {
     let count = rows.rows();
-    let chunks: Vec<Vec<u32>> =
-        (0..count as u32).collect::<Vec<_>>().chunks(CHUNK).map(<[u32]>::to_vec).collect();
     let columns = plan.outputs();
     let frac = activation_frac(plan);
     match plan.task {
         Task::Classification => {
             let (mut right, mut loss) = (Additive::zeros(1), Additive::zeros(1));
-            for places in &chunks {
-                let outputs = outputs(network, rows, places, session)?;
-                let targets = rows.targets(places)?;
+            for places in chunks(count) {
+                let outputs = outputs(network, rows, &places, session)?;
+                let targets = rows.targets(&places)?;
                 let (losses, chosen) =
                     cross_entropy(&outputs, &targets, places.len(), columns, frac, ACTIVATION_BITS, session)?;
                 loss.add_assign(&losses.sum());
@@ -67,8 +65,8 @@ pub fn evaluate(
         }
         Task::Regression => {
             let mut total = Additive::zeros(columns);
-            for places in &chunks {
-                total.add_assign(&Additive::sum_columns(&rows.targets(places)?, columns));
+            for places in chunks(count) {
+                total.add_assign(&Additive::sum_columns(&rows.targets(&places)?, columns));
             }
             // The mean, by a reciprocal of the count as fine as the range allows.
             let mut mean = reshare(total, session)?;
@@ -76,9 +74,9 @@ pub fn evaluate(
             let mean = truncate_shared(&mean, MEAN_BITS, session)?;
 
             let (mut errors, mut spread) = (Additive::zeros(columns), Additive::zeros(columns));
-            for places in &chunks {
-                let mut error = outputs(network, rows, places, session)?;
-                let targets = rows.targets(places)?;
+            for places in chunks(count) {
+                let mut error = outputs(network, rows, &places, session)?;
+                let targets = rows.targets(&places)?;
                 error.sub_assign(&targets);
                 let mut deviation = targets;
                 deviation.sub_assign(&mean.gather((0..deviation.len()).map(|at| at % columns)));
@@ -106,6 +104,11 @@ pub fn evaluate(
     }
 }
 
+/// The numbers of so many rows, [`CHUNK`] at a time.
+fn chunks(rows: usize) -> impl Iterator<Item = Vec<u32>> {
+    (0..rows).step_by(CHUNK).map(move |start| (start as u32..rows.min(start + CHUNK) as u32).collect())
+}
+
 /// Bits of `1 / rows` as a fixed-point number: sums of targets stay below `2^23` times the rows.
 const MEAN_BITS: u32 = 38;
 
@@ -122,8 +125,8 @@ pub fn predict(
     session: &mut Session,
 ) -> Result<Rep> {
     let mut predictions = Rep::default();
-    for places in (0..rows.rows() as u32).collect::<Vec<_>>().chunks(CHUNK) {
-        let outputs = outputs(network, rows, places, session)?;
+    for places in chunks(rows.rows()) {
+        let outputs = outputs(network, rows, &places, session)?;
         predictions.extend(&match plan.task {
             Task::Classification => {
                 let (rows, classes, frac) = (places.len(), plan.outputs(), activation_frac(plan));

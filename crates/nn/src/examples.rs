@@ -9,6 +9,11 @@ pub trait SharedRows {
     /// Number of rows.
     fn rows(&self) -> usize;
 
+    /// Says which rows will be asked for next, features and then targets, so that they may be read in the meantime.
+    fn prefetch(&mut self, rows: &[u32]) {
+        let _ = rows;
+    }
+
     /// The features of the given rows, row-major, as many columns as the plan has features.
     ///
     /// # Errors

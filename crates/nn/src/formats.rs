@@ -76,8 +76,12 @@ const BASE_WIDTH: usize = 1 << 11;
 
 /// Fractional bits of features and activations in this plan.
 pub fn activation_frac(plan: &Plan) -> u32 {
-    let widest = plan.layers.iter().copied().max().unwrap_or(1);
-    BASE_FRAC - widest.div_ceil(BASE_WIDTH).next_power_of_two().trailing_zeros()
+    width_frac(plan.layers.iter().copied().max().unwrap_or(1))
+}
+
+/// The same for a plan whose widest layer has so many units.
+pub fn width_frac(widest: usize) -> u32 {
+    BASE_FRAC.saturating_sub(widest.div_ceil(BASE_WIDTH).next_power_of_two().trailing_zeros())
 }
 
 /// The bound of the range check on activations.

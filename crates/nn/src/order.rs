@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use shamisen_ring::permutation::{Permutation, TABLE_LENGTH};
 
 /// Separates this stream from every other one that the same public seed feeds.
 const DOMAIN: &[u8; 16] = b"mini-batch order";
@@ -10,6 +11,9 @@ const DOMAIN: &[u8; 16] = b"mini-batch order";
 ///
 /// Each epoch is a fresh permutation of the rows, cut into batches; the last batch of an epoch is short when
 /// `batch_size` does not divide `rows`. Everyone who knows the seed derives the same order.
+///
+/// Up to 2^20 rows, all permutations are equally likely. Of more rows no table is kept: their order is a [`Permutation`],
+/// one of those that its keys reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchOrder {
     seed: u64,
@@ -36,22 +40,42 @@ impl BatchOrder {
 
     /// The mini-batches of `epoch` (counted from 0) in their order, each as the indices of its rows.
     pub fn epoch(&self, epoch: usize) -> impl ExactSizeIterator<Item = Vec<u32>> + use<> {
-        let order = self.permutation(epoch);
-        let size = self.batch_size;
+        let order = if self.rows as usize <= TABLE_LENGTH {
+            Order::Table(self.permutation(epoch))
+        } else {
+            Order::Computed(self.computed(epoch))
+        };
+        let (size, rows) = (self.batch_size, self.rows as usize);
         (0..self.batches()).map(move |batch| {
             let start = batch * size;
-            order[start..order.len().min(start.saturating_add(size))].to_vec()
+            let places = start..rows.min(start.saturating_add(size));
+            match &order {
+                Order::Table(table) => table[places].to_vec(),
+                Order::Computed(permutation) => {
+                    places.map(|place| permutation.at(place as u64) as u32).collect()
+                }
+            }
         })
     }
 
-    /// A permutation of the rows by Fisher and Yates, from `ChaCha20` keyed by seed and epoch.
-    fn permutation(&self, epoch: usize) -> Vec<u32> {
+    /// `ChaCha20` keyed by seed and epoch.
+    fn stream(&self, epoch: usize) -> ChaCha20Rng {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8..16].copy_from_slice(&(epoch as u64).to_le_bytes());
         key[16..].copy_from_slice(DOMAIN);
-        let mut stream = ChaCha20Rng::from_seed(key);
+        ChaCha20Rng::from_seed(key)
+    }
 
+    /// A permutation of the rows without a table.
+    fn computed(&self, epoch: usize) -> Permutation {
+        let mut stream = self.stream(epoch);
+        Permutation::new(self.rows.into(), std::array::from_fn(|_| stream.next_u64()))
+    }
+
+    /// A permutation of the rows by Fisher and Yates.
+    fn permutation(&self, epoch: usize) -> Vec<u32> {
+        let mut stream = self.stream(epoch);
         let mut order: Vec<u32> = (0..self.rows).collect();
         for last in (1..order.len()).rev() {
             // The high word of a product is uniform up to 2^-32, without the rejections that are slow and no
@@ -61,6 +85,12 @@ impl BatchOrder {
         }
         order
     }
+}
+
+/// The order of an epoch.
+enum Order {
+    Table(Vec<u32>),
+    Computed(Permutation),
 }
 
 #[cfg(test)]
@@ -109,6 +139,24 @@ mod tests {
         }
         // Each count is 1000 with standard deviation 31.
         assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn many_rows_need_no_table_and_appear_once() {
+        let rows = TABLE_LENGTH + 3;
+        let order = BatchOrder::new(9, rows, 1 << 16);
+        let (first, second) = (order.epoch(0).flatten(), order.epoch(1).flatten());
+        assert!(first.zip(second).filter(|(a, b)| a == b).count() < 20, "epochs differ");
+        let mut seen = vec![false; rows];
+        for row in order.epoch(0).flatten() {
+            assert!(!std::mem::replace(&mut seen[row as usize], true), "row {row} appears twice");
+        }
+        assert!(seen.into_iter().all(|seen| seen));
+        let lengths: Vec<usize> = order.epoch(0).map(|batch| batch.len()).collect();
+        assert_eq!((lengths.len(), lengths[15], lengths[16]), (17, 1 << 16, 3));
+        // The order does not depend on how it is cut.
+        let finer: Vec<u32> = BatchOrder::new(9, rows, 7).epoch(0).take(3).flatten().collect();
+        assert_eq!(finer, order.epoch(0).flatten().take(21).collect::<Vec<_>>());
     }
 
     #[test]

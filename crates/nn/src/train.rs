@@ -97,11 +97,18 @@ pub fn train(
     let order = BatchOrder::new(plan.seed, rows.rows(), plan.batch_size);
     let mut losses = Vec::with_capacity(plan.epochs);
     let mut step = 0_usize;
+    let mut upcoming = (0..plan.epochs).flat_map(|epoch| order.epoch(epoch));
+    let mut next = upcoming.next();
     for epoch in 1..=plan.epochs {
         let mut sum = 0.0;
-        for (batch, places) in order.epoch(epoch - 1).enumerate() {
+        for batch in 0..order.batches() {
             lanes.main().enter("data");
+            let Some(places) = next.take() else { break };
             let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
+            next = upcoming.next();
+            if let Some(next) = &next {
+                rows.prefetch(next);
+            }
             trainer.mini_batch(features, targets, places.len(), lanes)?;
             step += 1;
             let due = step.is_multiple_of(CHECK_EVERY) || (step < CHECK_EVERY && step.is_power_of_two());

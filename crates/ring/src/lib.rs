@@ -12,6 +12,7 @@
 //! | [`gate`] | the steps of a truncation that lets numbers pass or makes them 0 |
 //! | [`high`] | the high bits of words as 32-bit numbers |
 //! | [`truncation`] | the steps of a truncation |
+//! | [`permutation`] | public orders of many rows |
 //! | [`words`] | vectors whose memory is used again |
 //! | [`fixed`] | fixed-point numbers |
 //! | [`level`] | the choice of instruction set at run time |
@@ -28,6 +29,7 @@ pub mod level;
 pub mod lookup;
 pub mod matmul;
 pub mod pack;
+pub mod permutation;
 pub mod planes;
 pub mod prg;
 pub mod truncation;

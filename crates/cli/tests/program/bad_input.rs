@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::{Place, classify, names, output, shamisen, succeed, table, text};
 
 /// Runs the program, which must refuse with one sentence that has all `parts`, and leave no trace.
-fn refused(place: &Place, arguments: &[&str], parts: &[&str]) {
+pub(crate) fn refused(place: &Place, arguments: &[&str], parts: &[&str]) {
     let before = place.names();
     let temporary = Place::new();
     let output = output(shamisen().args(arguments).env("TMPDIR", temporary.path("")));

@@ -7,5 +7,6 @@ mod bench;
 mod demo;
 mod lost;
 mod model;
+mod share;
 mod support;
 mod train;

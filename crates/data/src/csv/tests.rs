@@ -4,6 +4,102 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::classes::{Classes, SeenClass};
+use crate::source::{self, Tables, Values};
+use crate::table::{Matrix, Schema, TargetKind};
+
+/// A table in memory.
+#[derive(Debug)]
+struct Table {
+    feature_names: Vec<String>,
+    features: Matrix,
+    target_name: String,
+    target: Target,
+    places: Vec<String>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Target {
+    Classes { names: Vec<String>, labels: Vec<u32> },
+    Number(Vec<f64>),
+}
+
+/// Reads files one below the other, as the first pass over training data does, or with a known schema as test data.
+fn read_csv(
+    paths: &[PathBuf],
+    target: &str,
+    kind: TargetKind,
+    known: Option<&Schema>,
+    limit: f64,
+) -> Result<Table> {
+    let files = paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
+    let tables = match known {
+        None => Tables::with_target(files, Some(target), kind, limit)?,
+        Some(schema) => Tables::by_schema(files, schema, true, limit)?,
+    };
+    let (mut values, mut numbers, mut named, mut places) = (vec![], vec![], vec![], vec![]);
+    let mut classes = Classes::default();
+    tables.blocks(
+        |_, block| Ok(block),
+        |Block { features, target: found }| {
+            for row in 0..features.rows() {
+                places.push(features.place(row, features.cols() - 1).to_string());
+            }
+            values.extend_from_slice(features.values());
+            match found {
+                Values::None => {}
+                Values::Numbers(found) => numbers.extend(found),
+                Values::Classes(found) => {
+                    for (name, &row) in found.names.iter().zip(&found.first) {
+                        let place = features.place_in(row, target.to_owned());
+                        if let Some(known) = known.and_then(|schema| schema.classes.clone())
+                            && !known.contains(name)
+                        {
+                            return Err(DataError::UnknownClass { place, class: name.clone(), known });
+                        }
+                        classes.take_in(SeenClass { name: name.clone(), place, trained: true })?;
+                    }
+                    named.extend(found.labels.iter().map(|&label| found.names[label as usize].clone()));
+                }
+            }
+            Ok(())
+        },
+    )?;
+    let target_values = match kind {
+        TargetKind::Number => Target::Number(numbers),
+        TargetKind::Classes => {
+            if known.is_none() {
+                classes.require_two(&paths[0], target)?;
+            }
+            let names = known.and_then(|schema| schema.classes.clone()).unwrap_or_else(|| classes.sorted());
+            let label = |name: &String| names.iter().position(|known| known == name).unwrap() as u32;
+            Target::Classes { labels: named.iter().map(label).collect(), names }
+        }
+    };
+    let cols = tables.feature_names().len();
+    Ok(Table {
+        feature_names: tables.feature_names().to_vec(),
+        features: Matrix::new(values.len() / cols, cols, values).unwrap(),
+        target_name: tables.target_name().to_owned(),
+        target: target_values,
+        places,
+    })
+}
+
+/// Reads the feature columns of a file for prediction.
+fn read_features(path: &Path, schema: &Schema, limit: f64) -> Result<Matrix> {
+    let tables = Tables::by_schema(vec![source::open(path)?], schema, false, limit)?;
+    let mut values = vec![];
+    tables.blocks(
+        |_, block| Ok(block.features),
+        |features| {
+            values.extend_from_slice(features.values());
+            Ok::<_, DataError>(())
+        },
+    )?;
+    let cols = schema.feature_names.len();
+    Ok(Matrix::new(values.len() / cols, cols, values).unwrap())
+}
 
 const LIMIT: f64 = 1e6;
 
@@ -45,8 +141,8 @@ fn a_table_of_classes() {
     assert_eq!(table.features.values(), [1., 2.5, -300., 4., 0., 1.]);
     let names = vec!["cat, old".to_owned(), "dog".to_owned()];
     assert_eq!(table.target, Target::Classes { names, labels: vec![1, 0, 1] });
-    assert!(table.features.place(1, 1).to_string().ends_with("0.csv, row 4, column `b, c`"));
-    assert!(table.features.place(2, 0).to_string().ends_with("1.csv, row 2, column `a`"));
+    assert!(table.places[1].ends_with("0.csv, row 4, column `b, c`"));
+    assert!(table.places[2].ends_with("1.csv, row 2, column `b, c`"));
 }
 
 #[test]
@@ -197,6 +293,47 @@ fn rows_are_counted_as_in_the_file() {
 }
 
 #[test]
+fn a_file_of_several_chunks_is_cut_between_rows() {
+    for ending in ["\n", "\r\n", "\r"] {
+        let mut text = format!("x,y,z{ending}");
+        let rows = 150_000;
+        for row in 0..rows {
+            // Quoted cells with commas and line ends, and blank lines.
+            match row % 7 {
+                0 => write!(text, "{row},\"a, {ending}b\",-{row}.5{ending}").unwrap(),
+                1 => write!(text, "{ending}{row},\"\"\"\",\"-{row}.5\"{ending}   {ending}").unwrap(),
+                _ => write!(text, " {row} , c,-{row}.5{ending}").unwrap(),
+            }
+        }
+        assert!(text.len() > 2 * CHUNK, "{}", text.len());
+        let table = read(&[&text, &text], "y", TargetKind::Classes).unwrap();
+        assert_eq!(table.features.rows(), 2 * rows);
+        for row in 0..2 * rows {
+            let value = (row % rows) as f64;
+            assert_eq!(table.features.row(row), [value, -value - 0.5]);
+        }
+        let Target::Classes { names, labels } = table.target else { panic!("classes") };
+        let label = |row: usize| names.iter().position(|name| *name == names[labels[row] as usize]);
+        assert_eq!((names.len(), label(0) == label(7), label(0) == label(1)), (3, true, false));
+        // As many lines as the text has, of which the last one is bad.
+        let lines = text.replace("\r\n", "\n").replace('\r', "\n").lines().count();
+        text.push_str("?,c,1");
+        let message = message(&[text.as_bytes()], "y", TargetKind::Classes, None);
+        assert!(message.starts_with(&format!("0.csv, row {}, column `x`: `?`", lines + 1)), "{message}");
+    }
+}
+
+#[test]
+fn a_row_without_end_is_refused() {
+    let text = "x,y\n1,2\n\"".to_owned() + &"3,4\n".repeat(MAX_RECORD / 4 + 1);
+    let message = message(&[text.as_bytes()], "y", TargetKind::Number, None);
+    assert!(
+        message.starts_with("0.csv, row 3: the row is longer than 64 MB: check that every line"),
+        "{message}"
+    );
+}
+
+#[test]
 fn files_of_one_data_set_have_the_same_columns() {
     let tail = ": files of one data set need the same columns in the same order";
     for (other, difference) in [
@@ -239,10 +376,10 @@ fn missing_files_and_directories_are_named() {
 #[test]
 fn the_nearest_name_is_suggested() {
     let columns = ["diagnosis", "radius mean", "texture"].map(str::to_owned);
-    assert_eq!(nearest("diagnoses", &columns).as_deref(), Some("diagnosis"));
-    assert_eq!(nearest("Radius_Mean", &columns).as_deref(), Some("radius mean"));
-    assert_eq!(nearest("price", &columns), None);
-    assert_eq!(nearest("", &[]), None);
+    assert_eq!(source::nearest("diagnoses", &columns).as_deref(), Some("diagnosis"));
+    assert_eq!(source::nearest("Radius_Mean", &columns).as_deref(), Some("radius mean"));
+    assert_eq!(source::nearest("price", &columns), None);
+    assert_eq!(source::nearest("", &[]), None);
 }
 
 proptest::proptest! {

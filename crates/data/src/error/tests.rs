@@ -24,3 +24,10 @@ fn text_from_files_is_cut_and_escaped() {
     assert_eq!(listed(&["a".into(), "b".into()]), "`a`, `b`");
     assert!(listed(&vec!["a".to_owned(); 25]).ends_with("`a` and 5 more"));
 }
+
+#[test]
+fn a_full_disk_is_one_sentence() {
+    let source = io::Error::from(io::ErrorKind::StorageFull);
+    let message = DataError::io("write", Path::new("shares"), source).to_string();
+    assert!(message.starts_with("there is no room left for shares: free some on its disk"), "{message}");
+}

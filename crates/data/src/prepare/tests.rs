@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::scaling::OUTLIER_LIMIT;
+use crate::survey::bits;
 
 const CLASSES: &str = "a,b,y\n1,10,no\n2,20,no\n3,30,yes\n4,40,yes\n5,50,no\n";
 const NUMBERS: &str = "a,b,y\n1,10,100\n2,20,200\n3,30,300\n4,40,400\n5,50,500\n";
@@ -15,7 +16,7 @@ fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
 
 fn options(file: PathBuf, kind: TargetKind, test: TestSource) -> PrepareOptions {
     PrepareOptions {
-        source: Source::Csv { files: vec![file], target: "y".to_owned(), kind },
+        source: Source::Files { files: vec![file], target: Some("y".to_owned()), kind },
         test,
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::Standard,
@@ -178,7 +179,9 @@ fn the_data_sets_of_the_repository_can_be_read() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets").join(file);
         let mut options = options(path, kind, TestSource::Fraction(0.2));
         options.source = match options.source {
-            Source::Csv { files, kind, .. } => Source::Csv { files, target: target.to_owned(), kind },
+            Source::Files { files, kind, .. } => {
+                Source::Files { files, target: Some(target.to_owned()), kind }
+            }
             other @ Source::Mnist { .. } => other,
         };
         let prepared = prepare(&options).unwrap();

@@ -152,9 +152,9 @@ fn a_file_of_another_party_or_kind_is_refused() {
     fs::write(&path, vec![b'a'; 1000]).unwrap();
     assert!(message().contains("other is not a share file of shamisen"));
     let mut bytes = fs::read(&files[0]).unwrap();
-    bytes[15] = 2;
+    bytes[15] = 1;
     fs::write(&path, &bytes).unwrap();
-    assert!(message().contains("other has format version 2, but this version of shamisen reads version 1"));
+    assert!(message().contains("other has format version 1, but this version of shamisen reads version 2"));
 }
 
 #[test]
@@ -173,12 +173,66 @@ fn every_change_of_a_byte_and_every_other_length_is_an_error() {
     }
 }
 
+#[test]
+fn rows_come_one_after_the_other() {
+    let (rows, cols) = (60_000, 5);
+    let values: Vec<f64> = (0..rows * cols).map(|at| f64::from(at as u32 % 1000)).collect();
+    let root = tempfile::tempdir().unwrap();
+    let dirs = dirs(&root);
+    let create = || Dealer::create([&dirs[0], &dirs[1], &dirs[2]], "x", ID, (rows, cols), 4).unwrap();
+    let part = |from: usize, to: usize| {
+        Matrix::new(to - from, cols, values[from * cols..to * cols].to_vec()).unwrap()
+    };
+    let mut dealer = create();
+    for (from, to) in [(0, 1), (1, 1), (1, 30_000), (30_000, 59_999), (59_999, 60_000)] {
+        dealer.push(&part(from, to)).unwrap();
+    }
+    assert!(dealer.push(&part(0, 1)).unwrap_err().to_string().starts_with("sharing a matrix: 0 values"));
+    dealer.finish().unwrap();
+    let files = dirs.each_ref().map(|dir| share_path(dir, "x"));
+    let all: Vec<u32> = (0..rows as u32).collect();
+    let shares = gather(&files, &all);
+    let sum = |at: usize| shares.iter().fold(0u64, |sum, (mine, _)| sum.wrapping_add(mine[at]));
+    assert!((0..rows * cols).all(|at| fixed::encode(values[at], 4) == Some(sum(at))));
+
+    // Too few rows, or a dealer that is given up, leave what was there before.
+    let before: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+    let mut dealer = create();
+    dealer.push(&part(0, 40_000)).unwrap();
+    assert!(dealer.finish().unwrap_err().to_string().contains("100000 values are expected, but 0"));
+    let mut dealer = create();
+    dealer.push(&part(0, 59_000)).unwrap();
+    drop(dealer);
+    for (path, before) in files.iter().zip(before) {
+        assert_eq!(fs::read(path).unwrap(), before);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    // Damage is found in every block.
+    let file = fs::OpenOptions::new().read(true).write(true).open(&files[1]).unwrap();
+    let length = file.metadata().unwrap().len();
+    for at in [300, length / 2, length - 40, length - 1] {
+        use std::os::unix::fs::FileExt;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+        let message = ShareFile::open(&files[1], 1).unwrap_err().to_string();
+        assert!(message.contains("x.share is damaged (its checksum does not match)"), "{message}");
+        file.write_all_at(&byte, at).unwrap();
+    }
+    ShareFile::open(&files[1], 1).unwrap();
+}
+
 /// A file with a right checksum whose header says something else.
 fn forged(header: &Header, body: &[u8]) -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("forged.share");
     let mut file = Writer::create(&path, &KIND, header).unwrap();
-    file.append(body).unwrap();
+    let (seeds, words) = body.split_at(if header.party == 0 { 32 } else { 16 });
+    file.append(seeds).unwrap();
+    if !words.is_empty() {
+        file.append_block(words, &blake3::hash(words)).unwrap();
+    }
     file.finish().unwrap().publish().unwrap();
     (root, path)
 }

@@ -1,0 +1,198 @@
+use std::fs;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+use crate::source::{RAW_LIMIT, Tables, Values};
+use crate::table::{Matrix, TargetKind};
+
+/// Images and labels of a part.
+#[derive(Debug)]
+struct Images {
+    names: Vec<String>,
+    pixels: Matrix,
+    classes: Option<Vec<String>>,
+    labels: Vec<u32>,
+    places: Vec<String>,
+}
+
+/// Reads both parts.
+fn read_mnist(dir: &Path) -> Result<(Images, Images)> {
+    let [train, test] = open_mnist(dir)?.map(|part| {
+        let file: Box<dyn TableFile> = Box::new(part);
+        let tables = Tables::with_target(vec![file], Some("label"), TargetKind::Classes, RAW_LIMIT)?;
+        let (mut values, mut labels, mut places) = (vec![], vec![], vec![]);
+        tables.blocks(
+            |_, block| Ok(block),
+            |Block { features, target }| {
+                values.extend_from_slice(features.values());
+                places.extend((0..features.rows()).map(|row| features.place(row, 1).to_string()));
+                let Values::Classes(found) = target else { panic!("classes") };
+                labels.extend(
+                    found.labels.iter().map(|&label| found.names[label as usize].parse::<u32>().unwrap()),
+                );
+                Ok::<_, DataError>(())
+            },
+        )?;
+        let names = tables.feature_names().to_vec();
+        let pixels = Matrix::new(labels.len(), names.len(), values).unwrap();
+        Ok::<_, DataError>(Images { names, pixels, classes: tables.first().classes(), labels, places })
+    });
+    Ok((train?, test?))
+}
+
+const NAMES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
+
+fn images(count: u32, height: u32, width: u32) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        [IMAGES_MAGIC, count, height, width].iter().flat_map(|w| w.to_be_bytes()).collect();
+    bytes.extend((0..count * height * width).map(|i| i as u8));
+    bytes
+}
+
+fn labels(labels: &[u8]) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        [LABELS_MAGIC, labels.len() as u32].iter().flat_map(|w| w.to_be_bytes()).collect();
+    bytes.extend(labels);
+    bytes
+}
+
+fn tiny() -> [Vec<u8>; 4] {
+    [images(3, 2, 2), labels(&[7, 0, 9]), images(2, 2, 2), labels(&[1, 2])]
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(vec![], Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn write(dir: &Path, files: &[Vec<u8>; 4], rename: impl Fn(&str) -> String, compressed: bool) {
+    for (name, bytes) in NAMES.iter().zip(files) {
+        fs::write(dir.join(rename(name)), if compressed { gzip(bytes) } else { bytes.clone() }).unwrap();
+    }
+}
+
+/// The error for files one of which was changed, plain and compressed.
+fn errors(change: impl Fn(&mut [Vec<u8>; 4])) -> [String; 2] {
+    [false, true].map(|compressed| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = tiny();
+        change(&mut files);
+        let suffix = if compressed { ".gz" } else { "" };
+        write(dir.path(), &files, |name| format!("{name}{suffix}"), compressed);
+        read_mnist(dir.path()).unwrap_err().to_string().replace(dir.path().to_str().unwrap(), "DIR")
+    })
+}
+
+#[test]
+fn all_names_of_the_files_are_understood() {
+    for (dotted, compressed) in [(false, false), (true, false), (false, true), (true, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let rename = |name: &str| {
+            let name = if dotted { name.replace("-idx", ".idx") } else { name.to_owned() };
+            if compressed { format!("{name}.gz") } else { name }
+        };
+        write(dir.path(), &tiny(), rename, compressed);
+        let (train, test) = read_mnist(dir.path()).unwrap();
+        assert_eq!(train.names, ["pixel0", "pixel1", "pixel2", "pixel3"]);
+        assert_eq!((train.pixels.rows(), train.pixels.row(1)), (3, &[4., 5., 6., 7.][..]));
+        assert_eq!((test.pixels.rows(), test.pixels.cols()), (2, 4));
+        assert_eq!((train.classes.unwrap().len(), train.labels), (10, vec![7, 0, 9]));
+        assert!(train.places[2].ends_with("row 3, column `pixel1`"));
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for missing in NAMES {
+        write(dir.path(), &tiny(), str::to_owned, false);
+        fs::remove_file(dir.path().join(missing)).unwrap();
+        let message = read_mnist(dir.path()).unwrap_err().to_string();
+        assert!(message.contains(&format!("has no file {missing} (or {missing}.gz)")), "{message}");
+    }
+    let absent = dir.path().join("absent");
+    let message = read_mnist(&absent).unwrap_err().to_string();
+    assert_eq!(message, format!("{} does not exist: check the path", absent.display()));
+}
+
+#[test]
+fn a_truncated_or_longer_file_is_an_error() {
+    for message in errors(|files| files[0].truncate(27)) {
+        assert!(message.contains("train-images-idx3-ubyte"), "{message}");
+        assert!(message.contains("has 27 bytes, but its header promises 28"), "{message}");
+    }
+    for message in errors(|files| files[2].push(0)) {
+        assert!(message.contains("has 25 bytes, but its header promises 24"), "{message}");
+    }
+    for message in errors(|files| files[1].truncate(5)) {
+        assert!(message.contains("has 5 bytes, but its header promises 8"), "{message}");
+    }
+    for message in errors(|files| files[3].clear()) {
+        assert!(message.contains("has 0 bytes"), "{message}");
+    }
+}
+
+#[test]
+fn a_wrong_magic_number_is_an_error() {
+    for message in errors(|files| files.swap(0, 1)) {
+        assert!(message.contains("begins with 0x00000803"), "{message}");
+        assert!(message.contains("of labels begins with 0x00000801"), "{message}");
+    }
+}
+
+#[test]
+fn counts_and_sizes_must_fit() {
+    for message in errors(|files| files[1] = labels(&[1, 2])) {
+        assert!(message.contains("holds 3 images") && message.contains("holds 2 labels"), "{message}");
+    }
+    for message in errors(|files| files[2] = images(2, 2, 3)) {
+        assert!(message.contains("have 4 pixels") && message.contains("have 6: fetch"), "{message}");
+    }
+    for message in errors(|files| files[1] = labels(&[1, 10, 2])) {
+        assert!(message.contains("train-labels") && message.contains("row 2: the label 10"), "{message}");
+    }
+    for message in errors(|files| files[0] = images(0, 2, 2)) {
+        assert!(message.contains("promises 0 images"), "{message}");
+    }
+}
+
+#[test]
+fn an_enormous_promise_takes_no_memory() {
+    for message in errors(|files| {
+        files[0][4..16].fill(0xff);
+    }) {
+        assert!(message.contains("not plausible"), "{message}");
+    }
+    for message in errors(|files| {
+        files[0][4..16].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0, 1, 0]);
+        files[1][4..8].copy_from_slice(&[0, 0, 0xff, 0xff]);
+    }) {
+        assert!(message.contains("its header promises"), "{message}");
+    }
+}
+
+#[test]
+fn a_damaged_compressed_file_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &tiny(), |name| format!("{name}.gz"), true);
+    let path = dir.path().join("t10k-images-idx3-ubyte.gz");
+    let bytes = fs::read(&path).unwrap();
+    for position in 0..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[position] ^= 0x55;
+        fs::write(&path, &bytes).unwrap();
+        // Some bytes of the gzip header carry no meaning: no panic is what counts.
+        drop(read_mnist(dir.path()));
+    }
+    fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    read_mnist(dir.path()).unwrap_err();
+}

@@ -1,0 +1,351 @@
+//! Tables in files, read in chunks of rows as often as needed, with bounded memory.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::csv::CsvFile;
+use crate::error::{DataError, Result};
+use crate::npy::{NpyFile, is_npy};
+use crate::pipeline::in_order;
+use crate::table::{Matrix, Schema, TargetKind};
+
+/// The largest magnitude, 2^63, that files are read with; their numbers are scaled afterwards.
+pub(crate) const RAW_LIMIT: f64 = 9_223_372_036_854_775_808.0;
+
+/// Bytes of a file that are read at a time; a longer row is read as a whole.
+pub(crate) const CHUNK: usize = 1 << 20;
+
+/// A file of rows.
+pub(crate) trait TableFile: Send + Sync {
+    /// Where it is.
+    fn path(&self) -> &Path;
+
+    /// The names of its columns.
+    fn columns(&self) -> &[String];
+
+    /// The classes of its target, where the format names them.
+    fn classes(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The number of rows, which may take a look at the whole file.
+    fn count(&self) -> Result<u64>;
+
+    /// The rows from the beginning, as they are in the file.
+    fn chunks(&self) -> Result<Box<dyn Iterator<Item = Result<Chunk>> + Send + '_>>;
+
+    /// The numbers and the target of the rows of a chunk.
+    fn parse(&self, chunk: &Chunk, selection: &Selection) -> Result<Block>;
+}
+
+/// Opens a file: as NPY if its name ends with `.npy`, otherwise as CSV.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn TableFile>> {
+    if is_npy(path) {
+        return Ok(Box::new(NpyFile::open(path)?));
+    }
+    Ok(Box::new(CsvFile::open(path)?))
+}
+
+/// Some rows as they are in a file.
+pub(crate) struct Chunk {
+    /// Number of rows.
+    pub(crate) rows: usize,
+    /// Where the first one is: the line of a CSV file, or the row counted from 1.
+    pub(crate) first: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Which columns of a file are read, and as what.
+#[derive(Clone)]
+pub(crate) struct Selection {
+    /// Positions of the features, in their order.
+    pub(crate) features: Vec<usize>,
+    /// Position of the target, and what it holds.
+    pub(crate) target: Option<(usize, TargetKind)>,
+    /// The names of the features.
+    pub(crate) names: Arc<[String]>,
+    /// The largest magnitude of a number.
+    pub(crate) limit: f64,
+}
+
+/// Rows that were read.
+pub(crate) struct Block {
+    /// The features.
+    pub(crate) features: Matrix,
+    /// The target of each row.
+    pub(crate) target: Values,
+}
+
+/// The target of some rows.
+pub(crate) enum Values {
+    /// There is none.
+    None,
+    /// Numbers.
+    Numbers(Vec<f64>),
+    /// Classes.
+    Classes(Found),
+}
+
+/// The most different classes that are told apart: one more than there may be.
+pub(crate) const DISTINCT: usize = crate::csv::MAX_CLASSES + 1;
+
+/// Classes as they were found in some rows.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The names in the order of their first rows, up to [`DISTINCT`].
+    pub(crate) names: Vec<String>,
+    /// The first row of each.
+    pub(crate) first: Vec<usize>,
+    /// Of every row, the index of its class in `names`, or the number of names if there are too many.
+    pub(crate) labels: Vec<u32>,
+}
+
+/// Files with the same columns, one below the other.
+pub(crate) struct Tables {
+    files: Vec<Box<dyn TableFile>>,
+    selections: Vec<Selection>,
+    /// The rows before each file, and after the last one.
+    starts: Vec<u64>,
+}
+
+impl Tables {
+    /// Files whose columns are features but for `target`.
+    ///
+    /// Fails if the target or all features are missing, or columns differ between files, or a file has no rows.
+    pub(crate) fn with_target(
+        files: Vec<Box<dyn TableFile>>,
+        target: Option<&str>,
+        kind: TargetKind,
+        limit: f64,
+    ) -> Result<Self> {
+        let first = files.first().ok_or(DataError::NoFiles)?;
+        let mut selections = Vec::with_capacity(files.len());
+        for file in &files {
+            let (path, columns) = (file.path(), file.columns());
+            let target = target_column(&**file, target)?;
+            if columns != first.columns() {
+                let difference = difference((first.path(), first.columns()), (path, columns));
+                let (first, path) = (first.path().to_owned(), path.to_owned());
+                return Err(DataError::ColumnsDiffer { first, path, difference });
+            }
+            let features: Vec<usize> = (0..columns.len()).filter(|&column| column != target).collect();
+            if features.is_empty() {
+                let target = columns[target].clone();
+                return Err(DataError::NoFeatures { path: path.to_owned(), target });
+            }
+            let names = features.iter().map(|&column| columns[column].clone()).collect();
+            selections.push(Selection { features, target: Some((target, kind)), names, limit });
+        }
+        Self::new(files, selections)
+    }
+
+    /// Files with the columns that a schema names, in any order. The target is read if `with_target`; otherwise it may be
+    /// there and is ignored.
+    ///
+    /// Fails if columns are missing or are too many, or a file has no rows.
+    pub(crate) fn by_schema(
+        files: Vec<Box<dyn TableFile>>,
+        schema: &Schema,
+        with_target: bool,
+        limit: f64,
+    ) -> Result<Self> {
+        let kind = if schema.classes.is_some() { TargetKind::Classes } else { TargetKind::Number };
+        let mut selections = Vec::with_capacity(files.len());
+        for file in &files {
+            let target = if with_target {
+                Some((target_column(&**file, Some(&schema.target_name))?, kind))
+            } else {
+                None
+            };
+            let features = columns_of(file.path(), file.columns(), schema)?;
+            selections.push(Selection {
+                features,
+                target,
+                names: schema.feature_names.clone().into(),
+                limit,
+            });
+        }
+        Self::new(files, selections)
+    }
+
+    fn new(files: Vec<Box<dyn TableFile>>, selections: Vec<Selection>) -> Result<Self> {
+        let mut starts = vec![0];
+        for file in &files {
+            let count = file.count()?;
+            if count == 0 {
+                return Err(DataError::HeaderOnly { path: file.path().to_owned() });
+            }
+            starts.push(starts[starts.len() - 1] + count);
+        }
+        Ok(Self { files, selections, starts })
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> u64 {
+        self.starts[self.files.len()]
+    }
+
+    /// The names of the features.
+    pub(crate) fn feature_names(&self) -> &[String] {
+        &self.selections[0].names
+    }
+
+    /// The name of the target; empty if it is not read.
+    pub(crate) fn target_name(&self) -> &str {
+        self.selections[0].target.map_or("", |(column, _)| &self.files[0].columns()[column])
+    }
+
+    /// What the target holds.
+    pub(crate) fn kind(&self) -> TargetKind {
+        self.selections[0].target.map_or(TargetKind::Number, |(_, kind)| kind)
+    }
+
+    /// The first file.
+    pub(crate) fn first(&self) -> &dyn TableFile {
+        &*self.files[0]
+    }
+
+    /// Reads all rows from the beginning. `work` gets them in several threads, with the number of the first row of each
+    /// block, from 0; `sink` gets what it returns in the order of the rows.
+    pub(crate) fn blocks<T: Send, E: From<DataError>>(
+        &self,
+        work: impl Fn(u64, Block) -> Result<T> + Sync,
+        sink: impl FnMut(T) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let chunks = (0..self.files.len()).flat_map(|at| FileChunks {
+            tables: self,
+            at,
+            next: self.starts[at],
+            chunks: None,
+            ended: false,
+        });
+        let work = |(at, row, chunk): (usize, u64, Chunk)| {
+            work(row, self.files[at].parse(&chunk, &self.selections[at])?)
+        };
+        in_order(chunks, work, sink)
+    }
+}
+
+/// The chunks of one of the files, with the number of their first row.
+struct FileChunks<'a> {
+    tables: &'a Tables,
+    at: usize,
+    next: u64,
+    chunks: Option<Box<dyn Iterator<Item = Result<Chunk>> + Send + 'a>>,
+    ended: bool,
+}
+
+impl Iterator for FileChunks<'_> {
+    type Item = Result<(usize, u64, Chunk)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let file = &self.tables.files[self.at];
+        if self.chunks.is_none() {
+            match file.chunks() {
+                Ok(chunks) => self.chunks = Some(chunks),
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let end = self.tables.starts[self.at + 1];
+        let changed = || DataError::Changed { path: file.path().to_owned() };
+        let chunk = self.chunks.as_mut().and_then(Iterator::next);
+        let result = match chunk {
+            Some(Ok(chunk)) if chunk.rows as u64 <= end - self.next => {
+                let first = self.next;
+                self.next += chunk.rows as u64;
+                return Some(Ok((self.at, first, chunk)));
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None if self.next == end => None,
+            _ => Some(Err(changed())),
+        };
+        self.ended = true;
+        result
+    }
+}
+
+/// The position of the target; the last column if it has no name.
+fn target_column(file: &dyn TableFile, target: Option<&str>) -> Result<usize> {
+    let columns = file.columns();
+    let Some(target) = target else { return Ok(columns.len() - 1) };
+    columns.iter().position(|name| name == target).ok_or_else(|| DataError::MissingTarget {
+        path: file.path().to_owned(),
+        target: target.to_owned(),
+        columns: columns.to_vec(),
+        nearest: nearest(target, columns),
+    })
+}
+
+/// The positions of the schema's features; no other column than these and the target may exist.
+fn columns_of(path: &Path, columns: &[String], schema: &Schema) -> Result<Vec<usize>> {
+    let at: HashMap<&str, usize> = columns.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+    let missing = schema.feature_names.iter().filter(|name| !at.contains_key(name.as_str()));
+    let missing: Vec<String> = missing.cloned().collect();
+    if !missing.is_empty() {
+        return Err(DataError::MissingColumns { path: path.to_owned(), columns: missing });
+    }
+    let known: HashSet<&str> = schema.feature_names.iter().map(String::as_str).collect();
+    let unknown =
+        columns.iter().filter(|name| !known.contains(name.as_str()) && **name != schema.target_name);
+    let unknown: Vec<String> = unknown.cloned().collect();
+    if !unknown.is_empty() {
+        return Err(DataError::UnknownColumns { path: path.to_owned(), columns: unknown });
+    }
+    Ok(schema.feature_names.iter().map(|name| at[name.as_str()]).collect())
+}
+
+/// How the columns of two files differ, in words.
+fn difference((first, names): (&Path, &[String]), (path, others): (&Path, &[String])) -> String {
+    if let Some(missing) = names.iter().find(|name| !others.contains(name)) {
+        return format!("`{missing}` is only in {}", first.display());
+    }
+    if let Some(extra) = others.iter().find(|name| !names.contains(name)) {
+        return format!("`{extra}` is only in {}", path.display());
+    }
+    let at = names.iter().zip(others).position(|(a, b)| a != b).unwrap_or_default();
+    format!(
+        "column {} is `{}` in {} but `{}` in {}",
+        at + 1,
+        others[at],
+        path.display(),
+        names[at],
+        first.display()
+    )
+}
+
+/// The column most like `name`, if one is alike.
+pub(crate) fn nearest(name: &str, columns: &[String]) -> Option<String> {
+    let wanted: Vec<char> = name.to_lowercase().chars().take(100).collect();
+    columns
+        .iter()
+        .map(|column| {
+            let column: Vec<char> = column.to_lowercase().chars().take(100).collect();
+            edit_distance(&wanted, &column)
+        })
+        .zip(columns)
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= 1 + wanted.len() / 4)
+        .map(|(_, column)| column.clone())
+}
+
+/// The least number of insertions, deletions and replacements (Levenshtein).
+fn edit_distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
