@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shamisen_net::{Counters, Network, Party, Peers, Transport, Work};
+use shamisen_ring::high::{give_high, high_words};
 use shamisen_ring::prg::Prg;
 use shamisen_ring::words::{UNWRITTEN, Words};
 
 use crate::error::{MpcError, Result};
+use crate::roles::CHUNK;
 
 /// The secret keys of one party: 16 bytes each, never shown.
 pub struct SessionKeys {
@@ -203,6 +205,20 @@ impl Stream {
     pub(crate) fn fill(&self, offset: usize, out: &mut [u64]) {
         self.count(out);
         self.prg.fill(self.step.0, offset as u64, out);
+    }
+
+    /// Writes numbers that are random in their lowest `bits`, those from `offset` on, a multiple of a [`CHUNK`]; up to 32 bits they
+    /// take half a word of the stream each.
+    pub(crate) fn fill_bits(&self, bits: u32, offset: usize, out: &mut [u64]) {
+        if bits > u32::BITS {
+            return self.fill(offset, out);
+        }
+        let mut halves = [0; CHUNK / 2];
+        for (chunk, out) in out.chunks_mut(CHUNK).enumerate() {
+            let halves = &mut halves[..high_words(out.len())];
+            self.fill(high_words(offset) + chunk * CHUNK / 2, halves);
+            give_high(out, halves, 0);
+        }
     }
 
     /// Adds the words `offset..` of the stream.

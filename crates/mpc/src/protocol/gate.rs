@@ -123,8 +123,8 @@ impl Gate {
                     && part.role == Role::Second
                 {
                     mask.fill(chunk.start, first);
-                    set_mask.fill(chunk.start, second);
-                    clear_mask.fill(chunk.start, third);
+                    set_mask.fill_bits(bits, chunk.start, second);
+                    clear_mask.fill_bits(bits, chunk.start, third);
                     if with_bit {
                         bit_mask.fill(chunk.start, &mut summands[chunk.clone()]);
                     }
@@ -186,7 +186,8 @@ impl Gate {
                 bit_mask.sub_into(chunk.start, out);
             }
             for (top, mask, out) in [(set, set_mask, &mut *set_out), (clear, clear_mask, &mut *clear_out)] {
-                mask.sub_into(chunk.start, top);
+                mask.fill_bits(bits, chunk.start, a);
+                bits::sub_assign(top, a);
                 pack::pack(top, bits, pack::part_mut(out, &chunk, bits));
             }
         }

@@ -198,7 +198,7 @@ fn begin_wrap(part: &Part, bits: u32, round: &mut Round, session: &mut Session) 
             let mut buffer = Words::scratch(CHUNK);
             for chunk in chunks(part.len()) {
                 let share = &mut buffer[..chunk.len()];
-                mu.fill(chunk.start, share);
+                mu.fill_bits(bits, chunk.start, share);
                 truncation::subtract_from_bits(share, plane_of(&beta, &chunk));
                 pack::pack(share, bits, pack::part_mut(message, &chunk, bits));
             }
@@ -242,7 +242,7 @@ fn finish(
                 let message = round.write_prev(pack::packed_words(len, bits));
                 for chunk in chunks(len) {
                     let (share, kappas) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
-                    kappa.fill(chunk.start, kappas);
+                    kappa.fill_bits(bits, chunk.start, kappas);
                     pack::unpack(pack::part(beta, &chunk, bits), bits, share);
                     let own = &mut mine[chunk.clone()];
                     truncation::select_masked(own, share, &half[chunk.clone()], kappas);
@@ -264,9 +264,9 @@ fn finish(
                     message[chunk.clone()].copy_from_slice(ab);
                     // Both components, less the wrap.
                     let masks = &mut share[..chunk.len()];
-                    kappa.fill(chunk.start, masks);
+                    kappa.fill_bits(bits, chunk.start, masks);
                     truncation::subtract_signed(ab, masks, plane_of(&e, &chunk), bits);
-                    lambda.fill(chunk.start, masks);
+                    lambda.fill_bits(bits, chunk.start, masks);
                     truncation::subtract_signed(bc, masks, plane_of(&e, &chunk), bits);
                 }
                 round.write_prev(e.len()).copy_from_slice(&e);
@@ -278,8 +278,8 @@ fn finish(
                 let message = round.write_next(pack::packed_words(len, bits));
                 for chunk in chunks(len) {
                     let (share, lambdas) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
-                    mu.fill(chunk.start, share);
-                    lambda.fill(chunk.start, lambdas);
+                    mu.fill_bits(bits, chunk.start, share);
+                    lambda.fill_bits(bits, chunk.start, lambdas);
                     let own = &mut next[chunk.clone()];
                     truncation::select_masked(own, share, &half[chunk.clone()], lambdas);
                     pack::pack(own, bits, pack::part_mut(message, &chunk, bits));
@@ -333,7 +333,7 @@ fn finish(
             if let Some(r) = &r {
                 r.fill(chunk.start, &mut other[chunk.clone()]);
             }
-            mask.fill(chunk.start, masks);
+            mask.fill_bits(bits, chunk.start, masks);
             truncation::subtract_signed(&mut other[chunk], masks, e, bits);
         }
     }
