@@ -124,14 +124,14 @@ impl SharedRows for DealtRows {
                 self.targets = Some((rows.to_vec(), targets));
                 features
             }
-            None => gather(&self.files.features, rows),
+            None => gather(&self.files.features, rows, Words::scratch),
         }
     }
 
     fn targets(&mut self, rows: &[u32]) -> Result<Rep> {
         match self.targets.take() {
             Some((read, targets)) if read == rows => targets,
-            _ => self.files.targets(rows),
+            _ => self.files.targets(rows, Words::scratch),
         }
     }
 }
@@ -143,9 +143,9 @@ struct Files {
 }
 
 impl Files {
-    fn targets(&self, rows: &[u32]) -> Result<Rep> {
+    fn targets(&self, rows: &[u32], memory: fn(usize) -> Words) -> Result<Rep> {
         match &self.targets {
-            Some(targets) => gather(targets, rows),
+            Some(targets) => gather(targets, rows, memory),
             None => Err(NnError::Rows("these rows have no targets".into())),
         }
     }
@@ -172,8 +172,11 @@ impl Reader {
         let (sender, batches) = sync_channel(1);
         let files = Arc::clone(files);
         let read = move || {
+            // Memory that is recycled would pile up in the thread that drops it: this one takes, and never gives back.
+            let memory = |words| vec![0; words].into();
             for rows in receiver {
-                let batch = Batch { features: gather(&files.features, &rows), targets: files.targets(&rows) };
+                let features = gather(&files.features, &rows, memory);
+                let batch = Batch { features, targets: files.targets(&rows, memory) };
                 if sender.send(batch).is_err() {
                     return;
                 }
@@ -198,9 +201,10 @@ impl Reader {
     }
 }
 
-fn gather(file: &ShareFile, rows: &[u32]) -> Result<Rep> {
+/// Reads rows into memory of which `memory` gives as many words as it is asked for.
+fn gather(file: &ShareFile, rows: &[u32], memory: fn(usize) -> Words) -> Result<Rep> {
     let words = rows.len() * file.cols();
-    let (mut mine, mut next) = (Words::scratch(words), Words::scratch(words));
+    let (mut mine, mut next) = (memory(words), memory(words));
     file.gather(rows, &mut mine, &mut next).map_err(|error| NnError::Rows(error.into()))?;
     Ok(Rep::from_components(mine, next))
 }

@@ -1,6 +1,6 @@
 //! The front door: from files to scaled training and test examples.
 //!
-//! A [`Survey`](crate::survey::Survey) takes the rows as they come; [`prepare`] has all of them in memory.
+//! A [`Survey`] takes the rows as they come; [`prepare`] has all of them in memory.
 
 use std::path::PathBuf;
 
