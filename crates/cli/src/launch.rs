@@ -121,6 +121,7 @@ fn run_once(
             .arg(work.party(party))
             .arg("--launched")
             .args((0..verbose).map(|_| "--verbose"))
+            .envs(allocator_settings())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             // Ctrl-C is for this process, which then ends the parties.
@@ -137,6 +138,15 @@ fn run_once(
     let result = watch(&notes, &mut || children.kill(), observe);
     drop(children);
     Ok(result)
+}
+
+/// What tells the C library of a party to put its vectors on huge pages, unless the user tells it something else.
+///
+/// A mini-batch works on vectors of a megabyte all over, more than the processor has addresses of small pages for: it takes 4 to 8 %
+/// less time with huge ones (2026-11-26, Intel Xeon, the standard case). Other C libraries and older versions of this one ignore it.
+fn allocator_settings() -> Option<(&'static str, &'static str)> {
+    const SETTINGS: &str = "GLIBC_TUNABLES";
+    env::var_os(SETTINGS).is_none().then_some((SETTINGS, "glibc.malloc.hugetlb=1"))
 }
 
 /// The processes of the parties; killed and waited for when dropped.
