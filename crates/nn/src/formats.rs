@@ -48,7 +48,9 @@ pub(crate) const DELTA_LIMIT: f64 = 1.5 * (1 << (DELTA_BOUND - DELTA_FRAC)) as f
 /// A weight is below this when its check has passed.
 pub(crate) const WEIGHT_LIMIT: f64 = 1.5 * (1 << (WEIGHT_BOUND - WEIGHT_FRAC)) as f64;
 /// A bias is below this, also some steps of plain descent later.
-const BIAS_LIMIT: f64 = (1 << ACTIVATION_BITS) as f64;
+pub(crate) const BIAS_LIMIT: f64 = (1 << ACTIVATION_BITS) as f64;
+/// A bias is below this when its check has passed.
+pub(crate) const CHECKED_BIAS_LIMIT: f64 = 1.5 * (1 << (BIAS_BOUND - WEIGHT_FRAC)) as f64;
 
 /// Low bits that the parties drop each for itself before a truncation: what that adds to its error is below `2^-6` units.
 pub(crate) fn roughness(bits: u32) -> u32 {

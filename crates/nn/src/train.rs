@@ -15,8 +15,8 @@ use shamisen_ring::fixed::{self, Factor};
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
 use crate::formats::{
-    ACTIVATION_BITS, CHECK_EVERY, DELTA_BOUND, DELTA_FRAC, DELTA_LIMIT, GRADIENT_FRAC, WEIGHT_FRAC,
-    WEIGHT_LIMIT, activation_frac, check, target_frac,
+    ACTIVATION_BITS, BIAS_LIMIT, CHECK_EVERY, CHECKED_BIAS_LIMIT, DELTA_BOUND, DELTA_FRAC, DELTA_LIMIT,
+    GRADIENT_FRAC, WEIGHT_FRAC, WEIGHT_LIMIT, activation_frac, check, target_frac,
 };
 use crate::optimizer::{Gradient, Pieces};
 use crate::order::BatchOrder;
@@ -148,7 +148,7 @@ struct Descent {
 struct Moving {
     /// How far weights and biases move in a step, at most.
     step: [f64; 2],
-    /// Steps until the next claim: so many that the weights do not get too large before.
+    /// Steps until the next claim: so many that neither weights nor biases get too large before.
     period: usize,
     /// Steps since the last one.
     steps: usize,
@@ -181,7 +181,8 @@ impl Descent {
             let largest = network.largest_weight(layer);
             let decay = plan.learning_rate * plan.weight_decay * largest.max(WEIGHT_LIMIT);
             let step = [network.input_limit(layer), 1.0].map(|input| rate * input * DELTA_LIMIT + decay);
-            let period = ((largest - WEIGHT_LIMIT) / step[0]).clamp(1.0, CHECK_EVERY as f64) as usize;
+            let room = ((largest - WEIGHT_LIMIT) / step[0]).min((BIAS_LIMIT - CHECKED_BIAS_LIMIT) / step[1]);
+            let period = room.clamp(1.0, CHECK_EVERY as f64) as usize;
             if period > 1 {
                 network.limit_weights(layer, WEIGHT_LIMIT + period as f64 * step[0]);
             }

@@ -28,8 +28,8 @@ pub struct Gate {
 
 /// `max(z, 0)` divided by `2^bits`, and the gate that let it pass.
 ///
-/// `z` is in `[-2^62, 2^62)`, and `|z| <= 2^(bits + width - 1) - 2^bits`; `bits` and the digits of `width` are 64 at most. The result is 0, or has the error of
-/// [`truncate`](crate::protocol::truncate::truncate); a `z` from 0 to `2^bits` may pass or not.
+/// `z` is in `[-2^62, 2^62)`, and `|z| <= 2^(bits + width - 1) - 2^bits`; `bits` and the digits of `width` are 64 at most. The
+/// result is 0, or has the error of [`truncate`](crate::protocol::truncate::truncate); a `z` from 0 to `2^bits` may pass or not.
 ///
 /// The sign is that of the components without their lowest `bits`, whose sum is the floor of `z / 2^bits` or one less. What
 /// passes is computed by [`Gate::pass`]. With d digits for `width` bits: 4 + ceil(log2(d)) rounds; `20 d` bits and fewer than

@@ -43,9 +43,9 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
 
 /// As [`truncate`], but each party first drops the lowest `low` bits of its summand, which need not be sent then.
 ///
-/// The error is up to `1.5 * 2^(low - bits)` units more, to either side, with a mean near 0, and the input must lie so much further from the ends of
-/// its range. 2 rounds, 24 bytes + 3 `bits` + 2 bits - 2 `low` bits; `low` is less than `bits`. Messages and masks are those of
-/// [`truncate`].
+/// The error is up to `1.5 * 2^(low - bits)` units more, to either side, with a mean near 0, and the input must lie so much
+/// further from the ends of its range. 2 rounds, 24 bytes + 3 `bits` + 2 bits - 2 `low` bits; `low` is less than `bits`.
+/// Messages and masks are those of [`truncate`].
 ///
 /// # Errors
 ///
