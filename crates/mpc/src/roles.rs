@@ -80,6 +80,11 @@ pub(crate) fn parts_at(cuts: [usize; 4], party: Party) -> [Part; 3] {
     })
 }
 
+/// What two protocols send in the same round.
+pub(crate) fn together(first: Peers<usize>, second: Peers<usize>) -> Peers<usize> {
+    Peers { next: first.next + second.next, prev: first.prev + second.prev }
+}
+
 /// Elements that are worked on at a time, so that they stay in the first-level cache between two passes.
 pub(crate) const CHUNK: usize = 1024;
 
@@ -157,10 +162,13 @@ impl Incoming {
         &self.words.next[self.read.next - len..self.read.next]
     }
 
-    /// The whole message of the next party, which has `len` words.
-    pub(crate) fn take_all_next(&mut self, len: usize) -> Words {
-        assert_eq!((self.words.next.len(), self.read.next), (len, 0), "a message that is not read yet");
-        std::mem::take(&mut self.words.next)
+    /// The rest of the next party's message, which has `len` words.
+    pub(crate) fn take_rest_next(&mut self, len: usize) -> Words {
+        assert_eq!(self.words.next.len(), self.read.next + len, "the rest of a message");
+        if self.read.next == 0 {
+            return std::mem::take(&mut self.words.next);
+        }
+        Words::copy(self.take_next(len))
     }
 
     /// The next `len` words that the previous party sent.

@@ -439,7 +439,7 @@ impl SecondMoment {
             self.sum = Split::of(&truncate_shared(&sum, self.drop + drop, session)?, session.party());
         }
         squares.scale(self.decay.take(share));
-        self.sum.add_assign(&split(&squares, self.drop, 64 - self.drop, session)?);
+        self.sum.add_assign(&split(squares, self.drop, 64 - self.drop, session)?);
         let low = self.window().low;
         self.unchecked_low = Some(self.unchecked_low.map_or(low, |first| first.min(low)));
         Ok(())

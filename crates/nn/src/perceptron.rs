@@ -5,7 +5,7 @@ use std::ops::Range;
 use shamisen_mpc::protocol::gate::{Gate, rectify};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product};
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::split::{Split, split};
+use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_mpc::protocol::truncate::truncate;
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
@@ -114,16 +114,16 @@ impl Perceptron {
                 output_prior(frac, fan_in, self.input_limits[layer], self.weight_limits[layer]),
             );
             inputs.push(input);
-            session.enter("truncation");
             if layer + 1 == depth {
+                session.enter("truncation");
                 let outputs = truncate(sums, WEIGHT_FRAC, session)?;
                 checks.claim(name, &outputs, bound, prior, session.party());
                 return Ok(Trace { rows, inputs, gates, outputs });
             }
-            let sums = split_roughly(&sums, session)?;
-            checks.claim_split(name, &sums, bound + WEIGHT_FRAC, prior + WEIGHT_FRAC, session.party());
             session.enter("relu");
-            let (activation, gate) = rectify(&sums, WEIGHT_FRAC, frac + ACTIVATION_BITS + 1, session)?;
+            let mut sums = split_roughly(sums, session);
+            let (activation, gate) = rectify(&mut sums, WEIGHT_FRAC, frac + ACTIVATION_BITS + 1, session)?;
+            checks.claim_split(name, &sums, bound + WEIGHT_FRAC, prior + WEIGHT_FRAC, session.party());
             gates.push(gate);
             input = activation;
         }
@@ -162,13 +162,12 @@ impl Perceptron {
                 RepMatrix::of_range(&self.parameters, self.weights(layer), fan_in, units).transposed(),
                 session,
             );
-            session.enter("truncation");
-            let back = split_roughly(&back, session)?;
             session.enter("relu");
+            let mut back = split_roughly(back, session);
             let Some(gate) = trace.gates.get_mut(layer - 1) else {
                 unreachable!("one after each hidden layer")
             };
-            delta = gate.pass(&back, WEIGHT_FRAC, session)?;
+            delta = gate.pass(&mut back, WEIGHT_FRAC, session)?;
             checks.claim(
                 format!("the back-propagated error of layer {layer}"),
                 &delta,
@@ -235,12 +234,10 @@ impl Perceptron {
     }
 }
 
-/// The sum in two components, before a truncation by [`WEIGHT_FRAC`] bits.
-fn split_roughly(sum: &Additive, session: &mut Session) -> Result<Split> {
+/// The sum on its way into two components, before a truncation by [`WEIGHT_FRAC`] bits.
+fn split_roughly(sum: Additive, session: &mut Session) -> Split {
     let low = roughness(WEIGHT_FRAC);
-    let mut split = split(sum, low, u64::BITS - low, session)?;
-    split.scale(1 << low);
-    Ok(split)
+    open_split(sum, low, u64::BITS - low, session).shifted_up(low)
 }
 
 const _: () = assert!(DELTA_FRAC == WEIGHT_FRAC, "both are taken off by the same truncation");

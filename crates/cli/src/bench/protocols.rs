@@ -84,7 +84,7 @@ const PROTOCOLS: &[Protocol] = &[
     Protocol("is_negative of 26", ANY, |i, session| compare::is_negative(&i.x, 26, session).map(drop)),
     Protocol("to_ring", ANY, |i, session| convert::to_ring(&i.a, session).map(drop)),
     Protocol("rectify to 26", ANY, |i, session| {
-        rectify(&Split::of(&i.x, session.party()), 20, 26, session).map(drop)
+        rectify(&mut Split::of(&i.x, session.party()), 20, 26, session).map(drop)
     }),
     Protocol("look_up in 64", ANY, |i, session| lookup::look_up(&i.index, &[&[7; 64]], session).map(drop)),
     Protocol("leading_index", ANY, |i, session| leading_index(&i.x, WINDOW, session).map(drop)),
@@ -93,7 +93,7 @@ const PROTOCOLS: &[Protocol] = &[
     }),
     Protocol("reciprocal", ANY, |i, session| reciprocal::reciprocal(&i.x, 16, 9, 20, session).map(drop)),
     Protocol("exp_negative", ANY, |i, session| {
-        exp::exp_negative(&Split::of(&i.x, session.party()), 16, 9, session).map(drop)
+        exp::exp_negative(Split::of(&i.x, session.party()), 16, 9, session).map(drop)
     }),
     Protocol("ln", ANY, |i, session| log::ln(&i.x, 16, 9, session).map(drop)),
     Protocol("soft_max of 10", 100_000, |i, session| {
@@ -102,7 +102,7 @@ const PROTOCOLS: &[Protocol] = &[
     Protocol("arg_max of 10", ANY, |i, session| {
         arg_max::arg_max(&i.x, i.elements / CLASSES, CLASSES, 27, session).map(drop)
     }),
-    Protocol("split", ANY, |i, session| split(&i.x.to_additive(), 0, 64, session).map(drop)),
+    Protocol("split", ANY, |i, session| split(i.x.to_additive(), 0, 64, session).map(drop)),
     Protocol("replicated", ANY, |i, session| Split::of(&i.x, session.party()).replicated(session).map(drop)),
     Protocol("leading_digit of 8", ANY, |i, session| {
         let window = DigitWindow { low: 0, digits: 8 };

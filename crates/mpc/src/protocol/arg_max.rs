@@ -2,14 +2,18 @@
 
 use std::iter;
 
+use shamisen_net::Party;
 use shamisen_ring::words::Words;
 
 use crate::error::Result;
 use crate::protocol::and::{and, and_planes};
-use crate::protocol::compare::is_negative;
+use crate::protocol::compare::Sign;
 use crate::protocol::convert::to_ring;
-use crate::protocol::lookup::look_up;
+use crate::protocol::lookup::{Index, Query, look_up_in};
 use crate::protocol::multiply::{multiply, product, reshare};
+use crate::protocol::split::Split;
+use crate::protocol::split_bits::SplitBits;
+use crate::roles::cuts;
 use crate::session::Session;
 use crate::share::{Additive, Bits, Rep};
 
@@ -31,7 +35,7 @@ pub struct Winner {
 ///
 /// Up to 16 classes: all pairs are compared at once, and each class but the last learns by a look-up whether it has won all
 /// its games; the last class is what is left. `is_negative` of `classes (classes - 1) / 2` differences; then 2 rounds for 2
-/// classes, 3 rounds up to 11, and 4 rounds above. More classes are played off in groups of 8, then the winners: 1 round for
+/// and 3 classes (and one more for 3), 2 rounds up to 11, and 4 rounds above. More classes are played off in groups of 8, then the winners: 1 round for
 /// each value that goes on, and 1 round and 24 bytes a class to bring the two together.
 ///
 /// # Errors
@@ -135,10 +139,9 @@ fn all_pairs(shared: &Rep, rows: usize, classes: usize, width: u32, session: &mu
             differences.extend(&difference);
         }
     }
-    let higher_wins = is_negative(&differences, width, session)?;
-    let lower_wins = higher_wins.clone().inverted(session.party());
-    let games = games(&lower_wins, &higher_wins, padded, classes);
-    let chosen = all_won(games, session)?;
+    let party = session.party();
+    let higher_wins = Sign::of(&mut Split::of(&differences, party), 0, width, session)?;
+    let chosen = all_won(games(&higher_wins, padded, classes, party), session)?;
 
     let mut one_hot = Rep::default();
     for class in 0..last {
@@ -153,45 +156,54 @@ fn all_pairs(shared: &Rep, rows: usize, classes: usize, width: u32, session: &mu
     Ok(Winner { one_hot, max })
 }
 
-/// The games of each class but the last, one element for each class and row: plane t is its game against the t-th other one.
-fn games(lower_wins: &Bits, higher_wins: &Bits, padded: usize, classes: usize) -> Bits {
+/// The games of each class but the last, one element for each class and row: bit t is its game against the t-th other one.
+fn games(higher_wins: &Sign, padded: usize, classes: usize, party: Party) -> Sign {
     let words = padded / 64;
-    let mut games = Bits::zeros(0, padded * (classes - 1));
-    games.width = classes - 1;
-    for opponent in 0..classes - 1 {
-        for class in 0..classes - 1 {
-            let other = if opponent < class { opponent } else { opponent + 1 };
-            let (low, high) = (class.min(other), class.max(other));
-            let from = if class == low { lower_wins } else { higher_wins };
-            // Pairs are numbered by their lower class, then by the higher one.
-            let pair = low * (2 * classes - low - 1) / 2 + high - low - 1;
-            let place = pair * words..(pair + 1) * words;
-            games.mine.extend_from_slice(&from.mine[place.clone()]);
-            games.next.extend_from_slice(&from.next[place]);
+    let gather = |of_lower: &Bits, of_higher: &Bits| {
+        let mut games = Bits::zeros(0, padded * (classes - 1));
+        games.width = classes - 1;
+        for opponent in 0..classes - 1 {
+            for class in 0..classes - 1 {
+                let other = if opponent < class { opponent } else { opponent + 1 };
+                let (low, high) = (class.min(other), class.max(other));
+                let from = if class == low { of_lower } else { of_higher };
+                // Pairs are numbered by their lower class, then by the higher one.
+                let pair = low * (2 * classes - low - 1) / 2 + high - low - 1;
+                let place = pair * words..(pair + 1) * words;
+                games.mine.extend_from_slice(&from.mine[place.clone()]);
+                games.next.extend_from_slice(&from.next[place]);
+            }
         }
+        games
+    };
+    let lower_wins = higher_wins.plain.clone().inverted(party);
+    Sign {
+        plain: gather(&lower_wins, &higher_wins.plain),
+        product: higher_wins.product.as_ref().map(|factors| factors.each_ref().map(|x| gather(x, x))),
     }
-    games
 }
 
 /// Whether all bits of an element are 1, as a number 0 or 1.
 ///
 /// One or two bits are joined by AND and converted. More are the index of a table whose last entry is 1, filled up with ones to
 /// 4 bits; from 11 to 20, one round of ANDs halves them first.
-fn all_won(games: Bits, session: &mut Session) -> Result<Rep> {
-    let mut games = games;
-    if games.width <= 2 {
-        return to_ring(&and_planes(games, 1, session)?, session);
+fn all_won(games: Sign, session: &mut Session) -> Result<Rep> {
+    let (width, len) = (games.plain.width, games.plain.len);
+    if width <= 2 {
+        return to_ring(&and_planes(games.replicated(session)?, 1, session)?, session);
     }
-    while games.width > 10 {
-        let half = games.width / 2;
-        let rest = games.planes(2 * half..games.width);
-        games = and(&games.planes(0..half), &games.planes(half..2 * half), session)?;
-        games.push(&rest);
-    }
-    if games.width < 4 {
-        games.push(&Bits::zeros(4 - games.width, games.len).inverted(session.party()));
-    }
-    let entries = 1 << games.width;
-    let table: Words = iter::repeat_n(0, entries - 1).chain([1]).collect();
-    Ok(look_up(&games, &[&table], session)?.swap_remove(0))
+    let mut index = if width <= 10 {
+        games.split(cuts(len), session)
+    } else {
+        let games = games.replicated(session)?;
+        let half = width / 2;
+        let mut joined = and(&games.planes(0..half), &games.planes(half..2 * half), session)?;
+        joined.push(&games.planes(2 * half..width));
+        SplitBits::of(&joined, cuts(len), session.party())
+    };
+    index.push_ones(4_usize.saturating_sub(index.width()), session.party());
+    let bits = index.width() as u32;
+    let table: Words = iter::repeat_n(0, (1 << bits) - 1).chain([1]).collect();
+    let query = Query { low: 0, bits, tables: &[&table] };
+    Ok(look_up_in(Index::Bits(&mut index), &[query], session)?.swap_remove(0).swap_remove(0))
 }

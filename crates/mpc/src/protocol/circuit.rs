@@ -144,21 +144,22 @@ impl Circuit {
         Ok(g)
     }
 
-    /// The carry out of the top position; `generate` and `propagate` as in [`carries`](Self::carries).
+    /// Carries out of a lower and an upper half of the positions, and whether the latter hands on one from below;
+    /// `generate` and `propagate` as in [`carries`](Self::carries). Of a single position there is only one.
     ///
-    /// Neighbours are joined until one is left. ceil(log2(n)) rounds, at most 2 ANDs a position.
-    pub(crate) fn carry_out(
+    /// Neighbours are joined until two are left. ceil(log2(n)) - 1 rounds, at most 2 ANDs a position.
+    pub(crate) fn carry_halves(
         &mut self,
         generate: &[Wire],
         propagate: &[Wire],
         session: &mut Session,
-    ) -> Result<Wire> {
+    ) -> Result<Vec<(Wire, Option<Wire>)>> {
         // The lowest position has no p.
         let mut groups: Vec<(Wire, Option<Wire>)> = iter::zip(generate, propagate)
             .enumerate()
             .map(|(at, (&g, &p))| (g, (at > 0).then_some(p)))
             .collect();
-        while groups.len() > 1 {
+        while groups.len() > 2 {
             // An odd one at the bottom goes up as it is.
             let odd = groups.len() % 2;
             let above = groups.split_off(odd);
@@ -176,7 +177,7 @@ impl Circuit {
                 groups.push((self.xor(&[pair[1].0, handed_on]), p));
             }
         }
-        Ok(groups[0].0)
+        Ok(groups)
     }
 
     /// The XOR of wires, at least one. Local.

@@ -13,7 +13,7 @@ use shamisen_ring::words::Words;
 use crate::error::Result;
 use crate::protocol::add_bits::Answers;
 use crate::protocol::split::Split;
-use crate::roles::{Part, Role, Round};
+use crate::roles::{Incoming, Part, Role, Round, together};
 use crate::session::{Key, Session};
 use crate::share::Bits;
 
@@ -49,19 +49,19 @@ pub(crate) fn propagate() -> Table {
 /// sums differ by the bit at `alpha`. Third lacks `s_1`; the answers are exchanged under masks that the other lacks.
 /// (Two-server private information retrieval, Chor et al., 1995.)
 ///
-/// 2 rounds; 16 bits a digit and 2 bits a table.
+/// 2 rounds; 16 bits a digit and 2 bits a table. The first one closes the value if it is open.
 ///
 /// # Errors
 ///
 /// When a peer fails.
 pub(crate) fn look_up_digits(
-    value: &Split,
+    value: &mut Split,
     low: u32,
     tables: &[Vec<Table>],
     session: &mut Session,
 ) -> Result<Bits> {
     let parts = value.parts(session.party());
-    let queries = Queries::send(&value.own, &parts, low, tables.len(), session)?;
+    let queries = Queries::send_of(value, &parts, low, tables.len(), session)?;
     let planes = tables.iter().map(Vec::len).sum();
     let mut answers = Answers::new(planes, value.len(), &parts);
     for part in &parts {
@@ -87,6 +87,24 @@ pub(crate) struct Queries {
 }
 
 impl Queries {
+    /// First's digits of a number from bit `low` on, `count` of them. 1 round, 16 bits a digit; it closes the number if it is
+    /// open.
+    fn send_of(
+        value: &mut Split,
+        parts: &[Part; 3],
+        low: u32,
+        count: usize,
+        session: &mut Session,
+    ) -> Result<Self> {
+        let mut round =
+            Round::new(parts, |role, part| together(value.sends(role, part), Self::sends(count, role, part)));
+        value.send(parts, &mut round);
+        let queries = Self::write(&value.own, parts, low, count, &mut round, session);
+        let mut incoming = round.exchange(session)?;
+        value.receive(parts, &mut incoming);
+        Ok(queries.read(parts, incoming))
+    }
+
     /// First's digits of `values` from bit `low` on, `count` of them. 1 round, 16 bits a digit.
     pub(crate) fn send(
         values: &[u64],
@@ -95,33 +113,53 @@ impl Queries {
         count: usize,
         session: &mut Session,
     ) -> Result<Self> {
+        let mut round = Round::new(parts, |role, part| Self::sends(count, role, part));
+        let queries = Self::write(values, parts, low, count, &mut round, session);
+        let incoming = round.exchange(session)?;
+        Ok(queries.read(parts, incoming))
+    }
+
+    /// What is sent, in words.
+    fn sends(count: usize, role: Role, part: &Part) -> Peers<usize> {
+        Peers { next: 0, prev: if role == Role::First { count * digits::query_words(part.len()) } else { 0 } }
+    }
+
+    /// First's message, and the queries as Second knows them.
+    fn write(
+        values: &[u64],
+        parts: &[Part; 3],
+        low: u32,
+        count: usize,
+        round: &mut Round,
+        session: &mut Session,
+    ) -> Self {
         let places: Vec<u32> = (low..).step_by(DIGIT_BITS as usize).take(count).collect();
-        let size = |part: &Part| count * digits::query_words(part.len());
-        let mut round = Round::new(parts, |role, part| Peers {
-            next: 0,
-            prev: if role == Role::First { size(part) } else { 0 },
-        });
-        let (mut second, mut third) = (Words::default(), Words::default());
+        let mut second = Words::default();
         for part in parts {
             let [random] = session.steps();
+            let each = digits::query_words(part.len());
             match part.role {
                 Role::First => {
-                    let message = round.write_prev(size(part));
+                    let message = round.write_prev(count * each);
                     session.stream(Key::Next, random).fill(0, message);
-                    let each = digits::query_words(part.len()).max(1);
-                    for (query, &place) in message.chunks_exact_mut(each).zip(&places) {
+                    for (query, &place) in message.chunks_exact_mut(each.max(1)).zip(&places) {
                         digits::set_points(query, &values[part.elements.clone()], place);
                     }
                 }
-                Role::Second => second = session.random(Key::Own, random, size(part)),
+                Role::Second => second = session.random(Key::Own, random, count * each),
                 Role::Third => {}
             }
         }
-        let mut incoming = round.exchange(session)?;
+        Self { places, second, third: Words::default() }
+    }
+
+    /// The queries as Third gets them: the rest of its message.
+    fn read(mut self, parts: &[Part; 3], mut incoming: Incoming) -> Self {
         for part in parts.iter().filter(|part| part.role == Role::Third) {
-            third = incoming.take_all_next(size(part));
+            let size = self.places.len() * digits::query_words(part.len());
+            self.third = incoming.take_rest_next(size);
         }
-        Ok(Self { places, second, third })
+        self
     }
 
     /// XORs what Second's or Third's tables tell of a digit into planes; `values` are theirs.

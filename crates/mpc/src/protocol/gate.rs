@@ -6,24 +6,24 @@ use shamisen_ring::words::Words;
 use shamisen_ring::{bits, pack};
 
 use crate::error::Result;
-use crate::protocol::compare::is_negative_from;
+use crate::protocol::compare::Sign;
 use crate::protocol::multiply::reshare;
 use crate::protocol::split::Split;
+use crate::protocol::split_bits::SplitBits;
 use crate::protocol::truncate::RANGE_BITS;
-use crate::roles::{CHUNK, Part, Role, Round, chunks, parts_at};
+use crate::roles::{CHUNK, Part, Role, Round, chunks, parts_at, together};
 use crate::session::{Key, Session, Stream};
-use crate::share::{Additive, Bits, Rep};
+use crate::share::{Additive, Rep};
 
 /// For each element a shared bit: 1 lets a number pass, 0 makes it 0.
 ///
 /// The bit is `c XOR d` with `c` known to First and `d` to the two others. Once a number has passed, these have summands of
 /// `c` besides.
 pub struct Gate {
-    /// The plane of `c` where this party is First, of `d` where it is not.
-    own: Words,
+    /// A plane.
+    bits: SplitBits,
     /// Second's and Third's summands of `c`.
     summands: Option<Words>,
-    cuts: [usize; 4],
 }
 
 /// `max(z, 0)` divided by `2^bits`, and the gate that let it pass.
@@ -32,15 +32,16 @@ pub struct Gate {
 /// result is 0, or has the error of [`truncate`](crate::protocol::truncate::truncate); a `z` from 0 to `2^bits` may pass or not.
 ///
 /// The sign is that of the components without their lowest `bits`, whose sum is the floor of `z / 2^bits` or one less. What
-/// passes is computed by [`Gate::pass`]. With d digits for `width` bits: 4 + ceil(log2(d)) rounds; `20 d` bits and fewer than
-/// 2 `d` ANDs for the sign, then 40 bytes + 2 `bits` bits.
+/// passes is computed by [`Gate::pass`]; the last AND of the sign needs no round of its own. If `z` is open, the first round
+/// closes it. With d digits for `width` bits: 3 + ceil(log2(d)) rounds; `20 d` bits and fewer than 2 `d` ANDs for the sign,
+/// then 40 bytes + 2 `bits` bits.
 ///
 /// # Errors
 ///
 /// When a peer fails.
-pub fn rectify(z: &Split, bits: u32, width: u32, session: &mut Session) -> Result<(Rep, Gate)> {
-    let positive = is_negative_from(z, bits, width, session)?.inverted(session.party());
-    let mut gate = Gate::of(&positive, z.cuts(), session);
+pub fn rectify(z: &mut Split, bits: u32, width: u32, session: &mut Session) -> Result<(Rep, Gate)> {
+    let negative = Sign::of(z, bits, width, session)?.split(z.cuts(), session);
+    let mut gate = Gate { bits: negative.inverted(session.party()), summands: None };
     let passed = gate.pass(z, bits, session)?;
     Ok((passed, gate))
 }
@@ -60,7 +61,7 @@ impl Gate {
     /// First draws one summand of each from `s_1`, which Second has too, and sends the rest to Third, which lacks it. What the
     /// three then have is reshared.
     ///
-    /// 2 rounds, 32 bytes + 2 `bits` bits; the first time 8 bytes more, for `c`.
+    /// 2 rounds, 32 bytes + 2 `bits` bits; the first time 8 bytes more, for `c`. If `z` is open, the first round closes it.
     ///
     /// # Errors
     ///
@@ -69,20 +70,23 @@ impl Gate {
     /// # Panics
     ///
     /// When there is not one number for each bit, which is a mistake of the caller.
-    pub fn pass(&mut self, z: &Split, bits: u32, session: &mut Session) -> Result<Rep> {
+    pub fn pass(&mut self, z: &mut Split, bits: u32, session: &mut Session) -> Result<Rep> {
         assert!((1..RANGE_BITS).contains(&bits), "truncation by 1 to 61 bits, not {bits}");
-        assert_eq!(self.cuts, z.cuts(), "a gate is for as many numbers as it was made for");
-        let parts = parts_at(self.cuts, session.party());
+        assert_eq!(self.bits.cuts(), z.cuts(), "a gate is for as many numbers as it was made for");
+        let parts = parts_at(z.cuts(), session.party());
         let with_bit = self.summands.is_none();
         // The signed number, c if it is wanted, and the two cases of the top bit.
         let sizes = |part: &Part| {
             let packed = pack::packed_words(part.len(), bits);
             [part.len(), if with_bit { part.len() } else { 0 }, packed, packed]
         };
-        let mut round = Round::new(&parts, |role, part| Peers {
-            next: 0,
-            prev: if role == Role::First { sizes(part).iter().sum() } else { 0 },
+        let mut round = Round::new(&parts, |role, part| {
+            let open = together(z.sends(role, part), self.bits.sends(role, part));
+            let size = if role == Role::First { sizes(part).iter().sum() } else { 0 };
+            together(open, Peers { next: 0, prev: size })
         });
+        z.send(&parts, &mut round);
+        self.bits.send(&parts, &mut round);
         let mut out = Words::scratch(z.len());
         let mut streams = Vec::with_capacity(3);
         for part in &parts {
@@ -101,6 +105,8 @@ impl Gate {
             }
         }
         let mut incoming = round.exchange(session)?;
+        z.receive(&parts, &mut incoming);
+        self.bits.receive(&parts, &mut incoming);
         let mut summands = self.summands.take().unwrap_or_else(|| Words::zeros(z.len()));
         for part in &parts {
             let place = part.elements.clone();
@@ -141,7 +147,7 @@ impl Gate {
                     top_if_clear: third,
                 };
                 let elements = place.start + chunk.start..place.start + chunk.end;
-                let plane = &self.own[elements.start / 64..elements.end.div_ceil(64)];
+                let plane = &self.bits.plane(0)[elements.start / 64..elements.end.div_ceil(64)];
                 let lead = part.role == Role::Second;
                 known_to_two(&mut out[elements.clone()], shared, &z.own[elements], plane, bits, lead);
             }
@@ -176,7 +182,7 @@ impl Gate {
             a.copy_from_slice(&z.own[elements.clone()]);
             bits::add_constant(a, 1 << RANGE_BITS);
             let signed = &mut signed_out[chunk.clone()];
-            let plane = &self.own[elements.start / 64..elements.end.div_ceil(64)];
+            let plane = &self.bits.plane(0)[elements.start / 64..elements.end.div_ceil(64)];
             let known =
                 Known { signed, bit, top_if_set: set, top_if_clear: clear, own: &mut own[chunk.clone()] };
             known_to_one(known, a, plane, bits, offset);
@@ -191,19 +197,5 @@ impl Gate {
                 pack::pack(top, bits, pack::part_mut(out, &chunk, bits));
             }
         }
-    }
-
-    /// The gate of a plane of bits.
-    fn of(plane: &Bits, cuts: [usize; 4], session: &Session) -> Self {
-        let mut own = Words::copy(&plane.mine);
-        for part in &parts_at(cuts, session.party()) {
-            let words = part.words();
-            match part.role {
-                Role::First => bits::xor_assign(&mut own[words.clone()], &plane.next[words]),
-                Role::Second => own[words.clone()].copy_from_slice(&plane.next[words]),
-                Role::Third => {}
-            }
-        }
-        Self { own, summands: None, cuts }
     }
 }

@@ -116,7 +116,7 @@ pub fn leading_digit(value: &Split, window: DigitWindow, session: &mut Session) 
     let (generate, propagate, zero) = (wires(&generate), wires(&propagate), wires(&zero));
     let (one, upper) = (wires(&one), wires(&upper));
 
-    let bits = look_up_digits(&value, window.low, &tables, session)?;
+    let bits = look_up_digits(&mut value, window.low, &tables, session)?;
     let mut circuit = Circuit::new(bits, 10 * count);
     let carries = circuit.carries(&generate, &propagate[..count - 1], session)?;
     // With a carry a digit is 0 where it would have been 15.

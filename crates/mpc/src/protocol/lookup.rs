@@ -2,11 +2,12 @@
 
 use shamisen_net::Peers;
 use shamisen_ring::words::Words;
-use shamisen_ring::{bits, lookup, pack, planes};
+use shamisen_ring::{bits, lookup, pack};
 
 use crate::error::Result;
 use crate::protocol::split::Split;
-use crate::roles::{Part, Role, Round, parts};
+use crate::protocol::split_bits::SplitBits;
+use crate::roles::{Incoming, Part, Role, Round, cuts, parts_at, together};
 use crate::session::{Key, Session};
 use crate::share::{Bits, Rep};
 
@@ -30,36 +31,65 @@ use crate::share::{Bits, Rep};
 ///
 /// When a peer fails.
 pub fn look_up(index: &Bits, tables: &[&[u64]], session: &mut Session) -> Result<Vec<Rep>> {
-    let query = Query { index: Index::Bits(index), tables };
-    Ok(look_up_each(&[query], session)?.swap_remove(0))
+    let query = Query { low: 0, bits: index.width() as u32, tables };
+    Ok(look_up_bits(index, &[query], session)?.swap_remove(0))
 }
 
-/// An index and the tables that are read at it.
+/// Bits of an index and the tables that are read at them.
+#[derive(Clone, Copy)]
 pub struct Query<'a> {
-    /// The shared index, k bits.
-    pub index: Index<'a>,
-    /// Tables of `2^k` entries.
+    /// The lowest of the bits.
+    pub low: u32,
+    /// How many bits.
+    pub bits: u32,
+    /// Tables of as many entries as the bits address.
     pub tables: &'a [&'a [u64]],
 }
 
+/// [`look_up`] at several groups of bits of an index, each in its own tables, in the same three rounds.
+///
+/// # Errors
+///
+/// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
+pub fn look_up_bits(index: &Bits, queries: &[Query<'_>], session: &mut Session) -> Result<Vec<Vec<Rep>>> {
+    let mut index = SplitBits::of(index, cuts(index.len()), session.party());
+    look_up_in(Index::Bits(&mut index), queries, session)
+}
+
+/// [`look_up`] at several sums of a number's components, each in its own tables, in the same three rounds.
+///
+/// A query's bits are taken from both components and added up. A table of `2^bits` entries, 64 or more, is read at the sum modulo
+/// `2^bits`: with `low` above 0 that are these bits of the number, or one less, as the carry from below is missing. A table of
+/// twice as many is read at the sum itself.
+///
+/// Here `alpha` and `beta` come from the components, and the servers read entry `j + beta` where they read `j ^ beta` for an index in
+/// bits. The messages and what masks them are the same. The first round closes the number if it is open.
+///
+/// # Errors
+///
+/// When a peer fails.
+///
+/// # Panics
+///
+/// When lengths or widths do not fit, which is a mistake of the caller.
+pub fn look_up_sums(
+    number: &mut Split,
+    queries: &[Query<'_>],
+    session: &mut Session,
+) -> Result<Vec<Vec<Rep>>> {
+    look_up_in(Index::Number(number), queries, session)
+}
+
 /// A shared index, in one of the two forms that there are.
-#[derive(Clone, Copy)]
-pub enum Index<'a> {
-    /// Its bits.
-    Bits(&'a Bits),
-    /// The bits from `low` on of the two components of a number, added up modulo `2^bits`, 6 bits or more.
-    ///
-    /// With `low` above 0 that is the number `x >> low` or one less. Here `alpha` and `beta` come from the components, and
-    /// the servers read entry `j + beta` where they read `j ^ beta` for an index in bits. The messages and what masks them
-    /// are the same.
-    Sum {
-        /// The number.
-        value: &'a Split,
-        /// Bits of both components that are dropped.
-        low: u32,
-        /// Bits of the index.
-        bits: u32,
-    },
+pub(crate) enum Index<'a> {
+    /// Bits.
+    Bits(&'a mut SplitBits),
+    /// A number whose components are added up.
+    Number(&'a mut Split),
 }
 
 impl Index<'_> {
@@ -67,26 +97,49 @@ impl Index<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Bits(bits) => bits.len(),
-            Self::Sum { value, .. } => value.len(),
+            Self::Number(number) => number.len(),
         }
     }
 
-    /// Number of bits.
-    fn width(&self) -> usize {
-        match *self {
-            Self::Bits(bits) => bits.width(),
-            Self::Sum { bits, .. } => bits as usize,
+    fn cuts(&self) -> [usize; 4] {
+        match self {
+            Self::Bits(bits) => bits.cuts(),
+            Self::Number(number) => number.cuts(),
         }
     }
 
-    /// The party's part of the index of each element: `alpha` at First, `beta` at the others. Bits above the index are
-    /// arbitrary.
-    fn own(&self, part: &Part) -> Indices {
-        let values = match *self {
-            Self::Bits(bits) => own_of_planes(bits, part),
-            Self::Sum { value, low, .. } => {
-                let mut own = Words::copy(&value.own[part.elements.clone()]);
-                bits::shr_logical(&mut own, low);
+    /// What is still to be exchanged, in words.
+    fn sends(&self, role: Role, part: &Part) -> Peers<usize> {
+        match self {
+            Self::Bits(bits) => bits.sends(role, part),
+            Self::Number(number) => number.sends(role, part),
+        }
+    }
+
+    /// Writes what is still to be sent.
+    fn send(&self, parts: &[Part; 3], round: &mut Round) {
+        match self {
+            Self::Bits(bits) => bits.send(parts, round),
+            Self::Number(number) => number.send(parts, round),
+        }
+    }
+
+    /// Takes what was still to be received.
+    fn receive(&mut self, parts: &[Part; 3], incoming: &mut Incoming) {
+        match self {
+            Self::Bits(bits) => bits.receive(parts, incoming),
+            Self::Number(number) => number.receive(parts, incoming),
+        }
+    }
+
+    /// The party's part of the index of each element: `alpha` at First, `beta` at the others.
+    fn own(&self, Query { low, bits, .. }: &Query<'_>, part: &Part) -> Indices {
+        let values = match self {
+            Self::Bits(index) => index.numbers(*low, *bits, part),
+            Self::Number(number) => {
+                let mut own = Words::copy(&number.own[part.elements.clone()]);
+                bits::shl_assign(&mut own, u64::BITS - low - bits);
+                bits::shr_logical(&mut own, u64::BITS - bits);
                 own
             }
         };
@@ -94,26 +147,20 @@ impl Index<'_> {
         pack::pack(&values, u16::BITS, &mut narrow);
         Indices { narrow, len: part.len() }
     }
-}
 
-/// The party's part of an index in bits.
-fn own_of_planes(index: &Bits, part: &Part) -> Words {
-    let (words, stride, width) = (part.words(), index.plane_words(), index.width());
-    let mut planes = Words::scratch(width * words.len());
-    for (at, plane) in planes.chunks_exact_mut(words.len().max(1)).enumerate() {
-        let place = at * stride + words.start..at * stride + words.end;
-        match part.role {
-            Role::First => {
-                plane.copy_from_slice(&index.mine[place.clone()]);
-                bits::xor_assign(plane, &index.next[place]);
-            }
-            Role::Second => plane.copy_from_slice(&index.next[place]),
-            Role::Third => plane.copy_from_slice(&index.mine[place]),
-        }
+    /// Whether the sizes of a query's tables are right.
+    fn admits(&self, query: &Query<'_>) -> bool {
+        let size = 1 << query.bits;
+        let (top, sizes, fewest) = match self {
+            Self::Bits(bits) => (bits.width(), [size, size], 16),
+            Self::Number(_) => (64, [size, 2 * size], 64),
+        };
+        let entries = query.entries();
+        (query.low + query.bits) as usize <= top
+            && sizes.contains(&entries)
+            && (fewest..=1024).contains(&entries)
+            && query.tables.iter().all(|table| table.len() == entries)
     }
-    let mut values = Words::scratch(part.len());
-    planes::from_planes(&planes, width as u32, part.len(), &mut values);
-    values
 }
 
 /// The indices of some elements, each in 16 bits.
@@ -130,7 +177,7 @@ impl Indices {
 
 impl Query<'_> {
     fn entries(&self) -> usize {
-        1 << self.index.width()
+        self.tables.first().map_or(0, |table| table.len())
     }
 
     fn words(&self) -> usize {
@@ -138,37 +185,23 @@ impl Query<'_> {
     }
 }
 
-/// [`look_up`] of several indices, each in its own tables, in the same three rounds.
-///
-/// # Errors
-///
-/// When a peer fails.
-///
-/// # Panics
-///
-/// When lengths or widths do not fit, which is a mistake of the caller.
-pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<Vec<Rep>>> {
-    let len = queries[0].index.len();
-    for query in queries {
-        let fewest = if matches!(query.index, Index::Bits(_)) { 4 } else { 6 };
-        assert!((fewest..=10).contains(&query.index.width()), "tables of 16 (64 for a sum) to 1024 entries");
-        assert_eq!(query.index.len(), len, "indices of one length");
-        if let Index::Sum { value, low, bits } = query.index {
-            assert!(low + bits <= 64, "bits {low}..{} of a 64-bit word", low + bits);
-            let party = session.party();
-            let places = |parts: [Part; 3]| parts.map(|part| part.elements);
-            assert_eq!(places(value.parts(party)), places(parts(len, party)), "a vector of its own");
-        }
-        assert!(query.tables.iter().all(|table| table.len() == query.entries()), "a table has 2^k entries");
-    }
+/// [`look_up_bits`] or [`look_up_sums`].
+pub(crate) fn look_up_in(
+    mut index: Index<'_>,
+    queries: &[Query<'_>],
+    session: &mut Session,
+) -> Result<Vec<Vec<Rep>>> {
+    let len = index.len();
+    assert!(queries.iter().all(|query| index.admits(query)), "tables of 16 (64 for a sum) to 1024 entries");
     let columns: usize = queries.iter().map(|query| query.tables.len()).sum();
     let query_words: usize = queries.iter().map(Query::words).sum();
-    let parts = parts(len, session.party());
+    let parts = parts_at(index.cuts(), session.party());
 
-    let mut round = Round::new(&parts, |role, part| Peers {
-        next: 0,
-        prev: if role == Role::First { query_words * part.len() } else { 0 },
+    let mut round = Round::new(&parts, |role, part| {
+        let size = if role == Role::First { query_words * part.len() } else { 0 };
+        together(index.sends(role, part), Peers { next: 0, prev: size })
     });
+    index.send(&parts, &mut round);
     // One selection per part and query; Third's comes with the message.
     let mut selections = Vec::with_capacity(3 * queries.len());
     for part in &parts {
@@ -179,7 +212,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
                 Role::First => {
                     let flipped = round.write_prev(size);
                     session.stream(Key::Next, random).fill(0, flipped);
-                    lookup::set_point(flipped, query.index.own(part).get(), query.entries());
+                    lookup::set_point(flipped, index.own(query, part).get(), query.entries());
                     Words::default()
                 }
                 Role::Second => session.random(Key::Own, random, size),
@@ -188,6 +221,7 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
         }
     }
     let mut incoming = round.exchange(session)?;
+    index.receive(&parts, &mut incoming);
 
     let mut round = Round::new(&parts, |role, part| {
         let size = columns * part.len();
@@ -218,9 +252,9 @@ pub fn look_up_each(queries: &[Query<'_>], session: &mut Session) -> Result<Vec<
             } else {
                 incoming.take_next(query.words() * part.len())
             };
-            let mut beta = query.index.own(part);
+            let mut beta = index.own(query, part);
             let mut moved = Words::default();
-            if let Index::Sum { .. } = query.index {
+            if let Index::Number(_) = index {
                 moved.extend_from_slice(selection);
                 lookup::rotate(&mut moved, beta.get(), query.entries());
                 beta.narrow.fill(0);

@@ -24,5 +24,6 @@ pub mod range;
 pub mod reciprocal;
 pub mod soft_max;
 pub mod split;
+pub(crate) mod split_bits;
 pub mod square_root;
 pub mod truncate;

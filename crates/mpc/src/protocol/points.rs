@@ -1,7 +1,7 @@
 //! Equally spaced points: the address of a number from 1 to a small bound in a table, straight from its components.
 
 use crate::error::Result;
-use crate::protocol::lookup::{Index, Query, look_up_each};
+use crate::protocol::lookup::{Query, look_up_sums};
 use crate::protocol::split::Split;
 use crate::session::Session;
 use crate::share::Rep;
@@ -56,7 +56,7 @@ impl Points {
         let mut value = Split::of(x, session.party());
         // One step more, in place of the carry out of the dropped bits.
         value.add_constant((2_u64 << low).wrapping_sub(1 << self.frac), session.party());
-        let index = Index::Sum { value: &value, low, bits: self.index_bits() };
-        Ok(look_up_each(&[Query { index, tables }], session)?.swap_remove(0))
+        let query = Query { low, bits: self.index_bits(), tables };
+        Ok(look_up_sums(&mut value, &[query], session)?.swap_remove(0))
     }
 }

@@ -9,7 +9,7 @@ use crate::protocol::log::{LOG_FRAC, ln, ln_near};
 use crate::protocol::multiply::product;
 use crate::protocol::points::Points;
 use crate::protocol::reciprocal::{SLOPE_FRAC, reciprocal, reciprocal_near};
-use crate::protocol::split::split;
+use crate::protocol::split::open_split;
 use crate::protocol::truncate::truncate;
 use crate::session::Session;
 use crate::share::{Additive, Rep};
@@ -48,14 +48,13 @@ pub struct LossTerms {
 
 /// The soft-max of each row of a row-major matrix `rows x classes`.
 ///
-/// `|z| <= 2^integer_bits - 2^-12`, `frac` fractional bits. `p_i = e^(z_i - max) / sum over j of e^(z_j - max)`; a power below
+/// `|z| <= 2^integer_bits - 2^-4`, `integer_bits` at most 13, `frac` fractional bits. `p_i = e^(z_i - max) / sum over j of e^(z_j - max)`; a power below
 /// `e^-16` counts as 0. Relative error below `2^-10`, plus `2^-18` absolute.
 ///
-/// The maximum stays an additive sharing: its differences to the logits go into two components, and from there digit by
-/// digit to the exponentials. Up to 16 classes the sum of these is so small that its reciprocal is a look-up.
+/// The maximum stays an additive sharing: its differences to the logits go into two components, and from there by look-ups
+/// to the exponentials. Up to 16 classes the sum of these is so small that its reciprocal is a look-up.
 ///
-/// Messages are those of the protocols called, each masked as there: what First receives of `max - z` in [`split`] is masked
-/// by `s_2`.
+/// Messages are those of the protocols called, each masked as there.
 ///
 /// With 14 fractional bits and `integer_bits` of 11: 24 rounds for 2 classes, 25 for 3 to 11 and 26 for 12 to 16.
 ///
@@ -157,8 +156,8 @@ impl Powers {
         // max - z, not negative and below 2^(integer_bits + 1).
         let mut distances = Additive((0..logits.len()).map(|at| max.0[at / classes]).collect());
         distances.add_scaled(0, logits, u64::MAX);
-        let distances = split(&distances, 0, argument_bits(frac, integer_bits + 1), session)?;
-        let each = exp_negative(&distances, frac, integer_bits + 1, session)?;
+        let distances = open_split(distances, 0, argument_bits(frac, integer_bits + 1), session);
+        let each = exp_negative(distances, frac, integer_bits + 1, session)?;
         Ok(Self { sums: each.sum_groups(classes), each, max })
     }
 

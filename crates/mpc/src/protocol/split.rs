@@ -9,23 +9,34 @@ use shamisen_ring::words::Words;
 use shamisen_ring::{bits, pack};
 
 use crate::error::Result;
-use crate::roles::{CHUNK, Part, Role, Round, chunks, cuts, parts, parts_at};
+use crate::roles::{CHUNK, Incoming, Part, Role, Round, chunks, cuts, parts, parts_at};
 use crate::session::{Key, Session};
 use crate::share::{Additive, Rep};
 
 /// A vector of `Z_2^64` in two components, the roles changing among its three parts.
+///
+/// It may be *open*: then First has `a`, but the two others have summands of `b` only, which they exchange in the first round
+/// of the protocol that takes it.
 #[derive(Clone)]
 pub struct Split {
-    /// `a` where this party is First, `b` where it is Second or Third.
+    /// `a` where this party is First, `b` where it is Second or Third, or its summand of that.
     pub(crate) own: Words,
     /// Where the parts begin, and the end.
     cuts: [usize; 4],
+    open: Option<Open>,
+}
+
+/// What is still to be exchanged of the summands of an open [`Split`]: so many bits, from bit `low` on; below it there are zeros.
+#[derive(Clone, Copy)]
+struct Open {
+    low: u32,
+    width: u32,
 }
 
 impl Split {
     /// A sharing of zeros.
     pub fn zeros(len: usize) -> Self {
-        Self { own: Words::zeros(len), cuts: cuts(len) }
+        Self { own: Words::zeros(len), cuts: cuts(len), open: None }
     }
 
     /// A replicated sharing in this form: `a = x_0 + x_1`, `b = x_2`. Local.
@@ -43,7 +54,7 @@ impl Split {
                 Role::Third => out.copy_from_slice(&shared.mine[range]),
             }
         }
-        Self { own, cuts: cuts(shared.len()) }
+        Self { own, cuts: cuts(shared.len()), open: None }
     }
 
     /// This form as a replicated sharing.
@@ -55,6 +66,7 @@ impl Split {
     ///
     /// When a peer fails.
     pub fn replicated(&self, session: &mut Session) -> Result<Rep> {
+        debug_assert!(!self.is_open(), "both components are there");
         let parts = self.parts(session.party());
         let mut out = Rep::scratch(self.len());
         let mut round = Round::new(&parts, |role, part| Peers {
@@ -108,6 +120,7 @@ impl Split {
 
     /// Adds another sharing of the same length.
     pub fn add_assign(&mut self, other: &Self) {
+        debug_assert!(!self.is_open() && !other.is_open(), "sums are of what is exchanged");
         bits::add_assign(&mut self.own, &other.own);
     }
 
@@ -120,7 +133,89 @@ impl Split {
 
     /// Multiplies every element by a public number.
     pub fn scale(&mut self, factor: u64) {
+        debug_assert!(!self.is_open(), "bits that are exchanged stay where they are");
         bits::scale_assign(&mut self.own, factor);
+    }
+
+    /// Whether the two others still have to exchange their summands.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Multiplies every element by `2^bits`, also while it is open.
+    #[must_use]
+    pub fn shifted_up(mut self, bits: u32) -> Self {
+        bits::shl_assign(&mut self.own, bits);
+        self.open = self.open.map(|Open { low, width }| Open { low: low + bits, width });
+        self
+    }
+
+    /// What is still to be exchanged, in words.
+    pub(crate) fn sends(&self, role: Role, part: &Part) -> Peers<usize> {
+        let size = self.open.map_or(0, |open| pack::packed_words(part.len(), open.width));
+        match role {
+            Role::First => Peers { next: 0, prev: 0 },
+            Role::Second => Peers { next: size, prev: 0 },
+            Role::Third => Peers { next: 0, prev: size },
+        }
+    }
+
+    /// Writes what is still to be sent.
+    pub(crate) fn send(&self, parts: &[Part; 3], round: &mut Round) {
+        let Some(Open { low, width }) = self.open else { return };
+        let mut buffer = Words::scratch(CHUNK);
+        for part in parts {
+            let size = pack::packed_words(part.len(), width);
+            let message = match part.role {
+                Role::First => continue,
+                Role::Second => round.write_next(size),
+                Role::Third => round.write_prev(size),
+            };
+            for chunk in chunks(part.len()) {
+                let summand = &mut buffer[..chunk.len()];
+                summand.copy_from_slice(&self.own[part.elements.clone()][chunk.clone()]);
+                bits::shr_logical(summand, low);
+                pack::pack(summand, width, pack::part_mut(message, &chunk, width));
+            }
+        }
+    }
+
+    /// Takes what was still to be received.
+    pub(crate) fn receive(&mut self, parts: &[Part; 3], incoming: &mut Incoming) {
+        let Some(Open { low, width }) = self.open.take() else { return };
+        let mut buffer = Words::scratch(CHUNK);
+        for part in parts {
+            let size = pack::packed_words(part.len(), width);
+            let message = match part.role {
+                Role::First => continue,
+                Role::Second => incoming.take_next(size),
+                Role::Third => incoming.take_prev(size),
+            };
+            let own = &mut self.own[part.elements.clone()];
+            for chunk in chunks(part.len()) {
+                let summand = &mut buffer[..chunk.len()];
+                pack::unpack(pack::part(message, &chunk, width), width, summand);
+                let own = &mut own[chunk];
+                bits::shl_assign(summand, low);
+                bits::add_assign(own, summand);
+                // Second and Third have the same, also above.
+                let above = u64::BITS - low - width;
+                if above > 0 {
+                    bits::shl_assign(own, above);
+                    bits::shr_logical(own, above);
+                }
+            }
+        }
+    }
+
+    /// Exchanges what is still to be exchanged. 1 round, or none.
+    fn close(&mut self, session: &mut Session) -> Result<()> {
+        let parts = self.parts(session.party());
+        let mut round = Round::new(&parts, |role, part| self.sends(role, part));
+        self.send(&parts, &mut round);
+        let mut incoming = round.exchange(session)?;
+        self.receive(&parts, &mut incoming);
+        Ok(())
     }
 }
 
@@ -132,11 +227,7 @@ impl fmt::Debug for Split {
 
 /// Bits `low..low + width` of an additive sharing, `low + width <= 64`, as numbers modulo `2^width`.
 ///
-/// With `low = 0` they are exact. Otherwise each summand drops its low bits for itself, and the result is that of
-/// `x >> low` or up to two more. Bits above `width` are arbitrary in both components.
-///
-/// `b` comes from `s_2`, which First lacks. Second and Third send First their summands, the one less `b`, each under a mask
-/// from `s_2`, which cancels in the sum. 1 round, 2 `width` bits.
+/// As [`open_split`], with the exchange. 1 round, 2 `width` bits.
 ///
 /// # Errors
 ///
@@ -145,62 +236,52 @@ impl fmt::Debug for Split {
 /// # Panics
 ///
 /// When there are no such bits in a word, which is a mistake of the caller.
-pub fn split(sum: &Additive, low: u32, width: u32, session: &mut Session) -> Result<Split> {
+pub fn split(sum: Additive, low: u32, width: u32, session: &mut Session) -> Result<Split> {
+    let mut split = open_split(sum, low, width, session);
+    split.close(session)?;
+    Ok(split)
+}
+
+/// Bits `low..low + width` of an additive sharing, `low + width <= 64`, as numbers modulo `2^width`, still open. Local.
+///
+/// With `low = 0` they are exact. Otherwise each summand drops its low bits for itself, and the result is that of
+/// `x >> low` or up to two more. Bits above `width` are arbitrary in both components.
+///
+/// First adds masks from `s_0` and `s_1` to its summand, that is `a`. Third takes the one off its own, Second the other, and
+/// they send each other what they have: Second lacks `s_0` and Third lacks `s_1`. The sum of both is `b`.
+///
+/// No round of its own; 2 `width` bits in the first round of the protocol that takes it.
+///
+/// # Panics
+///
+/// When there are no such bits in a word, which is a mistake of the caller.
+pub fn open_split(sum: Additive, low: u32, width: u32, session: &mut Session) -> Split {
     assert!(width >= 1 && low + width <= 64, "bits {low}..{} of a 64-bit word", low + width);
-    let parts = parts(sum.len(), session.party());
-    let mut own = Words::scratch(sum.len());
-    let mut round = Round::new(&parts, |role, part| {
-        let size = pack::packed_words(part.len(), width);
-        match role {
-            Role::First => Peers { next: 0, prev: 0 },
-            Role::Second => Peers { next: 0, prev: size },
-            Role::Third => Peers { next: size, prev: 0 },
-        }
-    });
-    let mut buffer = Words::scratch(CHUNK);
-    for part in &parts {
-        let [component, mask] = session.steps();
-        let size = pack::packed_words(part.len(), width);
-        let (key, message) = match part.role {
-            Role::First => continue,
-            Role::Second => (Key::Next, round.write_prev(size)),
-            Role::Third => (Key::Own, round.write_next(size)),
+    let Additive(mut own) = sum;
+    let cuts = cuts(own.len());
+    for part in &parts_at(cuts, session.party()) {
+        let [before, after] = session.steps();
+        let own = &mut own[part.elements.clone()];
+        let (plus, minus) = match part.role {
+            Role::First => (Some(session.stream(Key::Own, before)), Some(session.stream(Key::Next, after))),
+            Role::Second => (Some(session.stream(Key::Own, after)), None),
+            Role::Third => (None, Some(session.stream(Key::Next, before))),
         };
-        let (component, mask) = (session.stream(key, component), session.stream(key, mask));
-        let own = &mut own[part.elements.clone()];
+        // Each of the three loses up to a unit with its low bits.
+        let loss = if part.role == Role::First && low > 0 { 2 } else { 0 };
         for chunk in chunks(part.len()) {
-            let summand = &mut buffer[..chunk.len()];
-            summand.copy_from_slice(&sum.0[part.elements.clone()][chunk.clone()]);
-            bits::shr_logical(summand, low);
             let own = &mut own[chunk.clone()];
-            component.fill(chunk.start, own);
-            if part.role == Role::Second {
-                bits::sub_assign(summand, own);
-                mask.add_into(chunk.start, summand);
-            } else {
-                mask.sub_into(chunk.start, summand);
+            if let Some(plus) = &plus {
+                plus.add_into(chunk.start, own);
             }
-            pack::pack(summand, width, pack::part_mut(message, &chunk, width));
-        }
-    }
-    let mut incoming = round.exchange(session)?;
-    for part in parts.iter().filter(|part| part.role == Role::First) {
-        let size = pack::packed_words(part.len(), width);
-        let (from_next, from_prev) = (Words::copy(incoming.take_next(size)), incoming.take_prev(size));
-        let own = &mut own[part.elements.clone()];
-        for chunk in chunks(part.len()) {
-            let summand = &mut buffer[..chunk.len()];
-            let own = &mut own[chunk.clone()];
-            own.copy_from_slice(&sum.0[part.elements.clone()][chunk.clone()]);
-            bits::shr_logical(own, low);
+            if let Some(minus) = &minus {
+                minus.sub_into(chunk.start, own);
+            }
             if low > 0 {
-                bits::add_constant(own, 2);
-            }
-            for message in [&*from_next, from_prev] {
-                pack::unpack(pack::part(message, &chunk, width), width, summand);
-                bits::add_assign(own, summand);
+                bits::shr_logical(own, low);
+                bits::add_constant(own, loss);
             }
         }
     }
-    Ok(Split { own, cuts: cuts(sum.len()) })
+    Split { own, cuts, open: Some(Open { low: 0, width }) }
 }

@@ -116,16 +116,31 @@ fn look_up_digits(digits: usize, tables: usize, n: usize) -> Cost {
     Cost::new(1, digits * digit_queries(n)) + Cost::new(1, 2 * tables * plane(n))
 }
 
-pub(crate) fn is_negative(width: u32, n: usize) -> Cost {
+/// The sign up to the last AND of the digits' carries.
+fn sign_but_last(width: u32, n: usize) -> Cost {
     let digits = width.div_ceil(4) as usize;
     let mut groups = digits;
     let mut ands = 0;
-    while groups > 1 {
+    while groups > 2 {
         // Two ANDs a pair, but one where the pair is the lowest group of all.
         ands += 2 * (groups / 2) - usize::from(groups.is_multiple_of(2));
         groups = groups.div_ceil(2);
     }
-    look_up_digits(digits, 2 * digits, n) + Cost::new(ceil_log2(digits), 3 * ands * plane(n))
+    look_up_digits(digits, 2 * digits, n) + Cost::new(ceil_log2(digits).saturating_sub(1), 3 * ands * plane(n))
+}
+
+pub(crate) fn is_negative(width: u32, n: usize) -> Cost {
+    sign_but_last(width, n) + if width > 4 { and(1, n) } else { Cost::NONE }
+}
+
+/// What an open number or open bits add to the first round of the protocol that takes them: so many words.
+fn closing(words: usize) -> Cost {
+    Cost { rounds: 0, bytes: 8 * words as u64 }
+}
+
+/// A number of `width` bits that is open.
+pub(crate) fn closing_split(n: usize, width: u32) -> Cost {
+    closing(2 * packed(n, width))
 }
 
 pub(crate) fn split(n: usize, width: u32) -> Cost {
@@ -146,7 +161,8 @@ pub(crate) fn pass(bits: u32, first: bool, n: usize) -> Cost {
 }
 
 pub(crate) fn rectify(bits: u32, width: u32, n: usize) -> Cost {
-    is_negative(width, n) + pass(bits, true, n)
+    let last = if width > 4 { closing(2 * plane(n)) } else { Cost::NONE };
+    sign_but_last(width, n) + last + pass(bits, true, n)
 }
 
 /// Look-ups at indices of these numbers of bits, in so many tables each.
@@ -222,16 +238,8 @@ pub(crate) fn ln_near(points: Points, frac: u32, n: usize) -> Cost {
 }
 
 pub(crate) fn exp_negative(integer_bits: u32, n: usize) -> Cost {
-    let digits = (integer_bits as usize + 12).div_ceil(4).max(5);
-    let mut high = digits - 4;
-    // Four bits and a carry of the lowest digit, three changes and handing on besides of the next three.
-    let mut cost = look_up_digits(digits, 5 + 3 * 9 + 3 * high, n);
-    let mut layers = [3, 2].into_iter();
-    while layers.len() > 0 || high > 1 {
-        cost = cost + and(layers.next().unwrap_or(0) + high / 2 * 3, n);
-        high = high.div_ceil(2);
-    }
-    cost + and(10, n) + look_up(&[(8, 1), (8, 1)], n) + truncate(n, 20)
+    let beyond = integer_bits.saturating_sub(4).max(6) as usize;
+    look_up(&[(9, 1), (9, 2), (beyond, 2)], n) + reshare(n) + truncate(n, 20)
 }
 
 /// Whether all of so many bits are 1, as numbers.
@@ -251,7 +259,15 @@ fn all_pairs(rows: usize, classes: usize, width: u32) -> Cost {
         return Cost::NONE;
     }
     let (pairs, padded) = (classes * (classes - 1) / 2, rows.next_multiple_of(64));
-    is_negative(width, pairs * padded) + all_won(classes - 1, (classes - 1) * padded)
+    let (games, elements) = (classes - 1, (classes - 1) * padded);
+    if (3..=10).contains(&games) {
+        // The last AND of each pair is computed for both classes.
+        return sign_but_last(width, pairs * padded)
+            + closing(2 * games * plane(elements))
+            + look_up(&[(games.max(4), 1)], elements);
+    }
+    // For the last AND, too.
+    sign_but_last(width, pairs * padded) + and(games, elements) + all_won(games, elements)
 }
 
 pub(crate) fn arg_max(rows: usize, classes: usize, width: u32) -> Cost {
@@ -275,8 +291,7 @@ pub(crate) fn row_max(rows: usize, classes: usize, width: u32) -> Cost {
 
 /// The bits of the distances to the maximum, and the exponentials.
 fn powers(frac: u32, integer_bits: u32, n: usize) -> Cost {
-    let digits = (integer_bits + 1 + 12).div_ceil(4).max(5);
-    split(n, frac + 4 * digits - 12) + exp_negative(integer_bits + 1, n)
+    closing_split(n, frac + 4 + (integer_bits + 1 - 4).max(6)) + exp_negative(integer_bits + 1, n)
 }
 
 /// Integer bits of a sum of as many powers.

@@ -1,7 +1,8 @@
 //! The rectifier and its gate.
 
 use shamisen_mpc::protocol::gate::rectify;
-use shamisen_mpc::protocol::split::Split;
+use shamisen_mpc::protocol::multiply::product;
+use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_testkit::{combine, deal, rng, run};
 
 use crate::common::{LENGTHS, SEED, assert_cost, bounded};
@@ -23,9 +24,10 @@ fn what_is_negative_stays_behind() {
             let out = run(SEED, |session| {
                 let party = session.party();
                 let split = |shares: &[_; 3]| Split::of(&shares[party.index()], party);
-                let (rectified, mut gate) = rectify(&split(&shared_x), bits, width, session).unwrap();
+                let (rectified, mut gate) = rectify(&mut split(&shared_x), bits, width, session).unwrap();
                 let sent = session.counters().total;
-                let passed = [20, 61].map(|bits| gate.pass(&split(&shared_y), bits, session).unwrap());
+                let passed =
+                    [20, 61].map(|bits| gate.pass(&mut split(&shared_y), bits, session).unwrap());
                 (rectified, passed, sent)
             });
             let bytes = |of: &dyn Fn(usize) -> u64| (0..3).map(of).sum::<u64>();
@@ -48,6 +50,52 @@ fn what_is_negative_stays_behind() {
                 let expected = if x < 0 { stays } else { passes || x < 1 << bits && stays };
                 assert!(expected, "{x} and {y}: {results:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn what_is_open_is_closed_on_the_way() {
+    let mut rng = rng(SEED);
+    let (bits, width, low) = (20, 26, 12);
+    for len in LENGTHS {
+        let (x, y) = (bounded(len, bits + width - 2, &mut rng), bounded(len, 60, &mut rng));
+        let ones = deal(&vec![1; len], &mut rng);
+        let (shared_x, shared_y) = (deal(&x, &mut rng), deal(&y, &mut rng));
+        let out = run(SEED, |session| {
+            let me = session.party().index();
+            let x = product(&shared_x[me], &ones[me]);
+            let mut x = open_split(x, low, 64 - low, session).shifted_up(low);
+            let (rectified, mut gate) = rectify(&mut x, bits, width, session).unwrap();
+            let mut y = open_split(product(&shared_y[me], &ones[me]), 0, 64, session);
+            (rectified, gate.pass(&mut y, bits, session).unwrap(), [x, y])
+        });
+        let open = cost::closing_split(len, 64 - low) + cost::closing_split(len, 64);
+        let cost = cost::rectify(bits, width, len) + cost::pass(bits, false, len) + open;
+        assert_cost("rectify and pass while open", len, &out, cost);
+
+        let back = run(SEED, |session| {
+            out.results[session.party().index()].2.each_ref().map(|split| split.replicated(session).unwrap())
+        });
+        let [closed_x, closed_y] =
+            [0, 1].map(|at| combine(&back.results.each_ref().map(|both| both[at].clone())));
+        assert_eq!(closed_y, y);
+        let rectified = combine(&out.results.each_ref().map(|(rectified, ..)| rectified.clone()));
+        let passed = combine(&out.results.each_ref().map(|(_, passed, _)| passed.clone()));
+        for at in 0..len {
+            let (x, y) = (x[at] as i64, y[at] as i64);
+            assert!((closed_x[at] as i64 - x).abs() <= 2 << low, "{x}");
+            let near = |result: u64, of: i64| {
+                ((i128::from(result as i64) << bits) - i128::from(of)).unsigned_abs() <= (1 << bits) + (2 << low)
+            };
+            let stays = rectified[at] == 0 && passed[at] == 0;
+            let passes = near(rectified[at], x) && near(passed[at], y);
+            let expected = if x < -(2 << low) {
+                stays
+            } else {
+                passes || x < (1 << bits) && stays
+            };
+            assert!(expected, "{x} and {y}: {} and {}", rectified[at], passed[at]);
         }
     }
 }

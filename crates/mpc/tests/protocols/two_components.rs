@@ -33,7 +33,7 @@ fn additive_sharings() {
         for (low, width) in [(0, 64), (0, 17), (18, 46), (40, 20), (63, 1)] {
             let out = run(SEED, |session| {
                 let me = session.party().index();
-                split(&product(&a[me], &b[me]), low, width, session).unwrap()
+                split(product(&a[me], &b[me]), low, width, session).unwrap()
             });
             assert_cost("split", len, &out, cost::split(len, width));
             let back = run(SEED, |session| out.results[session.party().index()].replicated(session).unwrap());

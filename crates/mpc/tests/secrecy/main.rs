@@ -19,11 +19,11 @@ use std::array;
 use shamisen_mpc::protocol::gate::rectify;
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
-use shamisen_mpc::protocol::lookup::{Index, Query, look_up, look_up_each};
+use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_bits, look_up_sums};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
 use shamisen_mpc::protocol::points::Points;
 use shamisen_mpc::protocol::soft_max::{cross_entropy, soft_max};
-use shamisen_mpc::protocol::split::{Split, split};
+use shamisen_mpc::protocol::split::{Split, open_split, split};
 use shamisen_mpc::protocol::square_root::{
     inverse_square_root, inverse_square_root_of_fixed, refine, square,
 };
@@ -284,7 +284,7 @@ fn truncations() {
 
 #[test]
 fn bits() {
-    const CASES: [Case; 16] = [
+    const CASES: [Case; 18] = [
         ("and", 2, |inputs, session| and::and(&inputs.a, &inputs.b, session).map(drop)),
         ("and_planes", 2, |inputs, session| and::and_planes(inputs.a.planes(0..9), 3, session).map(drop)),
         ("inner_products", 2, |inputs, session| {
@@ -297,12 +297,21 @@ fn bits() {
         ("to_bits from above", 2, |inputs, session| add_bits::to_bits(&inputs.x, 13, 24, session).map(drop)),
         ("is_negative", 2, |inputs, session| compare::is_negative(&inputs.x, 32, session).map(drop)),
         ("rectify", 2, |inputs, session| {
-            rectify(&Split::of(&inputs.x, session.party()), 20, 44, session).map(drop)
+            rectify(&mut Split::of(&inputs.x, session.party()), 20, 44, session).map(drop)
+        }),
+        ("rectify what is open", 2, |inputs, session| {
+            let mut x = open_split(product(&inputs.x, &inputs.y), 12, 52, session).shifted_up(12);
+            rectify(&mut x, 20, 44, session).map(drop)
         }),
         ("pass a gate", 2, |inputs, session| {
-            let (x, y) = (Split::of(&inputs.x, session.party()), Split::of(&inputs.y, session.party()));
-            let (_, mut gate) = rectify(&x, 13, 26, session)?;
-            gate.pass(&y, 20, session).map(drop)
+            let mut x = Split::of(&inputs.x, session.party());
+            let (_, mut gate) = rectify(&mut x, 13, 26, session)?;
+            gate.pass(&mut Split::of(&inputs.y, session.party()), 20, session).map(drop)
+        }),
+        ("pass a gate while open", 2, |inputs, session| {
+            let (_, mut gate) = rectify(&mut Split::of(&inputs.x, session.party()), 13, 26, session)?;
+            let mut z = open_split(product(&inputs.x, &inputs.y), 0, 64, session);
+            gate.pass(&mut z, 20, session).map(drop)
         }),
         ("to_ring", 2, |inputs, session| convert::to_ring(&inputs.a.planes(0..3), session).map(drop)),
         ("in_range", 2, |inputs, session| {
@@ -312,9 +321,9 @@ fn bits() {
             let window = DigitWindow { low: 18, digits: 7 };
             leading_digit(&Split::of(&inputs.x, session.party()), window, session).map(drop)
         }),
-        ("split", 2, |inputs, session| split(&product(&inputs.x, &inputs.y), 0, 64, session).map(drop)),
+        ("split", 2, |inputs, session| split(product(&inputs.x, &inputs.y), 0, 64, session).map(drop)),
         ("split in part", 2, |inputs, session| {
-            split(&product(&inputs.x, &inputs.y), 18, 46, session).map(drop)
+            split(product(&inputs.x, &inputs.y), 18, 46, session).map(drop)
         }),
         ("replicated", 2, |inputs, session| {
             Split::of(&inputs.x, session.party()).replicated(session).map(drop)
@@ -325,7 +334,7 @@ fn bits() {
 
 #[test]
 fn tables() {
-    const CASES: [Case; 6] = [
+    const CASES: [Case; 7] = [
         ("look_up in 16", 2, |inputs, session| {
             look_up(&inputs.a.planes(0..4), &[&table(4)], session).map(drop)
         }),
@@ -334,23 +343,32 @@ fn tables() {
         }),
         ("look_up in 1024", 2, |inputs, session| look_up(&inputs.a, &[&table(10)], session).map(drop)),
         ("look_up of a sum in two of 64", 2, |inputs, session| {
-            let value = Split::of(&inputs.x, session.party());
-            let index = Index::Sum { value: &value, low: 14, bits: 6 };
-            look_up_each(&[Query { index, tables: &[&table(6), &[7; 64]] }], session).map(drop)
+            let mut value = Split::of(&inputs.x, session.party());
+            let query = Query { low: 14, bits: 6, tables: &[&table(6), &[7; 64]] };
+            look_up_sums(&mut value, &[query], session).map(drop)
         }),
         ("look_up of a sum in 1024", 2, |inputs, session| {
-            let value = Split::of(&inputs.x, session.party());
-            let index = Index::Sum { value: &value, low: 0, bits: 10 };
-            look_up_each(&[Query { index, tables: &[&table(10)] }], session).map(drop)
+            let mut value = Split::of(&inputs.x, session.party());
+            look_up_sums(&mut value, &[Query { low: 0, bits: 10, tables: &[&table(10)] }], session).map(drop)
         }),
-        ("look_up_each", 2, |inputs, session| {
-            let (first, second) = (inputs.a.planes(0..4), inputs.b.planes(0..7));
+        ("look_up of sums with carries, open", 2, |inputs, session| {
+            let mut value = open_split(product(&inputs.x, &inputs.y), 0, 40, session);
+            let (small, large) = (table(7), table(9));
+            let queries = [
+                Query { low: 8, bits: 6, tables: &[&small] },
+                Query { low: 14, bits: 9, tables: &[&large, &[1; 512]] },
+            ];
+            look_up_sums(&mut value, &queries, session).map(drop)
+        }),
+        ("look_up_bits", 2, |inputs, session| {
+            let mut index = inputs.a.planes(0..4);
+            index.push(&inputs.b.planes(0..7));
             let (small, large) = (table(4), table(7));
             let queries = [
-                Query { index: Index::Bits(&first), tables: &[&small] },
-                Query { index: Index::Bits(&second), tables: &[&large, &[1; 128]] },
+                Query { low: 0, bits: 4, tables: &[&small] },
+                Query { low: 4, bits: 7, tables: &[&large, &[1; 128]] },
             ];
-            look_up_each(&queries, session).map(drop)
+            look_up_bits(&index, &queries, session).map(drop)
         }),
     ];
     CASES.into_iter().for_each(assert_secret);
@@ -370,10 +388,10 @@ fn functions() {
         ("refine", 1, |inputs, session| refine(&inputs.x, &inputs.y, 16, 24, session).map(drop)),
         ("ln", 1, |inputs, session| log::ln(&inputs.x, 16, 20, session).map(drop)),
         ("exp_negative", 1, |inputs, session| {
-            exp::exp_negative(&Split::of(&inputs.x, session.party()), 14, 12, session).map(drop)
+            exp::exp_negative(Split::of(&inputs.x, session.party()), 14, 12, session).map(drop)
         }),
         ("exp_negative of long arguments", 1, |inputs, session| {
-            exp::exp_negative(&Split::of(&inputs.x, session.party()), 10, 30, session).map(drop)
+            exp::exp_negative(Split::of(&inputs.x, session.party()), 10, 14, session).map(drop)
         }),
         ("reciprocal_near", 1, |inputs, session| {
             reciprocal::reciprocal_near(&inputs.x, Points::up_to(10, 20).expect("few"), session).map(drop)
