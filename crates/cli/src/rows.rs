@@ -114,7 +114,7 @@ impl SharedRows for DealtRows {
             self.reader = Reader::start(&self.files);
         }
         if let Some(reader) = &mut self.reader {
-            reader.ask(rows);
+            reader.ask(rows, &self.files);
         }
     }
 
@@ -124,14 +124,14 @@ impl SharedRows for DealtRows {
                 self.targets = Some((rows.to_vec(), targets));
                 features
             }
-            None => gather(&self.files.features, rows, Words::scratch),
+            None => gather(&self.files.features, rows, memory(&self.files.features, rows)),
         }
     }
 
     fn targets(&mut self, rows: &[u32]) -> Result<Rep> {
         match self.targets.take() {
             Some((read, targets)) if read == rows => targets,
-            _ => self.files.targets(rows, Words::scratch),
+            _ => self.files.targets(rows, self.files.memory_of_targets(rows)),
         }
     }
 }
@@ -143,13 +143,27 @@ struct Files {
 }
 
 impl Files {
-    fn targets(&self, rows: &[u32], memory: fn(usize) -> Words) -> Result<Rep> {
+    fn memory_of_targets(&self, rows: &[u32]) -> Memory {
+        self.targets.as_ref().map(|targets| memory(targets, rows)).unwrap_or_default()
+    }
+
+    fn targets(&self, rows: &[u32], memory: Memory) -> Result<Rep> {
         match &self.targets {
             Some(targets) => gather(targets, rows, memory),
             None => Err(NnError::Rows("these rows have no targets".into())),
         }
     }
 }
+
+/// Rows to read, and where to: memory goes to and fro between the threads, or it would pile up in the one that drops it.
+struct Request {
+    rows: Vec<u32>,
+    features: Memory,
+    targets: Memory,
+}
+
+/// Room for the two components of rows.
+type Memory = [Words; 2];
 
 /// Rows that were read.
 struct Batch {
@@ -159,7 +173,7 @@ struct Batch {
 
 /// A thread that reads rows and expands their seeds. It ends when this is dropped.
 struct Reader {
-    requests: SyncSender<Vec<u32>>,
+    requests: SyncSender<Request>,
     batches: Receiver<Batch>,
     /// What was asked for and not taken.
     pending: Option<Vec<u32>>,
@@ -168,15 +182,13 @@ struct Reader {
 impl Reader {
     /// `None` if the system gives no thread: rows are then read when they are needed.
     fn start(files: &Arc<Files>) -> Option<Self> {
-        let (requests, receiver) = sync_channel::<Vec<u32>>(1);
+        let (requests, receiver) = sync_channel::<Request>(1);
         let (sender, batches) = sync_channel(1);
         let files = Arc::clone(files);
         let read = move || {
-            // Memory that is recycled would pile up in the thread that drops it: this one takes, and never gives back.
-            let memory = |words| vec![0; words].into();
-            for rows in receiver {
-                let features = gather(&files.features, &rows, memory);
-                let batch = Batch { features, targets: files.targets(&rows, memory) };
+            for Request { rows, features, targets } in receiver {
+                let features = gather(&files.features, &rows, features);
+                let batch = Batch { features, targets: files.targets(&rows, targets) };
                 if sender.send(batch).is_err() {
                     return;
                 }
@@ -187,8 +199,13 @@ impl Reader {
     }
 
     /// Asks for rows, unless others were asked for and not taken.
-    fn ask(&mut self, rows: &[u32]) {
-        if self.pending.is_none() && self.requests.send(rows.to_vec()).is_ok() {
+    fn ask(&mut self, rows: &[u32], files: &Files) {
+        if self.pending.is_some() {
+            return;
+        }
+        let features = memory(&files.features, rows);
+        let request = Request { rows: rows.to_vec(), features, targets: files.memory_of_targets(rows) };
+        if self.requests.send(request).is_ok() {
             self.pending = Some(rows.to_vec());
         }
     }
@@ -201,10 +218,13 @@ impl Reader {
     }
 }
 
-/// Reads rows into memory of which `memory` gives as many words as it is asked for.
-fn gather(file: &ShareFile, rows: &[u32], memory: fn(usize) -> Words) -> Result<Rep> {
-    let words = rows.len() * file.cols();
-    let (mut mine, mut next) = (memory(words), memory(words));
+/// Memory for some rows.
+fn memory(file: &ShareFile, rows: &[u32]) -> Memory {
+    [(); 2].map(|()| Words::scratch(rows.len() * file.cols()))
+}
+
+/// Reads rows into memory for them.
+fn gather(file: &ShareFile, rows: &[u32], [mut mine, mut next]: Memory) -> Result<Rep> {
     file.gather(rows, &mut mine, &mut next).map_err(|error| NnError::Rows(error.into()))?;
     Ok(Rep::from_components(mine, next))
 }

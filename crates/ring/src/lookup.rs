@@ -37,6 +37,8 @@ pub fn query_words(entries: usize) -> usize {
 
 /// XORs the answers into `out`: `out[e]` with `table[j ^ indices[e]] + masks[e]` modulo 2^64 for every bit j of query e.
 ///
+/// Tables with at most one entry that is not 0 take far less time, whatever their size: in all other places the mask alone counts.
+///
 /// # Panics
 ///
 /// If the table has a size that [`query_words`] does not take, or the other slices do not fit to the number of indices.
@@ -60,6 +62,12 @@ pub fn answer_at(
     let words = check_queries(queries, indices, table.len());
     assert_eq!(masks.len(), indices.len(), "there is one mask for each index");
     assert_eq!(out.len(), indices.len(), "there is one answer for each index");
+    let mut others = table.iter().enumerate().filter(|(_, entry)| **entry != 0);
+    let (place, entry) = others.next().map_or((0, 0), |(place, entry)| (place, *entry));
+    if others.next().is_none() {
+        let only = Only { entry, place: place as u64, index_mask: table.len() as u64 - 1 };
+        return answer_only(level, queries, indices, only, masks, out);
+    }
     let whole = indices.len() / LANES * LANES;
     groups(level, &queries[..whole * words], &indices[..whole], table, &masks[..whole], &mut out[..whole]);
     let rest = indices.len() - whole;
@@ -229,6 +237,35 @@ fn select(bits: &Lanes, entries: &[u64], masks: &Lanes, out: &mut Lanes) {
     *out = sums;
 }
 
+/// The one entry of a table that is not 0.
+#[derive(Clone, Copy)]
+struct Only {
+    entry: u64,
+    place: u64,
+    /// The number of entries, less 1.
+    index_mask: u64,
+}
+
+at_levels! {
+    /// [`answer`] from a table with one entry that is not 0.
+    fn answer_only(queries: &[u64], indices: &[u16], only: Only, masks: &[u64], out: &mut [u64]) {
+        let words = (only.index_mask as usize + 1).div_ceil(64);
+        let counted = u64::MAX >> (63 - only.index_mask.min(63));
+        for (((query, index), mask), out) in queries.chunks_exact(words).zip(indices).zip(masks).zip(out) {
+            let place = (u64::from(*index) ^ only.place) & only.index_mask;
+            let (mut all, mut word_of_place) = (0, 0);
+            for (w, word) in (0_u64..).zip(query) {
+                all ^= word;
+                // All ones if this is the word, without a comparison that could become a branch.
+                word_of_place |= word & (((place / 64) ^ w).wrapping_sub(1) >> 63).wrapping_neg();
+            }
+            let odd = u64::from((all & counted).count_ones() % 2).wrapping_neg();
+            let selected = (word_of_place >> (place % 64) & 1).wrapping_neg();
+            *out ^= (mask & odd) ^ ((mask ^ mask.wrapping_add(only.entry)) & selected);
+        }
+    }
+}
+
 at_levels! {
     /// [`set_point`] where each query is one word.
     fn flip_in_words(queries: &mut [u64], indices: &[u16], index_mask: u64) {
@@ -289,6 +326,11 @@ mod tests {
         let out = values(len);
         let mut expected = out.clone();
         naive(&queries, &indices, &table, &masks, &mut expected);
+        let mut sparse = vec![0; entries];
+        let place = values(1)[0] as usize % entries;
+        sparse[place] = values(1)[0];
+        let mut expected_of_sparse = out.clone();
+        naive(&queries, &indices, &sparse, &masks, &mut expected_of_sparse);
         let mut points = queries.clone();
         for (e, index) in indices.iter().enumerate() {
             let j = usize::from(*index) % entries;
@@ -298,6 +340,9 @@ mod tests {
             let mut got = out.clone();
             answer_at(level, &queries, &indices, &table, &masks, &mut got);
             assert!(got == expected, "{level:?}: {len} queries into {entries} entries");
+            let mut got = out.clone();
+            answer_at(level, &queries, &indices, &sparse, &masks, &mut got);
+            assert!(got == expected_of_sparse, "{level:?}: entry {place} alone of {entries}");
             let mut got = queries.clone();
             set_point_at(level, &mut got, &indices, entries);
             assert!(got == points, "{level:?}: {len} points among {entries} entries");

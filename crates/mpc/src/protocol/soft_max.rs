@@ -48,7 +48,7 @@ pub struct LossTerms {
 
 /// The soft-max of each row of a row-major matrix `rows x classes`.
 ///
-/// `|z| <= 2^integer_bits - 2^-4`, `integer_bits` at most 13, `frac` fractional bits. `p_i = e^(z_i - max) / sum over j of e^(z_j - max)`; a power below
+/// `|z| <= 2^integer_bits - 2^-2`, `integer_bits` at most 13, `frac` fractional bits. `p_i = e^(z_i - max) / sum over j of e^(z_j - max)`; a power below
 /// `e^-16` counts as 0. Relative error below `2^-10`, plus `2^-18` absolute.
 ///
 /// The maximum stays an additive sharing: its differences to the logits go into two components, and from there by look-ups

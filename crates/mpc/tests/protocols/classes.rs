@@ -79,7 +79,7 @@ fn greatest_class() {
 
 /// The largest logit.
 fn largest() -> f64 {
-    2.0_f64.powi(INTEGER_BITS as i32) - 0.5_f64.powi(4)
+    2.0_f64.powi(INTEGER_BITS as i32) - 0.5_f64.powi(2)
 }
 
 /// Logits of one row after the other: random ones, all equal, one far above the others, one far below, one as far as powers

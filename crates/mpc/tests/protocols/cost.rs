@@ -239,7 +239,7 @@ pub(crate) fn ln_near(points: Points, frac: u32, n: usize) -> Cost {
 
 pub(crate) fn exp_negative(integer_bits: u32, n: usize) -> Cost {
     let beyond = integer_bits.saturating_sub(4).max(6) as usize;
-    look_up(&[(9, 1), (9, 2), (beyond, 2)], n) + reshare(n) + truncate(n, 20)
+    look_up(&[(6, 1), (6, 1), (7, 2), (beyond, 2)], n) + reshare(2 * n) + truncate(n, 38)
 }
 
 /// Whether all of so many bits are 1, as numbers.

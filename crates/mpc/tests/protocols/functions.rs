@@ -326,7 +326,7 @@ fn exponentials() {
     for (frac, integer_bits) in [(14, 12), (10, 5), (10, 3), (16, 11), (20, 4), (24, 14), (12, 8), (13, 13), (30, 10)] {
         let bound = 2.0_f64.powi(integer_bits as i32);
         let unit = 0.5_f64.powi(frac as i32);
-        let largest = bound - 0.5_f64.powi(3) - unit;
+        let largest = bound - 0.5_f64.powi(1) - unit;
         for len in LENGTHS {
             let extremes = [0.0, unit, 2.0 * unit, 1.0, largest, largest - unit, bound / 2.0];
             let clamp = [16.0, 16.0 - unit, 16.0 + unit, 15.5, 16.5];
