@@ -136,7 +136,7 @@ fn probabilities() {
 #[test]
 fn cost_of_a_mini_batch() {
     let expected = cost::soft_max(128, 10, FRAC, 11);
-    assert_eq!(expected, Cost { rounds: 25, bytes: 524_256 });
+    assert_eq!(expected, Cost { rounds: 19, bytes: 681_488 });
     assert_eq!(cost::loss(16 * 128, 10), Cost { rounds: 7, bytes: 500_480 });
     let out = on_ring(&fixed(&logits(128, 10), FRAC), |share, session| {
         soft_max(share, 128, 10, FRAC, 11, session).map(|soft_max| soft_max.probabilities)
