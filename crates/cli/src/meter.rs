@@ -31,6 +31,12 @@ impl Transport for Metered {
         Ok(())
     }
 
+    fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError> {
+        self.inner.post(send)?;
+        self.sent.fetch_add((send.next.len() + send.prev.len()) as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
     }

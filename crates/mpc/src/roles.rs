@@ -80,6 +80,25 @@ pub(crate) fn parts_at(cuts: [usize; 4], party: Party) -> [Part; 3] {
     })
 }
 
+/// Elements of a piece, at most.
+const PIECE: usize = 1 << 14;
+
+/// Cuts a vector in pieces: a stretch of each of its parts.
+///
+/// The pieces go through a protocol one behind the other, so that a party computes on one while it would wait for another; and
+/// what it works on stays in the cache.
+pub(crate) fn pieces(parts: &[Part; 3]) -> impl Iterator<Item = [Part; 3]> + use<> {
+    let count = parts.iter().map(Part::len).sum::<usize>().div_ceil(PIECE).max(1);
+    let parts = parts.clone();
+    (0..count).map(move |piece| {
+        parts.each_ref().map(|Part { role, elements }| {
+            let words = elements.len().div_ceil(64);
+            let cut = |piece: usize| (elements.start + words * piece / count * 64).min(elements.end);
+            Part { role: *role, elements: cut(piece)..cut(piece + 1) }
+        })
+    })
+}
+
 /// What two protocols send in the same round.
 pub(crate) fn together(first: Peers<usize>, second: Peers<usize>) -> Peers<usize> {
     Peers { next: first.next + second.next, prev: first.prev + second.prev }
@@ -146,16 +165,39 @@ impl Round {
             "every word of a message is written before it is sent"
         );
         let words = session.exchange(Peers { next, prev }, self.expect)?;
-        Ok(Incoming {
-            words,
-            read: Peers { next: 0, prev: 0 },
-            sent: self.outgoing,
-            sent_read: Peers { next: 0, prev: 0 },
-        })
+        Ok(Incoming::new(words, self.outgoing))
+    }
+
+    /// Sends without waiting.
+    pub(crate) fn post(self, session: &mut Session) -> Result<Posted> {
+        let Peers { next, prev } = &self.outgoing;
+        assert!(
+            self.written.next == next.len() && self.written.prev == prev.len(),
+            "every word of a message is written before it is sent"
+        );
+        session.post(Peers { next, prev })?;
+        Ok(Posted { outgoing: self.outgoing, expect: self.expect })
+    }
+}
+
+/// A [`Round`] of which all is sent, and nothing received.
+pub(crate) struct Posted {
+    outgoing: Peers<Words>,
+    expect: Peers<usize>,
+}
+
+impl Posted {
+    /// Receives. What is received in several pieces is one round: it counts with the first.
+    pub(crate) fn collect(self, new_round: bool, session: &mut Session) -> Result<Incoming> {
+        Ok(Incoming::new(session.collect(self.expect, new_round)?, self.outgoing))
     }
 }
 
 impl Incoming {
+    fn new(words: Peers<Words>, sent: Peers<Words>) -> Self {
+        Self { words, read: Peers { next: 0, prev: 0 }, sent, sent_read: Peers { next: 0, prev: 0 } }
+    }
+
     /// The next `len` words that the next party sent.
     pub(crate) fn take_next(&mut self, len: usize) -> &[u64] {
         self.read.next += len;

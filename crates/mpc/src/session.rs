@@ -160,6 +160,29 @@ impl Session {
         Ok(received)
     }
 
+    /// Sends the two messages without waiting; they belong to a round of which the other half is [`collect`](Self::collect).
+    pub(crate) fn post(&mut self, send: Peers<&[u64]>) -> Result<()> {
+        debug_assert!(
+            is_written(send.next) && is_written(send.prev),
+            "a message has words that were never written"
+        );
+        self.count_random_words();
+        Ok(self.network.post(send)?)
+    }
+
+    /// Receives messages that the peers have posted: in a round that begins with them, or in the one before.
+    pub(crate) fn collect(&mut self, expect: Peers<usize>, new_round: bool) -> Result<Peers<Words>> {
+        self.count_random_words();
+        let mut received = Peers { next: Words::scratch(expect.next), prev: Words::scratch(expect.prev) };
+        let receive = Peers { next: &mut received.next[..], prev: &mut received.prev[..] };
+        if new_round {
+            self.network.exchange(Peers { next: &[], prev: &[] }, receive)?;
+        } else {
+            self.network.collect(receive)?;
+        }
+        Ok(received)
+    }
+
     /// One round in which every party sends `words` to the party before it.
     pub(crate) fn pass_back(&mut self, words: &[u64]) -> Result<Words> {
         let mut received = Words::scratch(words.len());

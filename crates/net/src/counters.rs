@@ -59,6 +59,16 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// That of two messages that are sent.
+    pub(crate) fn sending(messages: Peers<&[u8]>) -> Self {
+        let Peers { next, prev } = messages;
+        Self {
+            messages: Peers { next: u64::from(!next.is_empty()), prev: u64::from(!prev.is_empty()) },
+            bytes_sent: Peers { next: next.len() as u64, prev: prev.len() as u64 },
+            ..Self::default()
+        }
+    }
+
     /// Bytes sent to both peers together.
     pub fn sent(&self) -> u64 {
         self.bytes_sent.next + self.bytes_sent.prev

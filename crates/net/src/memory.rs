@@ -41,10 +41,16 @@ impl Transport for MemoryTransport {
     }
 
     fn exchange(&mut self, send: Peers<&[u8]>, receive: Peers<&mut [u8]>) -> Result<(), NetError> {
-        self.links.next.send(send.next, self.deadline)?;
-        self.links.prev.send(send.prev, self.deadline)?;
+        for (link, message) in [(&mut self.links.next, send.next), (&mut self.links.prev, send.prev)] {
+            link.send(message, CAPACITY, self.deadline)?;
+        }
         self.links.next.receive(receive.next, self.deadline)?;
         self.links.prev.receive(receive.prev, self.deadline)
+    }
+
+    fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError> {
+        self.links.next.send(send.next, usize::MAX, self.deadline)?;
+        self.links.prev.send(send.prev, usize::MAX, self.deadline)
     }
 
     fn set_deadline(&mut self, deadline: Duration) {
@@ -67,13 +73,14 @@ impl Link {
         Self { peer, outgoing: Arc::clone(outgoing), incoming: Arc::clone(incoming), sent: 0, received: 0 }
     }
 
-    fn send(&mut self, message: &[u8], deadline: Duration) -> Result<(), NetError> {
+    /// Waits until there are fewer messages on the way than `capacity`.
+    fn send(&mut self, message: &[u8], capacity: usize, deadline: Duration) -> Result<(), NetError> {
         if message.is_empty() {
             return Ok(());
         }
         let header = Header::new(self.peer, message.len(), self.sent)?;
         self.sent = self.sent.wrapping_add(1);
-        let mut state = self.outgoing.wait(self.peer, deadline, |state| state.queue.len() < CAPACITY)?;
+        let mut state = self.outgoing.wait(self.peer, deadline, |state| state.queue.len() < capacity)?;
         let mut payload = state.spare.pop().unwrap_or_default();
         // The copy is made without the lock, so that the receiver can meanwhile take what is there.
         drop(state);
@@ -111,7 +118,7 @@ impl Drop for Link {
     }
 }
 
-/// Messages that may wait for their receiver, per pair of parties and direction.
+/// Messages that may wait for their receiver, per pair of parties and direction, unless they are posted.
 const CAPACITY: usize = 16;
 
 /// A bounded queue from one party to another.

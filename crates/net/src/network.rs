@@ -41,23 +41,34 @@ impl Network {
     ///
     /// Those of [`Transport::exchange`]; such a round is not counted.
     pub fn exchange(&mut self, send: Peers<&[u64]>, receive: Peers<&mut [u64]>) -> Result<(), NetError> {
+        self.transfer(send, receive, 1)
+    }
+
+    fn transfer(
+        &mut self,
+        send: Peers<&[u64]>,
+        receive: Peers<&mut [u64]>,
+        rounds: u64,
+    ) -> Result<(), NetError> {
         let send = Peers { next: bytes(send.next), prev: bytes(send.prev) };
         let Peers { next, prev } = receive;
         let receive = Peers { next: bytes_mut(next), prev: bytes_mut(prev) };
         let traffic = Traffic {
-            rounds: 1,
-            messages: Peers {
-                next: u64::from(!send.next.is_empty()),
-                prev: u64::from(!send.prev.is_empty()),
-            },
-            bytes_sent: Peers { next: send.next.len() as u64, prev: send.prev.len() as u64 },
+            rounds,
             bytes_received: Peers { next: receive.next.len() as u64, prev: receive.prev.len() as u64 },
+            ..Traffic::sending(send)
         };
         if traffic.sent() + traffic.received() == 0 {
             return Ok(());
         }
         let start = Instant::now();
         self.transport.exchange(send, receive)?;
+        self.book(traffic, start);
+        Ok(())
+    }
+
+    /// Counts a call of the transport that began then.
+    fn book(&mut self, traffic: Traffic, start: Instant) {
         self.counters.total += traffic;
         self.count_time();
         let cost = self.counters.by_phase.entry(self.phase).or_default();
@@ -66,7 +77,33 @@ impl Network {
         let encryption = self.transport.encryption();
         cost.encryption += encryption.saturating_sub(self.encryption).as_secs_f64();
         self.encryption = encryption;
+    }
+
+    /// Sends both messages without waiting: the first half of a round, whose other half is an [`exchange`](Self::exchange)
+    /// without messages, or [`collect`](Self::collect).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Transport::post`].
+    pub fn post(&mut self, send: Peers<&[u64]>) -> Result<(), NetError> {
+        let send = Peers { next: bytes(send.next), prev: bytes(send.prev) };
+        let traffic = Traffic::sending(send);
+        if traffic.sent() == 0 {
+            return Ok(());
+        }
+        let start = Instant::now();
+        self.transport.post(send)?;
+        self.book(traffic, start);
         Ok(())
+    }
+
+    /// Fills both buffers with further messages of a round that was counted already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`exchange`](Self::exchange).
+    pub fn collect(&mut self, receive: Peers<&mut [u64]>) -> Result<(), NetError> {
+        self.transfer(Peers { next: &[], prev: &[] }, receive, 0)
     }
 
     /// Books local work under the current phase.

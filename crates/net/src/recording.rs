@@ -40,6 +40,10 @@ impl<T: Transport> Transport for Recording<T> {
         Ok(())
     }
 
+    fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError> {
+        self.inner.post(send)
+    }
+
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
     }

@@ -53,6 +53,15 @@ impl<T: Transport> Throttled<T> {
         lanes.into_iter().map(throttle).collect()
     }
 
+    /// Makes packets of two messages that are sent now.
+    fn stamp(&mut self, send: Peers<&[u8]>) {
+        let now = now();
+        let busy = Peers { next: self.duration(send.next.len()), prev: self.duration(send.prev.len()) };
+        let mut link_free = self.link_free.lock().unwrap_or_else(PoisonError::into_inner);
+        stamp(&mut self.outgoing.next, send.next, &mut link_free.next, now, busy.next, self.latency);
+        stamp(&mut self.outgoing.prev, send.prev, &mut link_free.prev, now, busy.prev, self.latency);
+    }
+
     /// How long a link is busy with `bytes`.
     fn duration(&self, bytes: usize) -> Duration {
         if self.bytes_per_second > 0.0 {
@@ -69,12 +78,7 @@ impl<T: Transport> Transport for Throttled<T> {
     }
 
     fn exchange(&mut self, send: Peers<&[u8]>, receive: Peers<&mut [u8]>) -> Result<(), NetError> {
-        let now = now();
-        let busy = Peers { next: self.duration(send.next.len()), prev: self.duration(send.prev.len()) };
-        let mut link_free = self.link_free.lock().unwrap_or_else(PoisonError::into_inner);
-        stamp(&mut self.outgoing.next, send.next, &mut link_free.next, now, busy.next, self.latency);
-        stamp(&mut self.outgoing.prev, send.prev, &mut link_free.prev, now, busy.prev, self.latency);
-        drop(link_free);
+        self.stamp(send);
         make_room(&mut self.incoming.next, receive.next.len());
         make_room(&mut self.incoming.prev, receive.prev.len());
         self.inner.exchange(
@@ -83,8 +87,13 @@ impl<T: Transport> Transport for Throttled<T> {
         )?;
         let delivery =
             unpack(&self.incoming.next, receive.next).max(unpack(&self.incoming.prev, receive.prev));
-        thread::sleep(delivery.saturating_sub(self::now()));
+        thread::sleep(delivery.saturating_sub(now()));
         Ok(())
+    }
+
+    fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError> {
+        self.stamp(send);
+        self.inner.post(Peers { next: &self.outgoing.next, prev: &self.outgoing.prev })
     }
 
     fn set_deadline(&mut self, deadline: Duration) {

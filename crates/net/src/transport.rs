@@ -27,6 +27,16 @@ pub trait Transport: Send {
     /// connection, or sent something else than the expected message.
     fn exchange(&mut self, send: Peers<&[u8]>, receive: Peers<&mut [u8]>) -> Result<(), NetError>;
 
+    /// Sends both messages without waiting for anything; an empty slice means no message.
+    ///
+    /// The peers receive them as any other. What does not leave at once leaves with later calls: whoever posts a message and
+    /// then waits for the peers must do so in an [`exchange`](Self::exchange).
+    ///
+    /// # Errors
+    ///
+    /// As for [`exchange`](Self::exchange).
+    fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError>;
+
     /// Longest wait for a peer in one exchange.
     ///
     /// The time starts with the exchange, and anew whenever some bytes arrive from that peer or leave towards
@@ -46,6 +56,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn exchange(&mut self, send: Peers<&[u8]>, receive: Peers<&mut [u8]>) -> Result<(), NetError> {
         (**self).exchange(send, receive)
+    }
+
+    fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError> {
+        (**self).post(send)
     }
 
     fn set_deadline(&mut self, deadline: Duration) {

@@ -7,13 +7,12 @@ use shamisen_ring::{bits, pack};
 
 use crate::error::Result;
 use crate::protocol::compare::Sign;
-use crate::protocol::multiply::reshare;
 use crate::protocol::split::Split;
 use crate::protocol::split_bits::SplitBits;
 use crate::protocol::truncate::RANGE_BITS;
-use crate::roles::{CHUNK, Part, Role, Round, chunks, parts_at, together};
+use crate::roles::{CHUNK, Part, Posted, Role, Round, chunks, parts_at, pieces, together};
 use crate::session::{Key, Session, Stream};
-use crate::share::{Additive, Rep};
+use crate::share::Rep;
 
 /// For each element a shared bit: 1 lets a number pass, 0 makes it 0.
 ///
@@ -24,6 +23,30 @@ pub struct Gate {
     bits: SplitBits,
     /// Second's and Third's summands of `c`.
     summands: Option<Words>,
+}
+
+/// How much First shares.
+#[derive(Clone, Copy)]
+struct Sizes {
+    bits: u32,
+    with_bit: bool,
+}
+
+impl Sizes {
+    /// In words: the signed number, c if it is wanted, and the two cases of the top bit.
+    fn of(self, part: &Part) -> [usize; 4] {
+        let packed = pack::packed_words(part.len(), self.bits);
+        [part.len(), if self.with_bit { part.len() } else { 0 }, packed, packed]
+    }
+}
+
+/// A piece of which the first messages are sent.
+struct Begun {
+    parts: [Part; 3],
+    sizes: Sizes,
+    /// Second's summands of what First shares.
+    streams: Option<[Stream; 4]>,
+    posted: Posted,
 }
 
 /// `max(z, 0)` divided by `2^bits`, and the gate that let it pass.
@@ -73,22 +96,47 @@ impl Gate {
     pub fn pass(&mut self, z: &mut Split, bits: u32, session: &mut Session) -> Result<Rep> {
         assert!((1..RANGE_BITS).contains(&bits), "truncation by 1 to 61 bits, not {bits}");
         assert_eq!(self.bits.cuts(), z.cuts(), "a gate is for as many numbers as it was made for");
-        let parts = parts_at(z.cuts(), session.party());
         let with_bit = self.summands.is_none();
-        // The signed number, c if it is wanted, and the two cases of the top bit.
-        let sizes = |part: &Part| {
-            let packed = pack::packed_words(part.len(), bits);
-            [part.len(), if with_bit { part.len() } else { 0 }, packed, packed]
-        };
+        let mut summands = self.summands.take().unwrap_or_else(|| Words::zeros(z.len()));
+        let mut out = Rep::scratch(z.len());
+        let mut begun = Vec::new();
+        for parts in pieces(&parts_at(z.cuts(), session.party())) {
+            let sizes = Sizes { bits, with_bit };
+            begun.push(self.begin(parts, z, sizes, &mut out.mine, session)?);
+        }
+        let mut resharing = Vec::with_capacity(begun.len());
+        for (at, begun) in begun.into_iter().enumerate() {
+            resharing.push(self.meet(begun, z, at == 0, &mut summands, &mut out.mine, session)?);
+        }
+        for (at, (parts, posted)) in resharing.into_iter().enumerate() {
+            let mut incoming = posted.collect(at == 0, session)?;
+            for part in &parts {
+                out.next[part.elements.clone()].copy_from_slice(incoming.take_next(part.len()));
+            }
+        }
+        z.set_closed();
+        self.bits.set_closed();
+        self.summands = Some(summands);
+        Ok(out)
+    }
+
+    /// First half of the first round for a piece: First shares what the others need, and has its summand of the result.
+    fn begin(
+        &self,
+        parts: [Part; 3],
+        z: &Split,
+        sizes: Sizes,
+        out: &mut [u64],
+        session: &mut Session,
+    ) -> Result<Begun> {
         let mut round = Round::new(&parts, |role, part| {
             let open = together(z.sends(role, part), self.bits.sends(role, part));
-            let size = if role == Role::First { sizes(part).iter().sum() } else { 0 };
+            let size = if role == Role::First { sizes.of(part).iter().sum() } else { 0 };
             together(open, Peers { next: 0, prev: size })
         });
         z.send(&parts, &mut round);
         self.bits.send(&parts, &mut round);
-        let mut out = Words::scratch(z.len());
-        let mut streams = Vec::with_capacity(3);
+        let mut streams = None;
         for part in &parts {
             let steps: [_; 4] = session.steps();
             let key = match part.role {
@@ -98,35 +146,49 @@ impl Gate {
             };
             let masks = steps.map(|step| session.stream(key, step));
             if part.role == Role::First {
-                let message = round.write_prev(sizes(part).iter().sum());
-                self.share(part, z, bits, sizes(part), &masks, message, &mut out[part.elements.clone()]);
+                let message = round.write_prev(sizes.of(part).iter().sum());
+                self.share(part, z, sizes, &masks, message, &mut out[part.elements.clone()]);
             } else {
-                streams = Vec::from(masks);
+                streams = Some(masks);
             }
         }
-        let mut incoming = round.exchange(session)?;
-        z.receive(&parts, &mut incoming);
-        self.bits.receive(&parts, &mut incoming);
-        let mut summands = self.summands.take().unwrap_or_else(|| Words::zeros(z.len()));
+        Ok(Begun { posted: round.post(session)?, parts, sizes, streams })
+    }
+
+    /// Second half of the first round for a piece, and first half of the second: all have summands of the result, and reshare them.
+    fn meet(
+        &mut self,
+        begun: Begun,
+        z: &mut Split,
+        new_round: bool,
+        summands: &mut [u64],
+        out: &mut [u64],
+        session: &mut Session,
+    ) -> Result<([Part; 3], Posted)> {
+        let Begun { parts, sizes, streams, posted } = begun;
+        let Sizes { bits, with_bit } = sizes;
+        let mut incoming = posted.collect(new_round, session)?;
+        z.receive_piece(&parts, &mut incoming);
+        self.bits.receive_piece(&parts, &mut incoming);
         for part in &parts {
             let place = part.elements.clone();
             let received = match part.role {
                 Role::First => continue,
                 Role::Second => &[][..],
-                Role::Third => incoming.take_next(sizes(part).iter().sum()),
+                Role::Third => incoming.take_next(sizes.of(part).iter().sum()),
             };
             let summands = &mut summands[place.clone()];
             let mut cut = received;
             let [signed, bit, set, clear] =
-                sizes(part).map(|size| cut.split_off(..size.min(cut.len())).unwrap_or_default());
+                sizes.of(part).map(|size| cut.split_off(..size.min(cut.len())).unwrap_or_default());
             if with_bit && part.role == Role::Third {
                 summands.copy_from_slice(bit);
             }
             let mut buffers = [(); 3].map(|()| Words::scratch(CHUNK));
             for chunk in chunks(part.len()) {
                 let [first, second, third] = buffers.each_mut().map(|buffer| &mut buffer[..chunk.len()]);
-                let signed = if let [mask, bit_mask, set_mask, clear_mask] = &streams[..]
-                    && part.role == Role::Second
+                let signed = if let (Role::Second, Some([mask, bit_mask, set_mask, clear_mask])) =
+                    (part.role, &streams)
                 {
                     mask.fill(chunk.start, first);
                     set_mask.fill_bits(bits, chunk.start, second);
@@ -152,8 +214,17 @@ impl Gate {
                 known_to_two(&mut out[elements.clone()], shared, &z.own[elements], plane, bits, lead);
             }
         }
-        self.summands = Some(summands);
-        reshare(Additive(out), session)
+        let mut round = Round::new(&parts, |_, part| Peers { next: 0, prev: part.len() });
+        for part in &parts {
+            let (own, next) = session.zero_sharing();
+            let summand = &mut out[part.elements.clone()];
+            for chunk in chunks(part.len()) {
+                own.add_into(chunk.start, &mut summand[chunk.clone()]);
+                next.sub_into(chunk.start, &mut summand[chunk]);
+            }
+            round.write_prev(part.len()).copy_from_slice(summand);
+        }
+        Ok((parts, round.post(session)?))
     }
 
     /// First's message to Third, masked, and its own summand of the result.
@@ -165,12 +236,12 @@ impl Gate {
         &self,
         part: &Part,
         z: &Split,
-        bits: u32,
-        [signed_size, bit_size, top_size, _]: [usize; 4],
+        sizes: Sizes,
         [signed_mask, bit_mask, set_mask, clear_mask]: &[Stream; 4],
         message: &mut [u64],
         own: &mut [u64],
     ) {
+        let (bits, [signed_size, bit_size, top_size, _]) = (sizes.bits, sizes.of(part));
         let (signed_out, rest) = message.split_at_mut(signed_size);
         let (bit_out, rest) = rest.split_at_mut(bit_size);
         let (set_out, clear_out) = rest.split_at_mut(top_size);

@@ -137,6 +137,11 @@ impl Split {
         bits::scale_assign(&mut self.own, factor);
     }
 
+    /// Nothing is to be exchanged any more: of all pieces it was received.
+    pub(crate) fn set_closed(&mut self) {
+        self.open = None;
+    }
+
     /// Whether the two others still have to exchange their summands.
     pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
@@ -182,7 +187,13 @@ impl Split {
 
     /// Takes what was still to be received.
     pub(crate) fn receive(&mut self, parts: &[Part; 3], incoming: &mut Incoming) {
-        let Some(Open { low, width }) = self.open.take() else { return };
+        self.receive_piece(parts, incoming);
+        self.open = None;
+    }
+
+    /// Takes it of a piece.
+    pub(crate) fn receive_piece(&mut self, parts: &[Part; 3], incoming: &mut Incoming) {
+        let Some(Open { low, width }) = self.open else { return };
         let mut buffer = Words::scratch(CHUNK);
         for part in parts {
             let size = pack::packed_words(part.len(), width);

@@ -7,7 +7,7 @@ use shamisen_ring::words::Words;
 use shamisen_ring::{bits, pack, planes, truncation};
 
 use crate::error::Result;
-use crate::roles::{CHUNK, Part, Role, Round, chunks, parts};
+use crate::roles::{CHUNK, Incoming, Part, Posted, Role, Round, chunks, parts, pieces};
 use crate::session::{Key, Session, Stream};
 use crate::share::{Additive, Rep};
 
@@ -57,7 +57,35 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
 pub fn truncate_roughly(sum: Additive, bits: u32, low: u32, session: &mut Session) -> Result<Rep> {
     assert!(low < bits, "bits that are dropped beforehand, {low}, are some of {bits}");
     let Additive(mut sum) = sum;
-    let parts = parts(sum.len(), session.party());
+    let mut begun = Vec::new();
+    for parts in pieces(&parts(sum.len(), session.party())) {
+        begun.push(begin(parts, &mut sum, bits, low, session)?);
+    }
+    let mut out = Rep::scratch(sum.len());
+    let mut halved = Vec::with_capacity(begun.len());
+    for (at, Begun { parts, mut wraps, posted }) in begun.into_iter().enumerate() {
+        let incoming = posted.collect(at == 0, session)?;
+        meet(&parts, &mut sum, &mut wraps, incoming, bits, low);
+        let halves = parts.each_ref().map(|part| &sum[part.elements.clone()]);
+        let (kept, posted) = replicate(&parts, halves, &wraps, bits, &mut out, session)?;
+        halved.push((parts, kept, posted));
+    }
+    for (at, (parts, kept, posted)) in halved.into_iter().enumerate() {
+        let halves = parts.each_ref().map(|part| &sum[part.elements.clone()]);
+        complete(&parts, halves, kept, bits, &mut out, posted.collect(at == 0, session)?);
+    }
+    Ok(out)
+}
+
+/// A piece of which the first messages are sent.
+struct Begun {
+    parts: [Part; 3],
+    wraps: Vec<Wrap>,
+    posted: Posted,
+}
+
+/// First half of the first round: the summands on their way to Second, and the bits that will hide its top bits.
+fn begin(parts: [Part; 3], sum: &mut [u64], bits: u32, low: u32, session: &mut Session) -> Result<Begun> {
     let width = u64::BITS - low;
     let mut round = Round::new(&parts, |role, part| match role {
         Role::First => Peers { next: pack::packed_words(part.len(), width), prev: 0 },
@@ -103,8 +131,15 @@ pub fn truncate_roughly(sum: Additive, bits: u32, low: u32, session: &mut Sessio
             pack::pack(out, width, pack::part_mut(message, &chunk, width));
         }
     }
-    let mut incoming = round.exchange(session)?;
-    for (part, wrap) in parts.iter().zip(&mut wraps) {
+    let posted = round.post(session)?;
+    Ok(Begun { parts, wraps, posted })
+}
+
+/// Second half of the first round: Second has its half, First its share of the hiding bits.
+fn meet(parts: &[Part; 3], sum: &mut [u64], wraps: &mut [Wrap], mut incoming: Incoming, bits: u32, low: u32) {
+    let width = u64::BITS - low;
+    let mut buffer = Words::scratch(CHUNK);
+    for (part, wrap) in parts.iter().zip(wraps) {
         let own = &mut sum[part.elements.clone()];
         let size = pack::packed_words(part.len(), width);
         match part.role {
@@ -125,8 +160,6 @@ pub fn truncate_roughly(sum: Additive, bits: u32, low: u32, session: &mut Sessio
             Role::Third => {}
         }
     }
-    let halves = parts.each_ref().map(|part| &sum[part.elements.clone()]);
-    finish(&parts, halves, &wraps, bits, sum.len(), session)
 }
 
 /// Divides a replicated sharing by `2^bits`.
@@ -165,7 +198,10 @@ pub fn truncate_shared(shared: &Rep, bits: u32, session: &mut Session) -> Result
         Role::Second => &*second,
         Role::Third => &shared.next[part.elements.clone()],
     });
-    finish(&parts, halves, &wraps, bits, shared.len(), session)
+    let mut out = Rep::scratch(shared.len());
+    let (kept, posted) = replicate(&parts, halves, &wraps, bits, &mut out, session)?;
+    complete(&parts, halves, kept, bits, &mut out, posted.collect(true, session)?);
+    Ok(out)
 }
 
 /// The random bit `beta` of one part, as a party knows it.
@@ -208,15 +244,19 @@ fn begin_wrap(part: &Part, bits: u32, round: &mut Round, session: &mut Session) 
     }
 }
 
-/// Second round: the shifted halves become replicated, and the wrap is taken off.
-fn finish(
+/// For First and Third, what they do in the end with a part: the mask to take off the component that only one of them has, and for
+/// Third its stream of that component.
+type Kept = Vec<(Option<Stream>, Option<Stream>)>;
+
+/// First half of the second round: the shifted halves become replicated, and Second takes off the wrap.
+fn replicate(
     parts: &[Part; 3],
     halves: [&[u64]; 3],
     wraps: &[Wrap],
     bits: u32,
-    len: usize,
+    out: &mut Rep,
     session: &mut Session,
-) -> Result<Rep> {
+) -> Result<(Kept, Posted)> {
     let mut round = Round::new(parts, |role, part| {
         let (narrow, plane) = (pack::packed_words(part.len(), bits), planes::plane_words(part.len()));
         match role {
@@ -225,7 +265,6 @@ fn finish(
             Role::Third => Peers { next: narrow, prev: 0 },
         }
     });
-    let mut out = Rep::scratch(len);
     let mut buffer = [Words::scratch(CHUNK), Words::scratch(CHUNK)];
     let [share, random] = &mut buffer;
     // First keeps kappa, Third lambda and r, for what they do when e has come.
@@ -289,8 +328,20 @@ fn finish(
             _ => unreachable!("a wrap is begun in the role of its part"),
         }
     }
-    let mut incoming = round.exchange(session)?;
+    Ok((kept, round.post(session)?))
+}
 
+/// Second half of the second round: First and Third take off the wrap.
+fn complete(
+    parts: &[Part; 3],
+    halves: [&[u64]; 3],
+    kept: Kept,
+    bits: u32,
+    out: &mut Rep,
+    mut incoming: Incoming,
+) {
+    let mut buffer = [Words::scratch(CHUNK), Words::scratch(CHUNK)];
+    let [share, random] = &mut buffer;
     let offset = 1_u64.wrapping_sub(1 << (RANGE_BITS - bits));
     for ((part, half), (mask, r)) in parts.iter().zip(halves).zip(kept) {
         let len = part.len();
@@ -337,7 +388,6 @@ fn finish(
             truncation::subtract_signed(&mut other[chunk], masks, e, bits);
         }
     }
-    Ok(out)
 }
 
 /// The words of a plane that belong to a chunk.

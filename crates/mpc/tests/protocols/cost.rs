@@ -126,7 +126,8 @@ fn sign_but_last(width: u32, n: usize) -> Cost {
         ands += 2 * (groups / 2) - usize::from(groups.is_multiple_of(2));
         groups = groups.div_ceil(2);
     }
-    look_up_digits(digits, 2 * digits, n) + Cost::new(ceil_log2(digits).saturating_sub(1), 3 * ands * plane(n))
+    look_up_digits(digits, 2 * digits, n)
+        + Cost::new(ceil_log2(digits).saturating_sub(1), 3 * ands * plane(n))
 }
 
 pub(crate) fn is_negative(width: u32, n: usize) -> Cost {

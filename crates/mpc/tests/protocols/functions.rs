@@ -298,7 +298,8 @@ fn tables_at_sums_with_their_carries() {
     let tables = bits.map(|bits| (0..2 << bits).collect::<Vec<u64>>());
     let top: Vec<u64> = (0..64).collect();
     for len in LENGTHS.into_iter().filter(|&len| len <= 1000) {
-        let values: Vec<u64> = random_words(len, &mut rng).into_iter().map(|x| x >> (64 - 21 - low)).collect();
+        let values: Vec<u64> =
+            random_words(len, &mut rng).into_iter().map(|x| x >> (64 - 21 - low)).collect();
         let out = on_ring(&values, |share, session| {
             let mut value = open_split(share.to_additive(), 0, low + 21, session);
             let queries = [
@@ -323,7 +324,9 @@ fn tables_at_sums_with_their_carries() {
 #[test]
 fn exponentials() {
     let mut rng = rng(SEED);
-    for (frac, integer_bits) in [(14, 12), (10, 5), (10, 3), (16, 11), (20, 4), (24, 14), (12, 8), (13, 13), (30, 10)] {
+    for (frac, integer_bits) in
+        [(14, 12), (10, 5), (10, 3), (16, 11), (20, 4), (24, 14), (12, 8), (13, 13), (30, 10)]
+    {
         let bound = 2.0_f64.powi(integer_bits as i32);
         let unit = 0.5_f64.powi(frac as i32);
         let largest = bound - 0.5_f64.powi(1) - unit;

@@ -26,8 +26,7 @@ fn what_is_negative_stays_behind() {
                 let split = |shares: &[_; 3]| Split::of(&shares[party.index()], party);
                 let (rectified, mut gate) = rectify(&mut split(&shared_x), bits, width, session).unwrap();
                 let sent = session.counters().total;
-                let passed =
-                    [20, 61].map(|bits| gate.pass(&mut split(&shared_y), bits, session).unwrap());
+                let passed = [20, 61].map(|bits| gate.pass(&mut split(&shared_y), bits, session).unwrap());
                 (rectified, passed, sent)
             });
             let bytes = |of: &dyn Fn(usize) -> u64| (0..3).map(of).sum::<u64>();
@@ -86,15 +85,12 @@ fn what_is_open_is_closed_on_the_way() {
             let (x, y) = (x[at] as i64, y[at] as i64);
             assert!((closed_x[at] as i64 - x).abs() <= 2 << low, "{x}");
             let near = |result: u64, of: i64| {
-                ((i128::from(result as i64) << bits) - i128::from(of)).unsigned_abs() <= (1 << bits) + (2 << low)
+                ((i128::from(result as i64) << bits) - i128::from(of)).unsigned_abs()
+                    <= (1 << bits) + (2 << low)
             };
             let stays = rectified[at] == 0 && passed[at] == 0;
             let passes = near(rectified[at], x) && near(passed[at], y);
-            let expected = if x < -(2 << low) {
-                stays
-            } else {
-                passes || x < (1 << bits) && stays
-            };
+            let expected = if x < -(2 << low) { stays } else { passes || x < (1 << bits) && stays };
             assert!(expected, "{x} and {y}: {} and {}", rectified[at], passed[at]);
         }
     }

@@ -152,8 +152,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Encrypts `data`, for which there is room if it is at most a [`PIECE`], together with what has been
-    /// encrypted since the last complete [`flush`](Self::flush).
+    /// Encrypts `data` behind what has not left yet. There is room for a [`PIECE`]; for more it is made.
     pub(super) fn encrypt(&mut self, data: &[u8]) -> Result<(), Failure> {
         let start = Instant::now();
         let State::Open(records) = &mut self.state else { return Err(Failure::Closed) };
@@ -179,6 +178,11 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    /// Whether all that was encrypted has left.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.outgoing.filled().is_empty()
     }
 
     /// Puts what has arrived into `target` and returns its length; 0 if nothing more can be had without

@@ -147,6 +147,21 @@ impl TlsTransport {
         }
     }
 
+    fn try_post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError> {
+        let now = Instant::now();
+        for (link, message) in [(&mut self.links.next, send.next), (&mut self.links.prev, send.prev)] {
+            Transfer::new(link, message, &mut [], now)?.post()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps in mind that a call has failed, and says why.
+    fn checked(&mut self, result: Result<(), NetError>) -> Result<(), NetError> {
+        let result = result.map_err(|error| self.explained(error));
+        self.failed = result.as_ref().err().map(|error| error.peer().unwrap_or(self.party.next()));
+        result
+    }
+
     /// The same error, about the party that was lost first.
     ///
     /// A party that ends because it lost another one says goodbye to the third; one that was killed does not.
@@ -173,9 +188,16 @@ impl Transport for TlsTransport {
         if let Some(peer) = self.failed {
             return Err(NetError::Disconnected { peer });
         }
-        let result = self.try_exchange(send, receive).map_err(|error| self.explained(error));
-        self.failed = result.as_ref().err().map(|error| error.peer().unwrap_or(self.party.next()));
-        result
+        let result = self.try_exchange(send, receive);
+        self.checked(result)
+    }
+
+    fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError> {
+        if let Some(peer) = self.failed {
+            return Err(NetError::Disconnected { peer });
+        }
+        let result = self.try_post(send);
+        self.checked(result)
     }
 
     fn set_deadline(&mut self, deadline: Duration) {

@@ -47,7 +47,8 @@ impl<'a> Transfer<'a> {
         Ok(Self {
             head: if send.is_empty() { None } else { Some(Header::new(link.peer, send.len(), link.sent)?) },
             send,
-            sent: send.is_empty(),
+            // What was posted before may still be here.
+            sent: send.is_empty() && link.connection.is_flushed(),
             header: [0; Header::LEN],
             receive,
             filled: 0,
@@ -55,6 +56,17 @@ impl<'a> Transfer<'a> {
             last_moved: now,
             link,
         })
+    }
+
+    /// Encrypts the whole message and sends what can be sent without waiting; the rest stays with the connection.
+    pub(super) fn post(mut self) -> Result<(), NetError> {
+        let peer = self.link.peer;
+        while self.head.is_some() || !self.send.is_empty() {
+            self.encrypt_piece()
+                .and_then(|()| self.link.connection.flush())
+                .map_err(|failure| failure.with(peer))?;
+        }
+        Ok(())
     }
 
     /// Sends what can be sent without waiting, at most one piece.
@@ -100,10 +112,16 @@ impl<'a> Transfer<'a> {
     }
 
     fn try_send(&mut self) -> Result<(), Failure> {
-        let Link { connection, stage, sent, .. } = &mut *self.link;
-        if self.sent || !connection.flush()? {
+        if self.sent || !self.link.connection.flush()? {
             return Ok(());
         }
+        self.encrypt_piece()?;
+        self.sent = self.link.connection.flush()? && self.send.is_empty();
+        Ok(())
+    }
+
+    fn encrypt_piece(&mut self) -> Result<(), Failure> {
+        let Link { connection, stage, sent, .. } = &mut *self.link;
         let mut room = PIECE;
         if let Some(header) = self.head.take() {
             // The header shares a record with the start of the message: a short one is a single record.
@@ -121,7 +139,6 @@ impl<'a> Transfer<'a> {
             connection.encrypt(piece)?;
             self.send = rest;
         }
-        self.sent = connection.flush()? && self.send.is_empty();
         Ok(())
     }
 
