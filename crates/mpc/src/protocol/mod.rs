@@ -25,4 +25,5 @@ pub mod reciprocal;
 pub mod soft_max;
 pub mod split;
 pub mod square_root;
+pub mod tell;
 pub mod truncate;
