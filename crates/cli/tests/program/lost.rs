@@ -129,7 +129,7 @@ fn by_hand_at(epochs: usize, ports: Option<[u16; 3]>) -> WorkDir {
     let examples = Examples { features: matrix(2), targets: matrix(1) };
     let work = WorkDir::new().unwrap();
     let dataset = random_id().unwrap();
-    let task = Work::Train { score: Score::TrainingRows, model: None };
+    let task = Work::Train { score: Score::TrainingRows, model: None, checkpoints: None };
     let assignment = Assignment::new(plan.clone(), dataset.clone(), task, THREADS);
     work.write_assignment(&assignment).unwrap();
     work.deal(&plan, &dataset, &examples, None).unwrap();
