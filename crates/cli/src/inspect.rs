@@ -175,6 +175,9 @@ fn training(dir: &Path) -> Result<()> {
                 let loss = loss.map_or(String::new(), |loss| format!(", last loss {loss:.4}"));
                 format!("{} and {}{loss}", counted(epochs, "epoch"), counted(batch, "mini-batch"))
             }
+            None if whole.iter().flatten().all(|(number, _)| *number == 0) => {
+                "nothing is kept yet".to_owned()
+            }
             None => "the three have no checkpoint in common".to_owned(),
         },
     ));
