@@ -261,9 +261,9 @@ mod tests {
 
     #[test]
     fn numbers_are_rounded_up_to_reports() {
-        let rounded = |every| super::rounded(NonZeroUsize::new(every).unwrap()).get();
-        assert_eq!([1, 16, 17, 100].map(rounded), [16, 16, 32, 112]);
-        assert_eq!(super::rounded(DEFAULT_EVERY), DEFAULT_EVERY);
+        let number = |every| rounded(NonZeroUsize::new(every).unwrap()).get();
+        assert_eq!([1, 16, 17, 100].map(number), [16, 16, 32, 112]);
+        assert_eq!(rounded(DEFAULT_EVERY), DEFAULT_EVERY);
     }
 
     #[test]

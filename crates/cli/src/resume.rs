@@ -127,3 +127,46 @@ pub(crate) fn with_way_on(dir: &Path, failure: Failure) -> Failure {
         reported @ Failure::Reported { .. } => reported,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choices::TransportName;
+    use crate::failure::Message;
+    use crate::report::Scores;
+
+    #[test]
+    fn every_end_says_how_to_go_on_or_why_not() {
+        let hint = |failure| match with_way_on(Path::new("run"), failure) {
+            Failure::Input(Message { hint, .. }) | Failure::Run(Message { hint, .. }) => hint.unwrap(),
+            Failure::Paused(text) => text,
+            failure => panic!("{failure:?}"),
+        };
+        assert_eq!(hint(Failure::run("party 1 was killed")), "go on with: shamisen train --resume run");
+        assert_eq!(hint(Failure::Interrupted), "interrupted; go on with: shamisen train --resume run");
+        let paused = Failure::Paused("interrupted after epoch 1, mini-batch 8".to_owned());
+        let text = "interrupted after epoch 1, mini-batch 8; go on with: shamisen train --resume run";
+        assert_eq!(hint(paused), text);
+        let range = Failure::run("too large\nhint: lower the learning rate");
+        let text = "lower the learning rate; run stays, and holds shares and keys: remove it";
+        assert_eq!(hint(range), text);
+    }
+
+    #[test]
+    fn the_twin_of_a_training_that_diverged_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let scores = Scores { mse: Some(0.1), ..Scores::default() };
+        let owner = OwnersPart {
+            link: Link::new(TransportName::Tls, Some(2.0), None, None, None).unwrap(),
+            rows: 3,
+            test_rows: None,
+            twin: Some(Twin { scores, loss: vec![0.1, f64::NAN], seconds: 0.5 }),
+            model: Some(PathBuf::from("/a/model")),
+            report: None,
+        };
+        sealed::write(&path, FORMAT, &owner).unwrap();
+        let back: OwnersPart = sealed::read(&path, FORMAT).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{owner:?}"));
+    }
+}
