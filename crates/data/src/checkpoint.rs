@@ -134,7 +134,7 @@ pub fn numbers(dir: &Path) -> Result<Vec<u64>> {
 /// If the directory cannot be read, or a file cannot be removed.
 pub fn remove_unfinished(dir: &Path) -> Result<()> {
     let hidden = format!(".{PREFIX}");
-    for name in names(dir)?.into_iter().filter(|name| name.starts_with(&hidden) && name.ends_with(".tmp")) {
+    for name in names(dir)?.into_iter().filter(|name| name.starts_with(&hidden)) {
         let path = dir.join(name);
         fs::remove_file(&path).map_err(|e| DataError::io("remove", &path, e))?;
     }

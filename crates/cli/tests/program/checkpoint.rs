@@ -97,12 +97,8 @@ fn losses(report: &Value) -> Vec<f64> {
 fn begun(place: &Place, flags: &str) -> ([Vec<u8>; 3], Vec<f64>) {
     let mut child = train(place, flags).spawn().unwrap();
     wait_for(place, "run", 0, &mut child);
-    let parties = children(child.id());
-    child.kill().unwrap();
-    parties
-        .into_iter()
-        .for_each(|party| drop(Command::new("kill").arg("-9").arg(party.to_string()).status()));
-    child.wait().unwrap();
+    kill_hard(&[&[child.id()], &children(child.id())[..]].concat());
+    wait(&mut child);
     copy(&place.path("run"), &place.path("begun"));
     succeed(&mut resume(place, "run", "whole"));
     assert!(!place.path("run").exists());

@@ -13,7 +13,7 @@ fn masks(lanes: &mut Lanes) -> Vec<(Vec<u64>, Vec<u64>)> {
     let shared =
         lanes.each(pieces, |(), session| reshare(Rep::from_public(&[0; 5], party).to_additive(), session));
     let words = |share: Rep| (share.components().0.to_vec(), share.components().1.to_vec());
-    shared.unwrap().into_iter().map(words).collect()
+    shared.expect("no peer is lost").into_iter().map(words).collect()
 }
 
 fn bytes(keys: &[SessionKeys]) -> Vec<[[u8; 16]; 3]> {

@@ -132,11 +132,11 @@ fn assert_exact(plan: &Plan, table: &Table, lanes: usize) {
     let numbers: Vec<usize> = whole[0].kept.iter().map(|kept| kept.state.done).collect();
     let batches = table.rows.div_ceil(plan.batch_size);
     assert_eq!((numbers[0], numbers.last()), (0, Some(&(plan.epochs * batches))));
-    for from in 0..numbers.len() {
+    for (from, number) in numbers.iter().enumerate() {
         let start = Some(at(&whole, from));
         let again = run(plan, table, lanes, 1000 + from as u64, start, usize::MAX);
         for (whole, again) in whole.iter().zip(&again) {
-            let name = format!("{plan:?} from {}", numbers[from]);
+            let name = format!("{plan:?} from {number}");
             assert!(again.end == whole.end, "{name}: another end");
             assert_eq!(again.kept.len(), whole.kept.len() - from - 1, "{name}");
             assert!(again.received == whole.received, "{name}: other messages at the end");
