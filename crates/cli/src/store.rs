@@ -87,6 +87,11 @@ impl Staged {
         self.temporary.path()
     }
 
+    /// The name that it gets.
+    pub(crate) fn name(&self) -> &Path {
+        &self.dir
+    }
+
     /// Gives it its name, and returns that.
     pub(crate) fn publish(self) -> Result<PathBuf> {
         fs::rename(self.temporary.path(), &self.dir)

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use shamisen_data::DataError;
 use shamisen_data::dataset::DatasetDescription;
 use shamisen_data::prepare::{self as data, Examples};
 use shamisen_data::shares::{self, share_path};
@@ -22,7 +23,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
 use crate::link::Link;
 use crate::rows::Part;
-use crate::share::{party_dirs, share_among};
+use crate::share::{Stop, party_dirs, share_among};
 use crate::store::{Staged, create_secret_dir, parent, write_secret};
 
 /// A directory with a directory for each party.
@@ -146,7 +147,15 @@ impl WorkDir {
     /// If a value is too large, or a file cannot be read or written.
     pub(crate) fn share(&self, plan: &Plan, survey: &Survey, dataset: &str) -> Result<DatasetDescription> {
         let parties = self.parties.each_ref().map(PathBuf::as_path);
-        Ok(share_among(survey, parties, dataset, (activation_frac(plan), target_frac(plan)))?)
+        share_among(survey, parties, dataset, (activation_frac(plan), target_frac(plan))).map_err(|stop| {
+            match (stop, &self.place) {
+                // The name of the directory that the user knows.
+                (Stop::Data(DataError::DiskFull { .. }), Place::Staged { staged, .. }) => {
+                    DataError::DiskFull { path: staged.name().to_owned() }.into()
+                }
+                (stop, _) => stop.into(),
+            }
+        })
     }
 
     /// Lets each party use the files of its directory among those of a shared data set, where they are.
