@@ -33,7 +33,7 @@ pub enum Command {
     Share(ShareArguments),
     /// Predict with a shared model; features, predictions and weights stay shared.
     Predict(PredictArguments),
-    /// Show what is known of a model, or of a shared table, and check its files.
+    /// Show what is known of a model, of a shared table, or of a training that keeps checkpoints, and check its files.
     Inspect(InspectArguments),
     /// Write a synthetic table of any size, with something to learn.
     Generate(GenerateArguments),
@@ -61,6 +61,10 @@ pub struct TrainArguments {
     /// Read the job from a TOML file with the same names (`batch_size` for `--batch-size`); flags override it.
     #[arg(long, value_name = "FILE.toml")]
     pub job: Option<PathBuf>,
+    /// Go on with a training that was interrupted, from the directory that --checkpoint named. Besides, only --model, --report and
+    /// what joins the parties may be given.
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
     /// The job.
     #[command(flatten)]
     pub fields: JobFields,
@@ -155,6 +159,9 @@ pub struct InspectArguments {
     /// Directory that `share` wrote.
     #[arg(long, value_name = "DIR")]
     pub shares: Option<PathBuf>,
+    /// Directory of a training that keeps checkpoints.
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
 }
 
 /// Arguments of `generate`.

@@ -1,7 +1,7 @@
 //! The public job of the three parties: what all of them must agree on before they touch a share.
 
 use std::fs;
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -50,9 +50,22 @@ pub enum Work {
         score: Score,
         /// Id of the model whose shares are kept, if any are.
         model: Option<String>,
+        /// When each party keeps checkpoints, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checkpoints: Option<Schedule>,
     },
     /// Predict with a network, and hand the shared predictions to the one who asked.
     Predict,
+}
+
+/// When checkpoints are taken, and of which run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Random id of the run: no two runs have the same job.
+    pub run: String,
+    /// Mini-batches between two, besides those at the end of each epoch; those after which nothing is reported are passed over.
+    pub every: NonZeroUsize,
 }
 
 /// The rows that a network is evaluated on.
@@ -89,6 +102,14 @@ impl Assignment {
         match self.work {
             Work::Train { .. } => self.working_lanes().saturating_add(1),
             Work::Predict => NonZeroU8::MIN,
+        }
+    }
+
+    /// When checkpoints are taken, if they are.
+    pub fn checkpoints(&self) -> Option<&Schedule> {
+        match &self.work {
+            Work::Train { checkpoints, .. } => checkpoints.as_ref(),
+            Work::Predict => None,
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Hidden(pub Vec<usize>);
 
 /// Ports of the three parties.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ports(pub [u16; 3]);
 
@@ -63,7 +63,7 @@ pub enum TargetScalingName {
 }
 
 /// How the parties are joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(clippy::exhaustive_enums, reason = "the command line offers these three")]
 pub enum TransportName {

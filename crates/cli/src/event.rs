@@ -21,6 +21,18 @@ pub enum Event {
     Connected,
     /// Some mini-batches are done.
     Progress(Step),
+    /// Something that the user should know, and that keeps nobody from going on: one sentence.
+    Warning {
+        /// The sentence.
+        message: String,
+    },
+    /// The three have stopped where one of them was asked to, and kept a checkpoint.
+    Stopped {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Mini-batches of this epoch that are done.
+        batch: usize,
+    },
     /// All is done, and what this party hands over lies in its directory.
     Finished(Box<Outcome>),
     /// The party gives up.
@@ -47,6 +59,9 @@ pub struct Step {
 pub struct Outcome {
     /// Mean training loss of each epoch.
     pub loss: Vec<f64>,
+    /// Mini-batches that were done before: the number of the checkpoint from which this training went on.
+    #[serde(default)]
+    pub resumed_from: Option<u64>,
     /// Wall time of the training, or of the prediction.
     pub seconds: f64,
     /// Of the evaluation, in the units of the shared targets.
@@ -257,7 +272,7 @@ impl From<NnError> for Failed {
     fn from(error: NnError) -> Self {
         let cause = match error {
             NnError::Protocol(error) => return error.into(),
-            NnError::Rows(_) | NnError::Plan(_) => Cause::Input,
+            NnError::Rows(_) | NnError::Plan(_) | NnError::Checkpoint(_) => Cause::Input,
             NnError::Range { .. } | NnError::PredictionRange(_) => Cause::Range,
             _ => Cause::System,
         };
@@ -274,6 +289,8 @@ mod tests {
         let outcome = Outcome { loss: vec![0.5, f64::NAN], seconds: 1.25, ..Outcome::default() };
         for event in [
             Event::Connected,
+            Event::Warning { message: "damaged".to_owned() },
+            Event::Stopped { epoch: 2, batch: 16 },
             Event::Progress(Step { epoch: 1, batch: 2, batches: 3, loss: None, bytes_sent: 4 }),
             Event::Failed(Failed::new(Cause::Range, "too large\nhint: scale")),
         ] {

@@ -24,6 +24,8 @@ pub enum Failure {
     },
     /// Ctrl-C, or a request to terminate: status 130.
     Interrupted,
+    /// The same, of a run that can go on: where it stopped, and how to go on.
+    Paused(String),
 }
 
 /// One sentence, and what to do about it.
@@ -43,6 +45,13 @@ impl Message {
             Some((text, hint)) => Self { text: text.to_owned(), hint: Some(hint.to_owned()) },
             None => Self { text, hint: None },
         }
+    }
+}
+
+impl Message {
+    /// The message with another hint, from the one that it has.
+    pub(crate) fn with_hint(self, hint: impl FnOnce(Option<String>) -> String) -> Self {
+        Self { hint: Some(hint(self.hint)), ..self }
     }
 }
 
@@ -71,7 +80,7 @@ impl Failure {
             Self::Input(_) => 2,
             Self::Run(_) => 1,
             Self::Reported { status } => *status,
-            Self::Interrupted => 130,
+            Self::Interrupted | Self::Paused(_) => 130,
         }
     }
 
@@ -84,6 +93,7 @@ impl Failure {
             },
             Self::Reported { .. } => return,
             Self::Interrupted => "interrupted\n".to_owned(),
+            Self::Paused(text) => format!("{text}\n"),
         };
         // Without a standard error there is nobody to tell.
         drop(io::stderr().write_all(text.as_bytes()));

@@ -1,26 +1,31 @@
-//! `inspect`: what is known of a model, or of a shared data set, without opening a share.
+//! `inspect`: what is known of a model, of a shared data set, or of a training that keeps checkpoints, without opening a share.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use shamisen_data::checkpoint;
 use shamisen_data::dataset::{self, DatasetDescription};
 use shamisen_data::model::PREPROCESSING_FILE;
 use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
 use shamisen_data::table::TargetKind;
+use shamisen_nn::checkpoint::State;
 
 use crate::args::InspectArguments;
 use crate::failure::{Failure, Result};
 use crate::predict::read_model;
+use crate::resume::{OwnersPart, read_assignment};
 use crate::share::party_dirs;
-use crate::summary::{bytes, counted, grouped, layers, scores, seconds, task};
+use crate::summary::{bytes, counted, grouped, layers, line, scores, seconds, task};
 
 /// Carries out `inspect`.
 pub(crate) fn run(arguments: &InspectArguments) -> Result<()> {
-    match (&arguments.model, &arguments.shares) {
-        (Some(dir), _) => model(dir),
-        (None, Some(dir)) => shares(dir),
-        (None, None) => Err(Failure::input("nothing is named: give --model DIR or --shares DIR")),
+    match (&arguments.model, &arguments.shares, &arguments.checkpoint) {
+        (Some(dir), ..) => model(dir),
+        (None, Some(dir), _) => shares(dir),
+        (None, None, Some(dir)) => training(dir),
+        (None, None, None) => {
+            Err(Failure::input("nothing is named: give --model DIR, --shares DIR or --checkpoint DIR"))
+        }
     }
 }
 
@@ -120,13 +125,72 @@ fn model(dir: &Path) -> Result<()> {
     print(&lines)
 }
 
-fn print(lines: &[(&str, String)]) -> Result<()> {
-    let mut out = String::new();
-    for (name, value) in lines {
-        // Writing to a string does not fail.
-        let _ = writeln!(out, "{name:<14} {value}");
+/// Prints how far a training is that keeps checkpoints, and which of them are whole.
+fn training(dir: &Path) -> Result<()> {
+    let (owner, preprocessing) = OwnersPart::read(dir)?;
+    let dirs = party_dirs(dir);
+    let (assignment, _) = read_assignment(&dirs)?;
+    let plan = &assignment.plan;
+    let batches = owner.rows.div_ceil(plan.batch_size);
+    let mut lines = vec![
+        ("task", format!("{} of `{}`", task(plan.task), preprocessing.target_name)),
+        ("network", format!("{}, {} parameters", layers(&plan.layers), grouped(plan.parameters() as u64))),
+        (
+            "training",
+            format!(
+                "{}, {}, each of {}",
+                counted(owner.rows, "row"),
+                counted(plan.epochs, "epoch"),
+                counted(batches, "mini-batch")
+            ),
+        ),
+    ];
+    let mut whole: Vec<Vec<(u64, Option<f64>)>> = Vec::with_capacity(3);
+    for (party, dir) in dirs.iter().enumerate() {
+        let (mut good, mut texts) = (Vec::new(), Vec::new());
+        for number in checkpoint::numbers(dir)? {
+            match checkpoint::read::<State>(dir, number) {
+                Ok(stored) => {
+                    texts.push(format!("{number} is whole"));
+                    // After the keys come the losses.
+                    let losses = stored.vectors.get(1).and_then(|losses| losses.last().copied());
+                    good.push((number, losses.map(f64::from_bits)));
+                }
+                Err(error) => texts.push(format!("{number} is not ({error})")),
+            }
+        }
+        let name = ["party 0", "party 1", "party 2"][party];
+        let texts = if texts.is_empty() { "none".to_owned() } else { texts.join(", ") };
+        lines.push((name, format!("checkpoints: {texts}")));
+        whole.push(good);
     }
-    crate::print(&out)
+    let everywhere = |number: u64| whole.iter().all(|good| good.iter().any(|(found, _)| *found == number));
+    let last =
+        whole.iter().flatten().filter(|(number, _)| everywhere(*number)).max_by_key(|(number, _)| number);
+    lines.push((
+        "progress",
+        match last {
+            Some((number, loss)) => {
+                let (epochs, batch) = (*number as usize / batches, *number as usize % batches);
+                let loss = loss.map_or(String::new(), |loss| format!(", last loss {loss:.4}"));
+                format!("{} and {}{loss}", counted(epochs, "epoch"), counted(batch, "mini-batch"))
+            }
+            None if whole.iter().flatten().all(|(number, _)| *number == 0) => {
+                "nothing is kept yet".to_owned()
+            }
+            None => "the three have no checkpoint in common".to_owned(),
+        },
+    ));
+    lines.push((
+        "security",
+        "semi-honest: no single party's directory tells anything about rows or weights".to_owned(),
+    ));
+    print(&lines)
+}
+
+fn print(lines: &[(&str, String)]) -> Result<()> {
+    let text: String = lines.iter().map(|(name, value)| line(name, value)).collect();
+    crate::print(&text)
 }
 
 /// How features are scaled, in a word.

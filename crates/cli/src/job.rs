@@ -1,7 +1,7 @@
 //! What `train` is asked to do: flags, a TOML file with the same fields, and defaults.
 
 use std::fs;
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -13,6 +13,7 @@ use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::table::TargetKind;
 use shamisen_nn::plan::Optimizer;
 
+use crate::checkpoint::{DEFAULT_EVERY, rounded};
 use crate::choices::{Hidden, OptimizerName, Ports, ScalingName, TargetScalingName, TaskName, TransportName};
 use crate::failure::{Failure, Result};
 use crate::link::Link;
@@ -99,6 +100,13 @@ pub struct JobFields {
     /// Train the float twin as well, in the clear in this process, and compare.
     #[arg(long)]
     pub twin: bool,
+    /// Keep checkpoints in this new directory until the training is complete; after an interruption, --resume goes on.
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+    /// Mini-batches between two checkpoints, rounded up to a multiple of 16; there is one at the end of each epoch, too. [default:
+    /// 480]
+    #[arg(long, value_name = "N")]
+    pub checkpoint_every: Option<NonZeroUsize>,
     /// Keep the model, still shared, in this new directory.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
@@ -143,6 +151,8 @@ pub struct Job {
     pub threads: NonZeroU8,
     /// Train the float twin, too.
     pub twin: bool,
+    /// Where checkpoints are kept, and after how many mini-batches.
+    pub checkpoints: Option<(PathBuf, NonZeroUsize)>,
     /// Where the model goes.
     pub model: Option<PathBuf>,
     /// Where the report goes.
@@ -215,6 +225,8 @@ impl JobFields {
             ports: self.ports.or(file.ports),
             deadline: self.deadline.or(file.deadline),
             twin: self.twin || file.twin,
+            checkpoint: self.checkpoint.or(file.checkpoint),
+            checkpoint_every: self.checkpoint_every.or(file.checkpoint_every),
             model: self.model.or(file.model),
             report: self.report.or(file.report),
         }
@@ -257,6 +269,14 @@ impl JobFields {
             }
             None => Rows::Table(self.table()?),
         };
+        let checkpoints = match (self.checkpoint, self.checkpoint_every) {
+            (None, Some(_)) => {
+                return Err(Failure::input(
+                    "--checkpoint-every needs a directory: give --checkpoint DIR, or leave it out",
+                ));
+            }
+            (dir, every) => dir.map(|dir| (dir, rounded(every.unwrap_or(DEFAULT_EVERY)))),
+        };
         Ok(Job {
             rows,
             hidden: self.hidden.map_or(DEFAULT_HIDDEN.to_vec(), |hidden| hidden.0),
@@ -269,6 +289,7 @@ impl JobFields {
             link,
             threads: self.threads.unwrap_or_else(|| default_threads(optimizer)),
             twin: self.twin,
+            checkpoints,
             model: self.model,
             report: self.report,
         })
@@ -368,6 +389,73 @@ impl JobFields {
             ));
         }
         Ok(())
+    }
+
+    /// Fails if something is asked for that was decided when a training began that goes on.
+    ///
+    /// Where model and report go, and how the parties are joined, may be said anew.
+    pub(crate) fn check_resumed(&self) -> Result<()> {
+        let Self {
+            data,
+            shares,
+            mnist,
+            target,
+            task,
+            test,
+            test_fraction,
+            hidden,
+            epochs,
+            batch_size,
+            optimizer,
+            learning_rate,
+            refresh,
+            momentum,
+            weight_decay,
+            scaling,
+            target_scaling,
+            seed,
+            transport: _,
+            threads,
+            latency: _,
+            bandwidth: _,
+            ports: _,
+            deadline: _,
+            twin,
+            checkpoint,
+            checkpoint_every,
+            model: _,
+            report: _,
+        } = self;
+        let given = [
+            ("--data", !data.is_empty()),
+            ("--shares", shares.is_some()),
+            ("--mnist", mnist.is_some()),
+            ("--target", target.is_some()),
+            ("--task", task.is_some()),
+            ("--test", !test.is_empty()),
+            ("--test-fraction", test_fraction.is_some()),
+            ("--hidden", hidden.is_some()),
+            ("--epochs", epochs.is_some()),
+            ("--batch-size", batch_size.is_some()),
+            ("--optimizer", optimizer.is_some()),
+            ("--learning-rate", learning_rate.is_some()),
+            ("--refresh", refresh.is_some()),
+            ("--momentum", momentum.is_some()),
+            ("--weight-decay", weight_decay.is_some()),
+            ("--scaling", scaling.is_some()),
+            ("--target-scaling", target_scaling.is_some()),
+            ("--seed", seed.is_some()),
+            ("--threads", threads.is_some()),
+            ("--twin", *twin),
+            ("--checkpoint", checkpoint.is_some()),
+            ("--checkpoint-every", checkpoint_every.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(Failure::input(format!(
+                "{flag} was decided when the training began, and --resume goes on with that one: leave it out"
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn optimizer(&self) -> Result<Optimizer> {

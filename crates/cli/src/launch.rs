@@ -10,12 +10,14 @@ use std::thread;
 use std::time::Duration;
 use std::{env, io};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::choices::{Ports, TransportName};
 use crate::event::{Cause, Event, Failed, Outcome, Step};
 use crate::failure::{Failure, Result};
 use crate::link::Link;
 use crate::local;
-use crate::supervise::{News, Note, Stopped, watch};
+use crate::supervise::{Control, News, Note, Stopped, watch};
 use crate::workdir::WorkDir;
 
 /// How often other ports are tried when somebody else takes a free one first.
@@ -135,7 +137,9 @@ fn run_once(
         thread::spawn(move || follow(party, events, &child, &sender));
     }
     drop(sender);
-    let result = watch(&notes, &mut || children.kill(), observe);
+    let mut pause = || children.interrupt();
+    let pause: Option<&mut dyn FnMut()> = if work.is_kept() { Some(&mut pause) } else { None };
+    let result = watch(&notes, Control { stop: &mut || children.kill(), pause }, observe);
     drop(children);
     Ok(result)
 }
@@ -153,6 +157,18 @@ fn allocator_settings() -> Option<(&'static str, &'static str)> {
 struct Children(Vec<Arc<Mutex<Child>>>);
 
 impl Children {
+    /// Sends each what Ctrl-C would send it.
+    fn interrupt(&self) {
+        for child in &self.0 {
+            let mut child = lock(child);
+            // The number of a process that was waited for may be that of another one.
+            if matches!(child.try_wait(), Ok(None)) {
+                // It fails if the process has ended in this moment.
+                let _ = kill_process(Pid::from_child(&child), Signal::INT);
+            }
+        }
+    }
+
     fn kill(&self) {
         for child in &self.0 {
             // It fails if the process has ended already.

@@ -11,6 +11,7 @@
 pub mod args;
 pub mod assignment;
 pub mod bench;
+mod checkpoint;
 pub mod choices;
 pub mod config;
 mod demo;
@@ -28,6 +29,7 @@ pub mod party;
 mod predict;
 mod progress;
 pub mod report;
+mod resume;
 mod rows;
 mod share;
 mod store;
@@ -42,8 +44,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, PartyArguments};
 use crate::failure::{Failure, Result};
+use crate::party::End;
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -67,9 +70,17 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Generate(generate) => generate::run(generate),
         Command::Bench(bench) => bench::run(&bench.command, arguments.verbose),
-        Command::Party(party) => {
-            party::run_process(&party.dir).map_err(|failed| failed.into_failure(party.launched))
-        }
+        Command::Party(party) => run_party(party),
+    }
+}
+
+fn run_party(party: &PartyArguments) -> Result<()> {
+    match party::run_process(&party.dir).map_err(|failed| failed.into_failure(party.launched))? {
+        End::Finished => Ok(()),
+        End::Stopped { .. } if party.launched => Err(Failure::Reported { status: 130 }),
+        End::Stopped { epoch, batch } => Err(Failure::Paused(format!(
+            "interrupted after epoch {epoch}, mini-batch {batch}; start all three parties again to go on"
+        ))),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::choices::{Joined, Ports, TransportName};
 use crate::failure::{Failure, Result};
 
@@ -9,7 +11,8 @@ use crate::failure::{Failure, Result};
 const DEFAULT_DEADLINE: f64 = 60.0;
 
 /// How the three local parties are joined.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Link {
     /// Processes over TLS, or threads in memory.
     ///
@@ -69,6 +72,29 @@ impl Link {
         })
     }
 
+    /// The same link where nothing else is given.
+    ///
+    /// # Errors
+    ///
+    /// If a number is out of range.
+    pub fn changed(
+        &self,
+        transport: Option<TransportName>,
+        latency: Option<f64>,
+        bandwidth: Option<f64>,
+        ports: Option<Ports>,
+        deadline: Option<f64>,
+    ) -> Result<Self> {
+        Self::new(
+            transport.unwrap_or(self.transport),
+            latency.or(Some(self.latency.as_secs_f64() * 1e3)),
+            bandwidth.or((self.bandwidth > 0.0).then_some(self.bandwidth / 1e6)),
+            // Ports go with TCP: who wants another transport wants none.
+            ports.or(self.ports.filter(|_| transport.is_none())),
+            deadline.or(Some(self.deadline.as_secs_f64())),
+        )
+    }
+
     /// How the parties are joined, in the words of reports.
     pub(crate) fn joined(&self) -> Joined {
         self.transport.into()
@@ -96,5 +122,15 @@ mod tests {
             assert_eq!(Link::new(transport, None, None, ports, None).unwrap().transport, expected);
         }
         assert!(Link::new(TransportName::Memory, None, None, ports, None).is_err());
+    }
+
+    #[test]
+    fn what_is_not_given_stays() {
+        let ports = Some(Ports([7000, 7001, 7002]));
+        let link = Link::new(TransportName::Tcp, Some(1.5), Some(100.0), ports, Some(5.0)).unwrap();
+        assert_eq!(link.changed(None, None, None, None, None).unwrap(), link);
+        let changed = link.changed(Some(TransportName::Memory), None, None, None, Some(7.0)).unwrap();
+        assert_eq!((changed.transport, changed.ports), (TransportName::Memory, None));
+        assert_eq!((changed.latency, changed.deadline), (link.latency, Duration::from_secs(7)));
     }
 }

@@ -12,7 +12,7 @@ use crate::event::{Cause, Event, Failed, Outcome, Step};
 use crate::failure::Result;
 use crate::link::Link;
 use crate::party;
-use crate::supervise::{News, Note, watch};
+use crate::supervise::{Control, News, Note, watch};
 use crate::workdir::WorkDir;
 
 /// Runs the three parties of a work directory in threads and returns what each found out.
@@ -48,7 +48,7 @@ pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) ->
             // A panic was reported by the panic hook; what this party held is not used any more.
             let result = catch_unwind(AssertUnwindSafe(|| party::work(&dir, me, lanes, &mut emit)));
             send(match result {
-                Ok(Ok(())) => News::Ended(None),
+                Ok(Ok(_)) => News::Ended(None),
                 Ok(Err(failed)) => News::Event(Event::Failed(failed)),
                 Err(_) => News::Event(Event::Failed(Failed::new(
                     Cause::Died,
@@ -59,6 +59,9 @@ pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) ->
         });
     }
     drop(sender);
-    // Threads cannot be stopped from outside; when one fails, the others lose it and end.
-    Ok(watch(&notes, &mut || (), observe)?)
+    // Threads cannot be stopped from outside; when one fails, the others lose it and end. Those that keep checkpoints look for Ctrl-C
+    // themselves.
+    let mut pause = || ();
+    let pause: Option<&mut dyn FnMut()> = if work.is_kept() { Some(&mut pause) } else { None };
+    Ok(watch(&notes, Control { stop: &mut || (), pause }, observe)?)
 }

@@ -15,11 +15,13 @@ use shamisen_net::{Party, Transport};
 use shamisen_nn::evaluate::{evaluate, predict};
 use shamisen_nn::formats::CHECK_EVERY;
 use shamisen_nn::perceptron::Perceptron;
-use shamisen_nn::train::{Progress, train};
+use shamisen_nn::train::{Ended, Progress, train, train_with_checkpoints};
 
 use crate::assignment::{Assignment, Score, Work};
+use crate::checkpoint::Kept;
 use crate::config::PartyConfig;
 use crate::event::{Cause, Cost, Event, Failed, Outcome, Steady, Step};
+use crate::interrupt::{self, Protection};
 use crate::meter::Metered;
 use crate::rows::{DealtRows, Part};
 use crate::store::write_share;
@@ -36,12 +38,31 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of share files that a party on a slow disk checks in a second.
 const CHECKED_PER_SECOND: f64 = 50e6;
 
+/// How a party's part ended.
+///
+/// This enum is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All is done.
+    Finished,
+    /// The three have stopped where one of them was asked to, and can go on from there.
+    Stopped {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Mini-batches of this epoch that are done.
+        batch: usize,
+    },
+}
+
 /// Runs the party of a directory in this process and writes its events to the standard output.
+///
+/// If the job keeps checkpoints, it goes on from those in its directory. Ctrl-C then makes all three keep one and stop, and ends
+/// the process at once when it comes again, or before the peers are there.
 ///
 /// # Errors
 ///
 /// Whatever keeps it from doing its part; it has then been written as an event, too.
-pub fn run_process(dir: &Path) -> Result<(), Failed> {
+pub fn run_process(dir: &Path) -> Result<End, Failed> {
     let mut emit = |event: Event| {
         let Ok(mut line) = serde_json::to_string(&event) else {
             process::exit(1);
@@ -60,11 +81,15 @@ pub fn run_process(dir: &Path) -> Result<(), Failed> {
     result
 }
 
-fn connect_and_work(dir: &Path, emit: &mut dyn FnMut(Event)) -> Result<(), Failed> {
+fn connect_and_work(dir: &Path, emit: &mut dyn FnMut(Event)) -> Result<End, Failed> {
     let config = PartyConfig::read(dir)?;
     let (assignment, hash) = Assignment::read(dir)?;
     let party = config.party()?;
+    if assignment.checkpoints().is_some() {
+        interrupt::install_impatiently();
+    }
     // Files are checked before the peers are made to wait.
+    let kept = Kept::open(dir, &assignment, &hash, party, emit)?;
     let inputs = Inputs::open(dir, &assignment, party)?;
     let mut tls = config.tls(dir, assignment.lanes(), hash)?;
     tls.connect_timeout += inputs.time_to_check();
@@ -77,7 +102,7 @@ fn connect_and_work(dir: &Path, emit: &mut dyn FnMut(Event)) -> Result<(), Faile
         (None, None) => boxed(lanes),
         (_, bandwidth) => boxed(Throttled::lanes(lanes, latency, bandwidth.unwrap_or(0.0) * 1e6)),
     };
-    inputs.work(dir, &assignment, lanes, emit)
+    inputs.work(dir, &assignment, kept, lanes, emit)
 }
 
 /// Transports of any kind.
@@ -95,10 +120,11 @@ pub fn work(
     party: Party,
     lanes: Vec<Box<dyn Transport>>,
     emit: &mut dyn FnMut(Event),
-) -> Result<(), Failed> {
-    let (assignment, _) = Assignment::read(dir)?;
+) -> Result<End, Failed> {
+    let (assignment, hash) = Assignment::read(dir)?;
+    let kept = Kept::open(dir, &assignment, &hash, party, emit)?;
     let inputs = Inputs::open(dir, &assignment, party)?;
-    inputs.work(dir, &assignment, lanes, emit)
+    inputs.work(dir, &assignment, kept, lanes, emit)
 }
 
 /// A party's shares of what goes in.
@@ -145,12 +171,15 @@ impl Inputs {
         self,
         dir: &Path,
         assignment: &Assignment,
+        mut kept: Option<Kept<'_>>,
         lanes: Vec<Box<dyn Transport>>,
         emit: &mut dyn FnMut(Event),
-    ) -> Result<(), Failed> {
+    ) -> Result<End, Failed> {
+        let _protection = kept.is_some().then(Protection::new);
         let sent = Arc::new(AtomicU64::new(0));
         let metered = lanes.into_iter().map(|lane| Metered::new(lane, &sent)).collect();
         let mut lanes = Lanes::open(boxed(metered))?;
+        let start = kept.as_ref().map(|kept| kept.agree(&mut lanes)).transpose()?.flatten();
         emit(Event::Connected);
         let plan = &assignment.plan;
         let started = Instant::now();
@@ -173,7 +202,20 @@ impl Inputs {
                         emit(Event::Progress(step(progress, bytes_sent)));
                     }
                 };
-                let trained = self::train(plan, &mut *train, &mut observe, &mut lanes)?;
+                outcome.resumed_from = start.as_ref().map(|start| start.state.done as u64);
+                let ended = match &mut kept {
+                    None => Ended::Trained(self::train(plan, &mut *train, &mut observe, &mut lanes)?),
+                    Some(kept) => {
+                        train_with_checkpoints(plan, &mut *train, kept, start, &mut observe, &mut lanes)?
+                    }
+                };
+                let trained = match ended {
+                    Ended::Trained(trained) => trained,
+                    Ended::Stopped { epoch, batch } => {
+                        emit(Event::Stopped { epoch, batch });
+                        return Ok(End::Stopped { epoch, batch });
+                    }
+                };
                 lanes.main().enter("evaluation");
                 outcome.seconds = started.elapsed().as_secs_f64();
                 let now = lanes.counters();
@@ -208,7 +250,7 @@ impl Inputs {
         }
         outcome.cost.peak_rss_bytes = peak_rss_bytes();
         emit(Event::Finished(Box::new(outcome)));
-        Ok(())
+        Ok(End::Finished)
     }
 }
 

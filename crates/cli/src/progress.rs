@@ -9,13 +9,22 @@ use shamisen_nn::plan::Plan;
 use crate::event::Step;
 use crate::summary::bytes;
 
+/// When the first report came, from which on rates count: the connections stand then.
+#[derive(Clone, Copy)]
+struct Start {
+    at: Instant,
+    /// Rows that were seen by then; many if the training went on from a checkpoint.
+    seen: usize,
+    bytes_sent: u64,
+}
+
 /// Shows how far a training is, if the standard error is a terminal.
 pub(crate) struct Display {
     bar: Option<ProgressBar>,
     rows: usize,
     epochs: usize,
     batch_size: usize,
-    started: Option<(Instant, u64)>,
+    started: Option<Start>,
     loss: Option<f64>,
 }
 
@@ -45,12 +54,14 @@ impl Display {
         }
         let Some(bar) = &self.bar else { return };
         let seen = (step.epoch - 1) * self.rows + (step.batch * self.batch_size).min(self.rows);
-        // The rates count from the first report on, when the connections stand.
-        let (start, bytes_before) = *self.started.get_or_insert_with(|| (Instant::now(), step.bytes_sent));
-        let seconds = start.elapsed().as_secs_f64().max(1e-3);
-        let samples = seen.saturating_sub(self.batch_size) as f64 / seconds;
-        let sent = step.bytes_sent.saturating_sub(bytes_before) as f64 / seconds;
         bar.set_position(((step.epoch - 1) * step.batches + step.batch) as u64);
+        let start = *self.started.get_or_insert_with(|| {
+            bar.reset_eta();
+            Start { at: Instant::now(), seen, bytes_sent: step.bytes_sent }
+        });
+        let seconds = start.at.elapsed().as_secs_f64().max(1e-3);
+        let samples = seen.saturating_sub(start.seen) as f64 / seconds;
+        let sent = step.bytes_sent.saturating_sub(start.bytes_sent) as f64 / seconds;
         bar.set_message(format!(
             "epoch {}/{}, batch {}/{}, loss {loss}, {samples:.0} samples/s, {}/s sent per party",
             step.epoch,

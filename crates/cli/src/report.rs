@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use shamisen_data::scaling::Preprocessing;
 use shamisen_nn::metrics::Metrics;
 use shamisen_nn::plan::Task;
@@ -86,6 +86,11 @@ pub struct Training {
     pub batch_size: usize,
     /// Mini-batches of all epochs together.
     pub batches: usize,
+    /// Mini-batches that were done when the training went on after an interruption; none if it went through.
+    ///
+    /// Time and cost are those of the mini-batches since.
+    #[serde(default)]
+    pub resumed_from: Option<u64>,
     /// Wall time of the slowest party, without connecting and evaluating.
     pub seconds: f64,
     /// Mean loss of each epoch, in the scale that the network is trained in: cross-entropy, or half the squared error
@@ -138,9 +143,16 @@ pub struct Twin {
     #[serde(flatten)]
     pub scores: Scores,
     /// Mean loss of each epoch.
+    #[serde(deserialize_with = "numbers_or_null")]
     pub loss: Vec<f64>,
     /// Wall time.
     pub seconds: f64,
+}
+
+/// JSON has no NaN, the loss of a training that diverges: it is written as null.
+fn numbers_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let numbers = Vec::<Option<f64>>::deserialize(deserializer)?;
+    Ok(numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
 }
 
 /// What the training cost, without connecting and evaluating.

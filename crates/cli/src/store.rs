@@ -87,13 +87,18 @@ impl Staged {
         self.temporary.path()
     }
 
-    /// Gives it its name.
-    pub(crate) fn publish(self) -> Result<()> {
+    /// The name that it gets.
+    pub(crate) fn name(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Gives it its name, and returns that.
+    pub(crate) fn publish(self) -> Result<PathBuf> {
         fs::rename(self.temporary.path(), &self.dir)
             .map_err(|error| Failure::file("write", &self.dir, &error))?;
         // What it would remove has moved away.
         drop(self.temporary.keep());
-        Ok(())
+        Ok(self.dir)
     }
 }
 

@@ -24,12 +24,12 @@ pub fn text(report: &Report) -> String {
     lines.extend(scores(&report.test, twin.as_ref()));
     lines.push(("mini-batch", per_batch(report)));
     lines.push(("parties", parties(report)));
-    let mut out = String::new();
-    for (name, value) in lines {
-        // Writing to a string does not fail.
-        let _ = writeln!(out, "{name:<14} {value}");
-    }
-    out
+    lines.into_iter().map(|(name, value)| line(name, &value)).collect()
+}
+
+/// A line of the table.
+pub(crate) fn line(name: &str, value: &str) -> String {
+    format!("{name:<14} {value}\n")
 }
 
 /// The widths of layers, such as `784-128-10`.
@@ -125,6 +125,9 @@ fn training(report: &Report) -> String {
     let mut text = training.optimizer.clone();
     if let Some(refresh) = training.refresh.filter(|refresh| *refresh > 1) {
         let _ = write!(text, " (preconditioner every {refresh} steps)");
+    }
+    if let Some(done) = training.resumed_from {
+        let _ = write!(text, ", resumed after {}", counted(done as usize, "mini-batch"));
     }
     let _ = write!(
         text,

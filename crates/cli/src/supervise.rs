@@ -32,6 +32,13 @@ pub enum News {
 pub enum Stopped {
     /// Ctrl-C.
     Interrupted,
+    /// The same, and all three have kept a checkpoint.
+    Paused {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Mini-batches of this epoch that are done.
+        batch: usize,
+    },
     /// The most telling failure.
     Failed {
         /// Of which party.
@@ -39,6 +46,14 @@ pub enum Stopped {
         /// What it said, or what is known of its end.
         failed: Failed,
     },
+}
+
+/// What can be done about the three parties.
+pub struct Control<'a> {
+    /// Ends what still runs.
+    pub stop: &'a mut dyn FnMut(),
+    /// Asks all three to keep a checkpoint and to end, if they can.
+    pub pause: Option<&'a mut dyn FnMut()>,
 }
 
 /// How often Ctrl-C is looked for.
@@ -55,26 +70,40 @@ const END: Duration = Duration::from_secs(2);
 
 /// Watches three parties until all have ended, and returns what they found out.
 ///
-/// After the first failure the others get a moment to say what they know, then `stop` is called, which ends what still
-/// runs. `observe` sees the progress of all three.
+/// After the first failure the others get a moment to say what they know, then those that still run are ended. After Ctrl-C
+/// they are paused if they can be, and ended after a second one. `observe` sees the progress of all three.
 ///
 /// # Errors
 ///
-/// [`Stopped::Failed`] when a party failed, [`Stopped::Interrupted`] after Ctrl-C; `stop` has then been called.
+/// [`Stopped::Failed`] when a party failed, [`Stopped::Interrupted`] or [`Stopped::Paused`] after Ctrl-C; no party goes on then.
 pub fn watch(
     notes: &Receiver<Note>,
-    stop: &mut dyn FnMut(),
+    control: Control<'_>,
     observe: &mut dyn FnMut(usize, Step),
 ) -> Result<[Outcome; 3], Stopped> {
+    let Control { stop, mut pause } = control;
+    let mut connected = [false; 3];
+    let mut paused: [Option<(usize, usize)>; 3] = [None; 3];
+    let mut asked = false;
     let mut outcomes: [Option<Outcome>; 3] = [None, None, None];
     let mut failures: Vec<(usize, Failed)> = Vec::new();
     let mut ended = [false; 3];
     let mut stop_at: Option<Instant> = None;
     let mut stopped = false;
     while ended.contains(&false) {
-        if interrupt::check().is_err() {
-            stop();
-            return Err(Stopped::Interrupted);
+        let requests = interrupt::requests();
+        if requests > usize::from(asked) {
+            match &mut pause {
+                Some(pause) if requests == 1 && connected == [true; 3] => {
+                    tracing::warn!("the parties keep a checkpoint and end; Ctrl-C again ends them at once");
+                    pause();
+                }
+                _ => {
+                    stop();
+                    return Err(Stopped::Interrupted);
+                }
+            }
+            asked = true;
         }
         if stop_at.is_some_and(|at| Instant::now() >= at) {
             if stopped {
@@ -92,6 +121,15 @@ pub fn watch(
         let failed = match news {
             News::Event(Event::Connected) => {
                 tracing::debug!("party {party} is connected");
+                connected[party] = true;
+                continue;
+            }
+            News::Event(Event::Warning { message }) => {
+                tracing::warn!("party {party}: {message}");
+                continue;
+            }
+            News::Event(Event::Stopped { epoch, batch }) => {
+                paused[party] = Some((epoch, batch));
                 continue;
             }
             News::Event(Event::Progress(step)) => {
@@ -105,6 +143,9 @@ pub fn watch(
             News::Event(Event::Failed(failed)) => failed,
             News::Ended(reason) => {
                 ended[party] = true;
+                if paused[party].is_some() {
+                    continue;
+                }
                 let said = outcomes[party].is_some() || failures.iter().any(|(whose, _)| *whose == party);
                 match reason {
                     // What it said itself tells more than its exit status.
@@ -127,6 +168,9 @@ pub fn watch(
     if let Some((party, failed)) = failures.into_iter().min_by_key(|(_, failed)| failed.cause) {
         return Err(Stopped::Failed { party, failed });
     }
+    if let [Some((epoch, batch)), Some(_), Some(_)] = paused {
+        return Err(Stopped::Paused { epoch, batch });
+    }
     match outcomes {
         [Some(first), Some(second), Some(third)] => Ok([first, second, third]),
         _ => Err(Stopped::Failed {
@@ -140,6 +184,9 @@ impl From<Stopped> for Failure {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             Stopped::Interrupted => Self::Interrupted,
+            Stopped::Paused { epoch, batch } => {
+                Self::Paused(format!("interrupted after epoch {epoch}, mini-batch {batch}"))
+            }
             Stopped::Failed { party, mut failed } => {
                 // A range is the same for all, and whoever died could not say it itself.
                 if !matches!(failed.cause, Cause::Range | Cause::Died) {
@@ -164,7 +211,8 @@ mod tests {
         }
         drop(sender);
         let mut stops = 0;
-        let result = watch(&receiver, &mut || stops += 1, &mut |_, _| ());
+        let control = Control { stop: &mut || stops += 1, pause: None };
+        let result = watch(&receiver, control, &mut |_, _| ());
         (result, stops)
     }
 
@@ -205,6 +253,20 @@ mod tests {
         ]);
         let Failure::Input(message) = Failure::from(result.unwrap_err()) else { panic!("not an input") };
         assert_eq!(message.text, "party 2: no such file");
+    }
+
+    #[test]
+    fn three_that_stopped_are_paused_whatever_their_status() {
+        let stopped = || News::Event(Event::Stopped { epoch: 2, batch: 16 });
+        let ended = || News::Ended(Some(Failed::new(Cause::Died, "party 1 ended with status 130")));
+        let (result, stops) = run((0..3).flat_map(|party| [(party, stopped()), (party, ended())]).collect());
+        assert_eq!(stops, 0);
+        let Failure::Paused(text) = Failure::from(result.unwrap_err()) else { panic!("not paused") };
+        assert_eq!(text, "interrupted after epoch 2, mini-batch 16");
+        // One that failed while it should have kept a checkpoint is the reason.
+        let full = failed(Cause::Input, "there is no room left");
+        let (result, _) = run(vec![(0, stopped()), (0, ended()), (1, full), (1, ended()), (2, stopped())]);
+        assert!(matches!(result, Err(Stopped::Failed { party: 1, .. })));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `train`: the data owner and launcher.
 
 use std::fs;
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use shamisen_nn::plan::{Optimizer, Plan, Task};
 use shamisen_nn::twin::{self, PlainExamples};
 
 use crate::args::TrainArguments;
-use crate::assignment::{Assignment, Score, Work};
+use crate::assignment::{Assignment, Schedule, Score, Work};
 use crate::event::Outcome;
 use crate::failure::{Failure, Result};
 use crate::inspect::read_shares;
@@ -26,6 +27,7 @@ use crate::launch;
 use crate::party::MODEL_SHARE_FILE;
 use crate::progress::Display;
 use crate::report::{Cost, Data, Model, Report, Scores, Training, Twin};
+use crate::resume::{OwnersPart, anywhere, is_run, read_assignment, with_way_on};
 use crate::share::{look_at, party_dirs};
 use crate::store::{Staged, check_new_dir, check_writable, write_atomically};
 use crate::summary;
@@ -56,49 +58,136 @@ pub(crate) struct TrainingSummary {
 
 /// Carries out `train`.
 pub(crate) fn run(arguments: &TrainArguments, verbose: u8) -> Result<()> {
-    let file = arguments.job.as_deref().map(JobFields::read).transpose()?.unwrap_or_default();
-    let job = arguments.fields.clone().or(file).resolve()?;
+    let Some(dir) = &arguments.resume else {
+        let file = arguments.job.as_deref().map(JobFields::read).transpose()?.unwrap_or_default();
+        let job = arguments.fields.clone().or(file).resolve()?;
+        interrupt::install();
+        let report = train(&job, verbose)?;
+        return print(&report, job.checkpoints.as_ref().map(|(dir, _)| dir));
+    };
+    if arguments.job.is_some() {
+        return Err(Failure::input("--resume goes on with the job that was begun: leave --job out"));
+    }
     interrupt::install();
-    let report = train(&job, verbose)?;
-    crate::print(&summary::text(&report))
+    let report = resume(dir, &arguments.fields, verbose)?;
+    print(&report, Some(dir))
+}
+
+fn print(report: &Report, removed: Option<&PathBuf>) -> Result<()> {
+    let mut text = summary::text(report);
+    if let Some(dir) = removed {
+        text.push_str(&summary::line(
+            "checkpoints",
+            &format!("no longer needed: {} is removed", dir.display()),
+        ));
+    }
+    crate::print(&text)
 }
 
 /// Trains by a job: prepares and shares the data, runs the parties, and writes model and report.
 pub(crate) fn train(job: &Job, verbose: u8) -> Result<Report> {
-    check_outputs(job)?;
+    let (model, report) = (job.model.as_deref(), job.report.as_deref());
+    check_outputs(model, report)?;
+    job.checkpoints.as_ref().map_or(Ok(()), |(dir, _)| check_checkpoints(dir, model))?;
     launch::check_ports(&job.link)?;
-    let Dealt { work, plan, description, preprocessing, twin } = match &job.rows {
+    let Dealt { mut work, plan, description, preprocessing, twin } = match &job.rows {
         Rows::Table(options) => Dealt::from_table(job, options)?,
         Rows::Shares(dir) => Dealt::from_shares(job, dir)?,
     };
-    let (rows, test_rows) = (description.rows, description.test_rows);
+    let DatasetDescription { id, rows, test_rows, .. } = description;
     let score = if test_rows.is_some() { Score::TestRows } else { Score::TrainingRows };
-    let id = job.model.is_some().then(random_id).transpose()?;
-    let train = Work::Train { score, model: id.clone() };
-    let assignment = Assignment::new(plan.clone(), description.id, train, job.threads);
+    let schedule = |every: NonZeroUsize| Ok::<_, Failure>(Schedule { run: random_id()?, every });
+    let checkpoints = job.checkpoints.as_ref().map(|(_, every)| schedule(*every)).transpose()?;
+    // A training that can go on may be asked for its model later.
+    let model = (model.is_some() || checkpoints.is_some()).then(random_id).transpose()?;
+    let assignment = Assignment::new(plan, id, Work::Train { score, model, checkpoints }, job.threads);
     work.write_assignment(&assignment)?;
-
-    let mut display = Display::new(&plan, rows);
-    let outcomes = launch::run(&work, &job.link, verbose, &mut |party, step| display.show(party, step))?;
-    display.finish();
+    let owner = OwnersPart {
+        link: job.link,
+        rows,
+        test_rows,
+        twin,
+        model: job.model.as_deref().map(anywhere).transpose()?,
+        report: job.report.as_deref().map(anywhere).transpose()?,
+    };
+    let Some((dir, _)) = &job.checkpoints else {
+        return Ready { work, assignment, preprocessing, owner }.carry_out(verbose);
+    };
+    owner.write(work.root(), &preprocessing, dir)?;
     interrupt::check()?;
+    work.publish()?;
+    let ready = Ready { work, assignment, preprocessing, owner };
+    ready.carry_out_kept(dir, verbose)
+}
 
-    let report = report(job, &assignment, &preprocessing, (rows, test_rows), &outcomes, twin)?;
-    if let (Some(dir), Some(id)) = (&job.model, &id) {
-        write_model(dir, id, &work, &plan, &preprocessing, &report)?;
-    }
-    if let Some(path) = &job.report {
-        write_atomically(path, report.json().as_bytes())?;
-    }
-    Ok(report)
+/// Goes on with a training that keeps checkpoints in a directory.
+fn resume(dir: &Path, fields: &JobFields, verbose: u8) -> Result<Report> {
+    let (owner, preprocessing) = OwnersPart::read(dir)?;
+    let owner = owner.with(fields)?;
+    let work = WorkDir::kept(dir)?;
+    let (assignment, _) = read_assignment(&party_dirs(dir))?;
+    check_outputs(owner.model.as_deref(), owner.report.as_deref())?;
+    launch::check_ports(&owner.link)?;
+    Ready { work, assignment, preprocessing, owner }.carry_out_kept(dir, verbose)
 }
 
 /// Fails early if there is no place for what the run will give.
-fn check_outputs(job: &Job) -> Result<()> {
-    if let Some(report) = &job.report {
+fn check_outputs(model: Option<&Path>, report: Option<&Path>) -> Result<()> {
+    if let Some(report) = report {
         check_writable(report)?;
     }
-    job.model.as_deref().map_or(Ok(()), |dir| check_new_dir(dir, "model"))
+    model.map_or(Ok(()), |dir| check_new_dir(dir, "model"))
+}
+
+/// Fails if no checkpoints can be kept in a directory.
+fn check_checkpoints(dir: &Path, model: Option<&Path>) -> Result<()> {
+    let (name, model) = (dir.display(), model.map(anywhere).transpose()?);
+    if model.is_some_and(|model| anywhere(dir).is_ok_and(|dir| dir == model)) {
+        return Err(Failure::input(format!(
+            "{name} cannot hold model and checkpoints: name two directories"
+        )));
+    }
+    if is_run(dir) {
+        return Err(Failure::input(format!(
+            "{name} holds a training that is not complete: go on with it by --resume {name}, or name a new directory"
+        )));
+    }
+    check_new_dir(dir, "checkpoints")
+}
+
+/// A training whose parties can be started.
+struct Ready {
+    work: WorkDir,
+    assignment: Assignment,
+    preprocessing: Preprocessing,
+    owner: OwnersPart,
+}
+
+impl Ready {
+    /// As [`carry_out`](Self::carry_out), with checkpoints in this directory, which is removed when it is not needed any more.
+    fn carry_out_kept(self, dir: &Path, verbose: u8) -> Result<Report> {
+        let report = self.carry_out(verbose).map_err(|failure| with_way_on(dir, failure))?;
+        self.work.complete()?;
+        Ok(report)
+    }
+
+    /// Runs the parties, and writes model and report.
+    fn carry_out(&self, verbose: u8) -> Result<Report> {
+        let Self { work, assignment, preprocessing, owner } = self;
+        let mut display = Display::new(&assignment.plan, owner.rows);
+        let outcomes = launch::run(work, &owner.link, verbose, &mut |party, step| display.show(party, step))?;
+        display.finish();
+        interrupt::check()?;
+
+        let report = report(assignment, preprocessing, &outcomes, owner)?;
+        if let (Some(dir), Work::Train { model: Some(id), .. }) = (&owner.model, &assignment.work) {
+            write_model(dir, id, work, &assignment.plan, preprocessing, &report)?;
+        }
+        if let Some(path) = &owner.report {
+            write_atomically(path, report.json().as_bytes())?;
+        }
+        Ok(report)
+    }
 }
 
 /// Shared rows in a work directory, and what the owner knows of them.
@@ -119,7 +208,7 @@ impl Dealt {
         let plan = plan(job, &preprocessing, (features, outputs), survey.rows(), survey.target_bits())?;
         // First, because there is nothing to clean up yet, and alone, because it would slow the parties down.
         let twin = if job.twin { Some(train_twin(&plan, &survey.collect()?)) } else { None };
-        let work = WorkDir::new()?;
+        let work = work_dir(job)?;
         let description = work.share(&plan, &survey, &random_id()?)?;
         Ok(Self { work, plan, description, preprocessing, twin })
     }
@@ -138,10 +227,15 @@ impl Dealt {
                 dir.display()
             )));
         }
-        let work = WorkDir::new()?;
+        let work = work_dir(job)?;
         work.link_shares(&party_dirs(dir), &description)?;
         Ok(Self { work, plan, description, preprocessing, twin: None })
     }
+}
+
+/// The parties' directories, where they stay if checkpoints are kept.
+fn work_dir(job: &Job) -> Result<WorkDir> {
+    job.checkpoints.as_ref().map_or_else(WorkDir::new, |(dir, _)| WorkDir::staged(dir))
 }
 
 /// The public plan of the training, with so many features and outputs.
@@ -201,18 +295,19 @@ fn train_twin(plan: &Plan, prepared: &Prepared) -> Twin {
 }
 
 fn report(
-    job: &Job,
     assignment: &Assignment,
     preprocessing: &Preprocessing,
-    (rows, test_rows): (usize, Option<usize>),
     outcomes: &[Outcome; 3],
-    twin: Option<Twin>,
+    owner: &OwnersPart,
 ) -> Result<Report> {
+    let &OwnersPart { link, rows, test_rows, .. } = owner;
     let [first, ..] = outcomes;
     let metrics = first
         .metrics
         .ok_or_else(|| Failure::run("the parties evaluated nothing, which is a bug of shamisen"))?;
-    let same = |other: &Outcome| other.metrics == first.metrics && other.loss == first.loss;
+    let same = |other: &Outcome| {
+        other.metrics == first.metrics && other.loss == first.loss && other.resumed_from == first.resumed_from
+    };
     if !outcomes.iter().all(same) {
         return Err(Failure::run(
             "the parties disagree about the opened results: one of them did not follow the protocol",
@@ -221,6 +316,8 @@ fn report(
     let scores = Scores::from(metrics);
     let plan = &assignment.plan;
     let batches = plan.epochs * rows.div_ceil(plan.batch_size);
+    // Those that were computed now; none if a training went on after its last one.
+    let counted = batches.saturating_sub(first.resumed_from.unwrap_or(0) as usize);
     let (optimizer, refresh, momentum) = match plan.optimizer {
         Optimizer::Adam { refresh, .. } => ("adam", Some(refresh), None),
         Optimizer::Sgd { momentum } => ("sgd", None, Some(momentum)),
@@ -229,8 +326,8 @@ fn report(
     Ok(Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         security: "semi-honest".to_owned(),
-        joined: job.link.joined(),
-        processes: job.link.joined().processes(),
+        joined: link.joined(),
+        processes: link.joined().processes(),
         threads: assignment.working_lanes().get().into(),
         task: plan.task,
         model: Model { layers: plan.layers.clone(), parameters: plan.parameters() },
@@ -250,12 +347,13 @@ fn report(
             epochs: plan.epochs,
             batch_size: plan.batch_size,
             batches,
+            resumed_from: first.resumed_from,
             seconds: outcomes.iter().map(|outcome| outcome.seconds).fold(0.0, f64::max),
             loss: first.loss.clone(),
         },
         test: scores.in_own_units(preprocessing),
-        twin,
-        cost: Cost::new(outcomes, batches),
+        twin: owner.twin.clone(),
+        cost: Cost::new(outcomes, counted.max(1)),
     })
 }
 
@@ -299,5 +397,5 @@ fn write_model(
         fs::copy(share, staged.path().join(name)).map_err(failed)?;
         fs::File::open(staged.path().join(name)).and_then(|file| file.sync_all()).map_err(failed)?;
     }
-    staged.publish()
+    staged.publish().map(drop)
 }

@@ -1,9 +1,11 @@
-//! The three directories from which the parties of one machine work, and which disappear afterwards.
+//! The three directories from which the parties of one machine work, and which disappear afterwards: at once, or when a training that
+//! keeps checkpoints is complete.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use shamisen_data::DataError;
 use shamisen_data::dataset::DatasetDescription;
 use shamisen_data::prepare::{self as data, Examples};
 use shamisen_data::shares::{self, share_path};
@@ -15,19 +17,32 @@ use shamisen_nn::plan::Plan;
 use tempfile::TempDir;
 
 use crate::assignment::{self, Assignment};
+use crate::checkpoint::lock;
 use crate::config::{self, PartyConfig, PeerConfig};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
 use crate::link::Link;
 use crate::rows::Part;
-use crate::share::share_among;
-use crate::store::{create_secret_dir, write_secret};
+use crate::share::{Stop, party_dirs, share_among};
+use crate::store::{Staged, create_secret_dir, parent, write_secret};
 
-/// A temporary directory with a directory for each party; removed when dropped.
+/// A directory with a directory for each party.
 pub struct WorkDir {
     parties: [PathBuf; 3],
-    temporary: Option<TempDir>,
+    place: Place,
     _protection: Protection,
+}
+
+/// Where a [`WorkDir`] is.
+enum Place {
+    /// In the directory for temporary files; removed when dropped.
+    Temporary(TempDir),
+    /// Under a hidden name beside the one that it gets; removed when dropped.
+    Staged { staged: Staged, lock: File },
+    /// Where the user wants it to stay until the training is complete.
+    Kept { dir: PathBuf, _lock: File },
+    /// Nowhere any more.
+    Gone,
 }
 
 impl WorkDir {
@@ -47,7 +62,61 @@ impl WorkDir {
             .map_err(failed)?;
         let parties = [0, 1, 2].map(|party| temporary.path().join(format!("party{party}")));
         parties.iter().try_for_each(|dir| create_secret_dir(dir)).map_err(failed)?;
-        Ok(Self { parties, temporary: Some(temporary), _protection: protection })
+        Ok(Self { parties, place: Place::Temporary(temporary), _protection: protection })
+    }
+
+    /// Makes them where they outlive the process, as soon as they are [published](Self::publish).
+    pub(crate) fn staged(dir: &Path) -> Result<Self> {
+        let protection = Protection::new();
+        let staged = Staged::new(dir)?;
+        let parties = party_dirs(staged.path());
+        let failed = |error| Failure::file("write", dir, &error);
+        parties.iter().try_for_each(|dir| create_secret_dir(dir)).map_err(failed)?;
+        let lock = exclusive(staged.path(), dir)?;
+        Ok(Self { parties, place: Place::Staged { staged, lock }, _protection: protection })
+    }
+
+    /// Those of a training that was interrupted; fails while another process has them.
+    pub(crate) fn kept(dir: &Path) -> Result<Self> {
+        let protection = Protection::new();
+        let place = Place::Kept { dir: dir.to_owned(), _lock: exclusive(dir, dir)? };
+        Ok(Self { parties: party_dirs(dir), place, _protection: protection })
+    }
+
+    /// Gives staged directories their place.
+    pub(crate) fn publish(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.place, Place::Gone) {
+            Place::Staged { staged, lock } => {
+                let dir = staged.publish()?;
+                self.parties = party_dirs(&dir);
+                self.place = Place::Kept { dir, _lock: lock };
+            }
+            place => self.place = place,
+        }
+        Ok(())
+    }
+
+    /// Removes what a training keeps until it is complete.
+    pub(crate) fn complete(mut self) -> Result<()> {
+        match std::mem::replace(&mut self.place, Place::Gone) {
+            Place::Kept { dir, .. } => {
+                fs::remove_dir_all(&dir).map_err(|error| Failure::file("remove", &dir, &error))
+            }
+            place => {
+                self.place = place;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the directories stay if the parties do not finish.
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(self.place, Place::Kept { .. })
+    }
+
+    /// Where the owner's own files go.
+    pub(crate) fn root(&self) -> &Path {
+        parent(&self.parties[0])
     }
 
     /// The directory of a party.
@@ -78,7 +147,15 @@ impl WorkDir {
     /// If a value is too large, or a file cannot be read or written.
     pub(crate) fn share(&self, plan: &Plan, survey: &Survey, dataset: &str) -> Result<DatasetDescription> {
         let parties = self.parties.each_ref().map(PathBuf::as_path);
-        Ok(share_among(survey, parties, dataset, (activation_frac(plan), target_frac(plan)))?)
+        share_among(survey, parties, dataset, (activation_frac(plan), target_frac(plan))).map_err(|stop| {
+            match (stop, &self.place) {
+                // The name of the directory that the user knows.
+                (Stop::Data(DataError::DiskFull { .. }), Place::Staged { staged, .. }) => {
+                    DataError::DiskFull { path: staged.name().to_owned() }.into()
+                }
+                (stop, _) => stop.into(),
+            }
+        })
     }
 
     /// Lets each party use the files of its directory among those of a shared data set, where they are.
@@ -187,9 +264,21 @@ impl WorkDir {
     }
 }
 
+/// Locks a directory for this process. Messages call it `name`.
+fn exclusive(dir: &Path, name: &Path) -> Result<File> {
+    match lock(dir) {
+        Ok(Some(file)) => Ok(file),
+        Ok(None) => Err(Failure::input(format!(
+            "{} is in use by another process: wait until it has ended",
+            name.display()
+        ))),
+        Err(error) => Err(Failure::file("lock", name, &error)),
+    }
+}
+
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        let Some(temporary) = self.temporary.take() else { return };
+        let Place::Temporary(temporary) = std::mem::replace(&mut self.place, Place::Gone) else { return };
         let path = temporary.keep();
         // A party that was just interrupted may still create a file while the directory is being removed.
         for _ in 0..10 {

@@ -26,7 +26,7 @@ use crate::pipeline::in_order;
 
 const PREFIX: u64 = 20;
 const HASH: u64 = 32;
-const MAX_HEADER: u32 = 1 << 16;
+const MAX_HEADER: u32 = 1 << 18;
 
 /// Bytes per read while checking the hash, and of a block.
 pub(crate) const BLOCK: usize = 1 << 20;

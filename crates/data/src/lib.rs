@@ -4,9 +4,11 @@
 //! ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
 //! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
+//! What a server must keep to go on with a training is a [`checkpoint`].
 //!
 //! Every error is a [`DataError`], whose message says what is wrong, where, why, and what to do.
 
+pub mod checkpoint;
 pub mod dataset;
 mod error;
 pub mod generate;
@@ -15,6 +17,7 @@ pub mod npy;
 pub mod output;
 pub mod prepare;
 pub mod scaling;
+pub mod sealed;
 pub mod shares;
 pub mod survey;
 pub mod table;
@@ -28,7 +31,6 @@ mod damage;
 mod idx;
 mod numbers;
 mod pipeline;
-mod sealed;
 mod source;
 mod split;
 mod statistics;

@@ -22,8 +22,12 @@ struct Sealed<T> {
     blake3: String,
 }
 
-/// Writes `content` with its checksum, atomically.
-pub(crate) fn write<T: Serialize>(path: &Path, format: &str, content: &T) -> Result<()> {
+/// Writes `content` with its checksum to a file that appears when it is complete.
+///
+/// # Errors
+///
+/// If it has no JSON form, or the file cannot be written.
+pub fn write<T: Serialize>(path: &Path, format: &str, content: &T) -> Result<()> {
     let json = |e: serde_json::Error| DataError::io("write", path, e.into());
     let sealed = Sealed { format: format.to_owned(), content, blake3: checksum(content).map_err(json)? };
     let mut text = serde_json::to_vec_pretty(&sealed).map_err(json)?;
@@ -34,8 +38,12 @@ pub(crate) fn write<T: Serialize>(path: &Path, format: &str, content: &T) -> Res
     file.publish()
 }
 
-/// Reads what [`write`] wrote.
-pub(crate) fn read<T: Serialize + DeserializeOwned>(path: &Path, format: &'static str) -> Result<T> {
+/// Reads what [`write`](fn@write) wrote.
+///
+/// # Errors
+///
+/// If the file cannot be read, is damaged, or is of another format.
+pub fn read<T: Serialize + DeserializeOwned>(path: &Path, format: &'static str) -> Result<T> {
     let io = |e| DataError::io("read", path, e);
     let mut text = Vec::new();
     File::open(path).map_err(io)?.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(io)?;

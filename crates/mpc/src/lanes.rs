@@ -7,7 +7,7 @@ use std::{iter, panic, thread};
 use shamisen_net::{Counters, Party, PhaseCost, Traffic, Transport};
 
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{Session, SessionKeys};
 
 /// The sessions of one party, one for each lane.
 ///
@@ -64,6 +64,35 @@ impl Lanes {
     pub(crate) fn take_back(&mut self, session: Session) {
         self.aside = Some(session);
         self.lent = None;
+    }
+
+    /// Gives every lane new keys that come from its old ones, which are gone then, and returns them in the order of the lanes, for a
+    /// checkpoint. Local; all three parties do it at the same point.
+    pub fn renew_keys(&mut self) -> Vec<SessionKeys> {
+        debug_assert!(self.lent.is_none(), "a lane that is lent keeps its keys");
+        self.all().map(Session::renew_keys).collect()
+    }
+
+    /// Gives every lane the keys of a checkpoint, in the order of [`renew_keys`](Self::renew_keys).
+    ///
+    /// Only what these keys masked after the checkpoint may follow, word for word: two different vectors under one mask would tell
+    /// their difference.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many keys as lanes, which is a mistake of the caller.
+    pub fn danger_set_keys(&mut self, keys: &[SessionKeys]) {
+        assert_eq!(self.all().count(), keys.len(), "each lane has its keys");
+        self.all().zip(keys).for_each(|(session, keys)| session.set_keys(keys));
+    }
+
+    /// Number of all lanes that are not lent, with the one that is kept aside.
+    pub fn total(&self) -> usize {
+        self.count() + usize::from(self.aside.is_some())
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Session> {
+        iter::once(&mut self.main).chain(&mut self.others).chain(&mut self.aside)
     }
 
     /// The main lane.

@@ -7,11 +7,13 @@ use shamisen_net::{Counters, Network, Party, Peers, Transport, Work};
 use shamisen_ring::high::{give_high, high_words};
 use shamisen_ring::prg::Prg;
 use shamisen_ring::words::{UNWRITTEN, Words};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::{MpcError, Result};
 use crate::roles::CHUNK;
 
-/// The secret keys of one party: 16 bytes each, never shown.
+/// The secret keys of one party: 16 bytes each, never shown, and erased when they are dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SessionKeys {
     /// Known to this party and the one before it; masks component `i` of party `i`.
     pub own: [u8; 16],
@@ -83,6 +85,35 @@ impl Session {
     /// Opens a session with given keys. Only tests may know a party's keys: who knows two of them knows all data.
     pub fn danger_with_keys(transport: Box<dyn Transport>, keys: &SessionKeys) -> Self {
         Self::over(Network::new(transport), keys)
+    }
+
+    /// Replaces the keys by new ones, which it returns, and begins the step numbers anew. Local.
+    ///
+    /// Each new key is a block of its predecessor's stream, so that neighbours get the same one, and the old ones are gone: whoever
+    /// learns the new keys learns nothing that was masked before.
+    pub(crate) fn renew_keys(&mut self) -> SessionKeys {
+        let [step] = self.steps();
+        let mut block = |key| {
+            let mut words = Zeroizing::new([0_u64; 2]);
+            self.stream(key, step).fill(0, &mut words[..]);
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&words[0].to_le_bytes());
+            bytes[8..].copy_from_slice(&words[1].to_le_bytes());
+            bytes
+        };
+        let keys = SessionKeys { own: block(Key::Own), next: block(Key::Next), private: block(Key::Private) };
+        self.set_keys(&keys);
+        keys
+    }
+
+    /// Replaces the keys by given ones, and begins the step numbers anew.
+    pub(crate) fn set_keys(&mut self, keys: &SessionKeys) {
+        self.own = Arc::new(Prg::new(&keys.own));
+        self.next = Arc::new(Prg::new(&keys.next));
+        self.private = Arc::new(Prg::new(&keys.private));
+        self.step = 0;
+        #[cfg(debug_assertions)]
+        self.drawn.clear();
     }
 
     fn over(network: Network, keys: &SessionKeys) -> Self {

@@ -16,6 +16,9 @@ pub enum NnError {
     /// The rows could not be read.
     #[error("the shared rows could not be read: {0}")]
     Rows(Box<dyn std::error::Error + Send + Sync>),
+    /// A checkpoint could not be kept, or is of another training.
+    #[error("{0}")]
+    Checkpoint(Box<dyn std::error::Error + Send + Sync>),
     /// A value left its fixed-point range.
     #[error(
         "{what} left the range of the fixed-point numbers in epoch {epoch}, mini-batch {batch}; nothing computed \

@@ -1,5 +1,6 @@
 //! Learning on secret shares: layers, losses, optimisers, metrics, training, and the float twin that checks them.
 
+pub mod checkpoint;
 mod error;
 pub mod evaluate;
 pub mod examples;

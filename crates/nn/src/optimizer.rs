@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use shamisen_mpc::lanes::{Lanes, pieces};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
 use shamisen_mpc::protocol::lookup::look_up;
@@ -18,6 +19,7 @@ use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate_roughly, truncate_sh
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
 
+use crate::checkpoint::{Shares, push_rep, unfit};
 use crate::error::{NnError, Result};
 use crate::formats::{GRADIENT_BOUND, GRADIENT_FRAC, WEIGHT_FRAC, gradient_prior, roughness};
 use crate::perceptron::Perceptron;
@@ -102,6 +104,33 @@ struct Preconditioner {
     weight_sum: f64,
 }
 
+/// The public part of a piece's state, as a checkpoint keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum PieceState {
+    Adam { step: u32, first: Weights, second: Weights, table: Option<TableState> },
+    Momentum { velocity: Weights },
+    Descent {},
+}
+
+/// How far the public weights of a sum have grown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Weights {
+    exponent: f64,
+    sum: f64,
+}
+
+/// The public part of a [`Preconditioner`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TableState {
+    step: u32,
+    shift: u32,
+    entry_bits: u32,
+    weight_sum: f64,
+}
+
 /// A gradient as the way back gives it, and its scale.
 pub(crate) struct Gradient {
     /// Sum over the rows.
@@ -153,6 +182,19 @@ impl Pieces {
         Ok(())
     }
 
+    /// The state as a checkpoint keeps it: its public part, and the shares, which are appended. Nothing waits to be claimed.
+    pub(crate) fn save<'a>(&'a self, shares: &mut Vec<&'a [u64]>) -> Vec<PieceState> {
+        self.0.iter().map(|state| state.save(shares)).collect()
+    }
+
+    /// Takes over the state of a checkpoint.
+    pub(crate) fn restore(&mut self, pieces: &[PieceState], shares: &mut Shares) -> Result<()> {
+        if pieces.len() != self.0.len() {
+            return Err(unfit());
+        }
+        self.0.iter_mut().zip(pieces).try_for_each(|(state, kept)| state.restore(kept, shares))
+    }
+
     /// Whether updates are gradients times the learning rate, as large as these may be.
     ///
     /// The gradients themselves are then neither kept nor checked; the parameters must be, after each step.
@@ -187,6 +229,59 @@ impl State {
             Optimizer::Sgd { momentum } => Rule::Momentum(Moment::new(momentum, VELOCITY, len)),
         };
         Self { parameters, priors, rule, update_bits: 0 }
+    }
+
+    fn save<'a>(&'a self, shares: &mut Vec<&'a [u64]>) -> PieceState {
+        debug_assert_eq!(self.update_bits, 0, "a checkpoint follows a report");
+        match &self.rule {
+            Rule::Adam(adam) => {
+                debug_assert!(adam.second.unchecked_low.is_none(), "a checkpoint follows a report");
+                push_rep(shares, &adam.first.sum);
+                shares.push(adam.second.sum.words());
+                let table = adam.preconditioner.as_ref().map(|table| {
+                    push_rep(shares, &table.values);
+                    let Preconditioner { step, shift, entry_bits, weight_sum, .. } = *table;
+                    TableState { step, shift, entry_bits, weight_sum }
+                });
+                PieceState::Adam {
+                    step: adam.step,
+                    first: adam.first.decay.weights(),
+                    second: adam.second.decay.weights(),
+                    table,
+                }
+            }
+            Rule::Momentum(velocity) => {
+                push_rep(shares, &velocity.sum);
+                PieceState::Momentum { velocity: velocity.decay.weights() }
+            }
+            Rule::Descent => PieceState::Descent {},
+        }
+    }
+
+    fn restore(&mut self, kept: &PieceState, shares: &mut Shares) -> Result<()> {
+        let len = self.parameters.len();
+        match (&mut self.rule, *kept) {
+            (Rule::Adam(adam), PieceState::Adam { step, first, second, table }) => {
+                adam.step = step;
+                adam.first.sum = shares.rep(len)?;
+                adam.first.decay.set(first);
+                adam.second.sum = shares.split(len)?;
+                adam.second.decay.set(second);
+                adam.preconditioner = table
+                    .map(|TableState { step, shift, entry_bits, weight_sum }| {
+                        let values = shares.rep(len)?;
+                        Ok::<_, NnError>(Preconditioner { values, step, shift, entry_bits, weight_sum })
+                    })
+                    .transpose()?;
+            }
+            (Rule::Momentum(moment), PieceState::Momentum { velocity }) => {
+                moment.sum = shares.rep(len)?;
+                moment.decay.set(velocity);
+            }
+            (Rule::Descent, PieceState::Descent {}) => {}
+            _ => return Err(unfit()),
+        }
+        Ok(())
     }
 
     /// What is to be subtracted from the parameters.
@@ -350,6 +445,14 @@ struct Decay {
 impl Decay {
     fn new(rate: f64, growth: Growth) -> Self {
         Self { rate, growth, exponent: 0.0, weight_sum: 0.0 }
+    }
+
+    fn weights(&self) -> Weights {
+        Weights { exponent: self.exponent, sum: self.weight_sum }
+    }
+
+    fn set(&mut self, weights: Weights) {
+        (self.exponent, self.weight_sum) = (weights.exponent, weights.sum);
     }
 
     /// Some steps of decay. Returns the bits that the sum must give up, so that the weights can start anew.

@@ -7,11 +7,13 @@ use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
 use shamisen_mpc::protocol::soft_max::{FACTOR_BITS, LossTerms, PROBABILITY_FRAC, soft_max_times};
 use shamisen_mpc::protocol::square_root::square;
+use shamisen_mpc::protocol::tell::tell;
 use shamisen_mpc::protocol::truncate::truncate_shared;
 use shamisen_mpc::{Additive, Lanes, Rep, Session};
 use shamisen_net::Party;
 use shamisen_ring::fixed::{self, Factor};
 
+use crate::checkpoint::{Checkpoint, Checkpoints, Shares, Snapshot, State, push_rep, unfit};
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
 use crate::formats::{
@@ -48,6 +50,21 @@ pub struct Trained {
     pub loss: Vec<f64>,
 }
 
+/// How a training with checkpoints ended.
+///
+/// This enum is complete.
+pub enum Ended {
+    /// With its last mini-batch.
+    Trained(Trained),
+    /// Because a party wanted to stop; it goes on from the checkpoint that was kept here.
+    Stopped {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Mini-batches of this epoch that are done.
+        batch: usize,
+    },
+}
+
 /// Lanes of a party that a training by this plan can use together, of so many that there may be.
 ///
 /// With one lane more than that, range checks go on aside.
@@ -75,6 +92,40 @@ pub fn train(
     observer: &mut dyn FnMut(Progress, &Lanes),
     lanes: &mut Lanes,
 ) -> Result<Trained> {
+    match run(plan, rows, None, observer, lanes)? {
+        Ended::Trained(trained) => Ok(trained),
+        Ended::Stopped { .. } => unreachable!("nobody can ask for it"),
+    }
+}
+
+/// As [`train`], with checkpoints, from one of them or from the beginning; the same at all three parties.
+///
+/// At each report the parties tell each other whether one of them wants to stop (one round, 16 bytes each), and renew the keys of
+/// all lanes. What comes after a checkpoint is therefore the same word for word, whether the training goes on or begins again there.
+///
+/// The checkpoint of 0 mini-batches is taken before the first one.
+///
+/// # Errors
+///
+/// As [`train`], and [`NnError::Checkpoint`] for a checkpoint that cannot be kept or does not fit.
+pub fn train_with_checkpoints(
+    plan: &Plan,
+    rows: &mut dyn SharedRows,
+    checkpoints: &mut dyn Checkpoints,
+    start: Option<Checkpoint>,
+    observer: &mut dyn FnMut(Progress, &Lanes),
+    lanes: &mut Lanes,
+) -> Result<Ended> {
+    run(plan, rows, Some((checkpoints, start)), observer, lanes)
+}
+
+fn run(
+    plan: &Plan,
+    rows: &mut dyn SharedRows,
+    checkpoints: Option<(&mut dyn Checkpoints, Option<Checkpoint>)>,
+    observer: &mut dyn FnMut(Progress, &Lanes),
+    lanes: &mut Lanes,
+) -> Result<Ended> {
     check(plan)?;
     if rows.rows() < plan.batch_size {
         return Err(NnError::Plan(format!(
@@ -84,49 +135,57 @@ pub fn train(
         )));
     }
     lanes.keep_aside();
-    let mut network = Perceptron::initial(plan, lanes.main());
-    let optimizer = Pieces::new(plan, &network, lanes.count());
-    let mut trainer = Trainer {
-        plan,
-        descent: optimizer.moves_freely().then(|| Descent::new(plan, &mut network)),
-        optimizer,
-        network,
-        checks: RangeChecks::default(),
-        unreported: Unreported::default(),
-    };
+    let mut trainer = Trainer::new(plan, lanes);
     let order = BatchOrder::new(plan.seed, rows.rows(), plan.batch_size);
-    let mut losses = Vec::with_capacity(plan.epochs);
-    let mut step = 0_usize;
-    let mut upcoming = (0..plan.epochs).flat_map(|epoch| order.epoch(epoch));
-    let mut next = upcoming.next();
-    for epoch in 1..=plan.epochs {
-        let mut sum = 0.0;
-        for batch in 0..order.batches() {
-            lanes.main().enter("data");
-            let Some(places) = next.take() else { break };
-            let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
-            next = upcoming.next();
-            if let Some(next) = &next {
-                rows.prefetch(next);
-            }
-            trainer.mini_batch(features, targets, places.len(), lanes)?;
-            step += 1;
-            let due = step.is_multiple_of(CHECK_EVERY) || (step < CHECK_EVERY && step.is_power_of_two());
-            lanes.main().enter("range checks");
-            trainer.checks.settle_aside(lanes)?;
-            let mut loss = None;
-            if due || batch + 1 == order.batches() {
-                let reported = trainer.unreported.rows as f64;
-                let total = trainer.report(epoch, batch + 1, lanes)?;
-                sum += total;
-                loss = Some(total / reported);
-            }
-            lanes.main().enter("other");
-            observer(Progress { epoch, batch: batch + 1, batches: order.batches(), loss }, lanes);
-        }
-        losses.push(sum / rows.rows() as f64);
+    let batches = order.batches();
+    let (mut checkpoints, start) = checkpoints.unzip();
+    if let Some(start) = start.flatten() {
+        trainer.restore(start, batches, lanes)?;
+    } else if let Some(checkpoints) = &mut checkpoints {
+        lanes.main().enter("checkpoints");
+        trainer.checkpoint(&mut **checkpoints, true, lanes)?;
     }
-    Ok(Trained { network: trainer.network, loss: losses })
+    let first = trainer.done;
+    let mut upcoming =
+        (first / batches..plan.epochs).flat_map(|epoch| order.epoch(epoch)).skip(first % batches);
+    let mut next = upcoming.next();
+    while let Some(places) = next.take() {
+        lanes.main().enter("data");
+        let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
+        next = upcoming.next();
+        if let Some(next) = &next {
+            rows.prefetch(next);
+        }
+        let (epoch, batch) = (trainer.done / batches + 1, trainer.done % batches + 1);
+        trainer.mini_batch(features, targets, places.len(), lanes)?;
+        let done = trainer.done;
+        let due = done.is_multiple_of(CHECK_EVERY) || (done < CHECK_EVERY && done.is_power_of_two());
+        lanes.main().enter("range checks");
+        trainer.checks.settle_aside(lanes)?;
+        let mut loss = None;
+        let mut stop = false;
+        if due || batch == batches {
+            let reported = trainer.unreported.rows as f64;
+            let total = trainer.report(epoch, batch, lanes)?;
+            loss = Some(total / reported);
+            trainer.loss_sum += total;
+            if batch == batches {
+                trainer.loss.push(std::mem::take(&mut trainer.loss_sum) / rows.rows() as f64);
+            }
+            if let Some(checkpoints) = &mut checkpoints {
+                lanes.main().enter("checkpoints");
+                stop = tell(&[u64::from(checkpoints.wants_to_stop())], lanes.main())?.concat() != [0; 3];
+                let wanted = stop || checkpoints.is_due(done, batch == batches);
+                trainer.checkpoint(&mut **checkpoints, wanted, lanes)?;
+            }
+        }
+        lanes.main().enter("other");
+        observer(Progress { epoch, batch, batches, loss }, lanes);
+        if stop {
+            return Ok(Ended::Stopped { epoch, batch });
+        }
+    }
+    Ok(Ended::Trained(Trained { network: trainer.network, loss: trainer.loss }))
 }
 
 struct Trainer<'a> {
@@ -137,6 +196,12 @@ struct Trainer<'a> {
     descent: Option<Descent>,
     checks: RangeChecks,
     unreported: Unreported,
+    /// Mini-batches of all epochs that are done.
+    done: usize,
+    /// Sum of the losses of the present epoch that are reported.
+    loss_sum: f64,
+    /// Mean loss of each epoch that is done.
+    loss: Vec<f64>,
 }
 
 /// When gradient descent without momentum, whose steps are as large as gradients are, claims that the parameters are in range.
@@ -189,6 +254,11 @@ impl Descent {
             Moving { step, period, steps: 0 }
         });
         Self { layers: layers.collect() }
+    }
+
+    /// Whether nothing has moved since the last claim.
+    fn is_settled(&self) -> bool {
+        self.layers.iter().all(|layer| layer.steps == 0)
     }
 
     /// Claims it of the layers whose time has come, or of all.
@@ -293,7 +363,60 @@ fn output_delta(
 /// Rows that are worth a lane of their own.
 const LEAST_ROWS: usize = 128;
 
-impl Trainer<'_> {
+impl<'a> Trainer<'a> {
+    /// The trainer before the first mini-batch.
+    fn new(plan: &'a Plan, lanes: &mut Lanes) -> Self {
+        let mut network = Perceptron::initial(plan, lanes.main());
+        let optimizer = Pieces::new(plan, &network, lanes.count());
+        Self {
+            plan,
+            descent: optimizer.moves_freely().then(|| Descent::new(plan, &mut network)),
+            optimizer,
+            network,
+            checks: RangeChecks::default(),
+            unreported: Unreported::default(),
+            done: 0,
+            loss_sum: 0.0,
+            loss: Vec::new(),
+        }
+    }
+
+    /// Takes over a checkpoint, keys included.
+    fn restore(&mut self, checkpoint: Checkpoint, batches: usize, lanes: &mut Lanes) -> Result<()> {
+        let Checkpoint { state, loss, shares, keys } = checkpoint;
+        let fits = state.done <= self.plan.epochs * batches
+            && loss.len() == state.done / batches
+            && keys.len() == lanes.total();
+        if !fits {
+            return Err(unfit());
+        }
+        let mut shares = Shares::new(shares);
+        self.network.parameters = shares.rep(self.plan.parameters())?;
+        self.optimizer.restore(&state.optimizer, &mut shares)?;
+        shares.end()?;
+        (self.done, self.loss_sum, self.loss) = (state.done, state.loss_sum, loss);
+        lanes.danger_set_keys(&keys);
+        Ok(())
+    }
+
+    /// Renews the keys, and if a checkpoint is wanted keeps one with the new keys.
+    ///
+    /// Also where none is wanted, so that the keys do not depend on when somebody wants to stop.
+    fn checkpoint(&self, checkpoints: &mut dyn Checkpoints, wanted: bool, lanes: &mut Lanes) -> Result<()> {
+        debug_assert!(self.checks.is_empty() && self.unreported.rows == 0, "a checkpoint follows a report");
+        debug_assert!(self.descent.as_ref().is_none_or(Descent::is_settled), "a checkpoint follows a report");
+        let keys = lanes.renew_keys();
+        if !wanted {
+            return Ok(());
+        }
+        let mut shares = Vec::new();
+        push_rep(&mut shares, &self.network.parameters);
+        let optimizer = self.optimizer.save(&mut shares);
+        let state = State { done: self.done, loss_sum: self.loss_sum, optimizer };
+        checkpoints.save(&Snapshot { state: &state, loss: &self.loss, shares, keys: &keys })
+    }
+
+    /// One step, with the way there and back.
     fn mini_batch(&mut self, features: Rep, targets: Rep, rows: usize, lanes: &mut Lanes) -> Result<()> {
         let (plan, network) = (self.plan, &self.network);
         let count = (rows / LEAST_ROWS).clamp(1, lanes.count());
@@ -330,6 +453,7 @@ impl Trainer<'_> {
         if let Some(descent) = &mut self.descent {
             descent.claim(false, &self.network, &mut self.checks, lanes.party());
         }
+        self.done += 1;
         Ok(())
     }
 

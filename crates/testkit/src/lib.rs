@@ -162,15 +162,29 @@ pub fn run<T: Send>(seed: u64, protocol: impl Fn(&mut Session) -> T + Sync) -> O
 /// When a party panics, with its message, or there is no lane.
 pub fn run_lanes<T: Send>(seed: u64, lanes: usize, protocol: impl Fn(&mut Lanes) -> T + Sync) -> Outcome<T> {
     let mut ends = [const { Vec::new() }; 3];
-    for lane in 0..lanes as u64 {
-        let keys = keys(seed + lane);
-        for (ends, end) in ends.iter_mut().zip(memory::mesh().into_iter().zip(keys)) {
-            ends.push(end);
+    for _ in 0..lanes {
+        for (ends, end) in ends.iter_mut().zip(memory::mesh()) {
+            ends.push(Box::new(end) as Box<dyn Transport>);
         }
     }
+    run_lanes_over(seed, ends, protocol)
+}
+
+/// As [`run_lanes`], over given transports, one for each lane of each party.
+///
+/// # Panics
+///
+/// When a party panics, with its message, or there is no lane.
+pub fn run_lanes_over<T: Send>(
+    seed: u64,
+    ends: [Vec<Box<dyn Transport>>; 3],
+    protocol: impl Fn(&mut Lanes) -> T + Sync,
+) -> Outcome<T> {
     in_threads(ends, |ends| {
-        let mut sessions =
-            ends.into_iter().map(|(end, keys)| Session::danger_with_keys(Box::new(end), &keys));
+        let mut sessions = ends.into_iter().zip(seed..).map(|(end, seed)| {
+            let party = end.party().index();
+            Session::danger_with_keys(end, &keys(seed)[party])
+        });
         let main = sessions.next().expect("a party has at least one lane");
         let mut lanes = Lanes::new(main, sessions.collect());
         let result = protocol(&mut lanes);

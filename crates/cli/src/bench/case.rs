@@ -93,7 +93,7 @@ impl Case {
     /// Fails as `train` does.
     pub(crate) fn train(&self, link: &Link, verbose: u8) -> Result<[Outcome; 3]> {
         let work = WorkDir::new()?;
-        let train = Work::Train { score: Score::TestRows, model: None };
+        let train = Work::Train { score: Score::TestRows, model: None, checkpoints: None };
         let assignment = Assignment::new(self.plan.clone(), random_id()?, train, self.threads);
         let scored =
             Examples { features: head(&self.rows.features, 1)?, targets: head(&self.rows.targets, 1)? };

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{Place, children, classify, shamisen, signal, table, text, wait, wait_for_line};
-use shamisen_cli::assignment::{Assignment, Score, Work};
+use shamisen_cli::assignment::{Assignment, Schedule, Score, Work};
 use shamisen_cli::choices::TransportName;
 use shamisen_cli::config::PartyConfig;
 use shamisen_cli::link::Link;
@@ -111,6 +111,11 @@ fn by_hand(epochs: usize) -> WorkDir {
 
 /// The same, at ports of this machine if they are given.
 fn by_hand_at(epochs: usize, ports: Option<[u16; 3]>) -> WorkDir {
+    by_hand_with(epochs, ports, None)
+}
+
+/// The same, with checkpoints if they are asked for.
+fn by_hand_with(epochs: usize, ports: Option<[u16; 3]>, checkpoints: Option<Schedule>) -> WorkDir {
     let plan = Plan {
         task: Task::Regression,
         // Enough parameters for two lanes.
@@ -129,7 +134,7 @@ fn by_hand_at(epochs: usize, ports: Option<[u16; 3]>) -> WorkDir {
     let examples = Examples { features: matrix(2), targets: matrix(1) };
     let work = WorkDir::new().unwrap();
     let dataset = random_id().unwrap();
-    let task = Work::Train { score: Score::TrainingRows, model: None };
+    let task = Work::Train { score: Score::TrainingRows, model: None, checkpoints };
     let assignment = Assignment::new(plan.clone(), dataset.clone(), task, THREADS);
     work.write_assignment(&assignment).unwrap();
     work.deal(&plan, &dataset, &examples, None).unwrap();
@@ -255,6 +260,40 @@ fn the_two_others_name_a_killed_party() {
     }
     assert!(killed.elapsed() < Duration::from_secs(10));
     second.wait().unwrap();
+}
+
+#[test]
+fn one_interrupted_party_stops_all_three_at_one_place_from_where_they_go_on() {
+    let every = NonZeroUsize::new(64).unwrap();
+    let work = by_hand_with(1_000_000, None, Some(Schedule { run: random_id().unwrap(), every }));
+    let mut before = 0;
+    for victim in [2, 0] {
+        let mut parties = [0, 1, 2].map(|party| start(&work, party));
+        for party in &mut parties {
+            let seen = wait_for_line(party.stdout.take().unwrap(), "progress");
+            let event: serde_json::Value = serde_json::from_str(seen.lines().last().unwrap()).unwrap();
+            // An epoch has 4 mini-batches.
+            let done = 4 * (event["epoch"].as_u64().unwrap() - 1) + event["batch"].as_u64().unwrap();
+            assert_eq!(done, before + 1);
+        }
+        signal("INT", parties[victim].id());
+        let ends = parties.map(|mut party| {
+            assert_eq!(wait(&mut party).code(), Some(130));
+            let mut stderr = String::new();
+            std::io::Read::read_to_string(&mut party.stderr.take().unwrap(), &mut stderr).unwrap();
+            stderr
+        });
+        assert!(
+            ends[0].starts_with("interrupted after epoch ") && ends.iter().all(|end| *end == ends[0]),
+            "{ends:?}"
+        );
+        let numbers = |party: usize| {
+            let names = crate::support::names(work.party(party)).into_iter();
+            names.filter_map(|name| name.strip_prefix("checkpoint-")?.parse::<u64>().ok()).max().unwrap()
+        };
+        assert!(numbers(0) > before && numbers(0) == numbers(1) && numbers(1) == numbers(2));
+        before = numbers(0);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bench;
+mod checkpoint;
 mod demo;
 mod lost;
 mod model;

@@ -26,4 +26,5 @@ pub mod soft_max;
 pub mod split;
 pub(crate) mod split_bits;
 pub mod square_root;
+pub mod tell;
 pub mod truncate;

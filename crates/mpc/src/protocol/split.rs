@@ -39,6 +39,18 @@ impl Split {
         Self { own: Words::zeros(len), cuts: cuts(len), open: None }
     }
 
+    /// A share as stored: what this party holds of each element.
+    pub fn from_words(words: impl Into<Words>) -> Self {
+        let own = words.into();
+        Self { cuts: cuts(own.len()), own }
+    }
+
+    /// What this party holds of each element, for storing it.
+    pub fn words(&self) -> &[u64] {
+        debug_assert_eq!(self.cuts, cuts(self.own.len()), "what is stored is cut as its length says");
+        &self.own
+    }
+
     /// A replicated sharing in this form: `a = x_0 + x_1`, `b = x_2`. Local.
     pub fn of(shared: &Rep, party: Party) -> Self {
         let mut own = Words::scratch(shared.len());

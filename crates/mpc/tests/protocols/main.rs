@@ -7,6 +7,7 @@ mod cost;
 mod fixed_point;
 mod functions;
 mod gates;
+mod keys;
 mod leading_bit;
 mod leading_digit;
 mod opening;

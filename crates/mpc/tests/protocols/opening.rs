@@ -1,8 +1,9 @@
 //! Opening.
 
 use shamisen_mpc::protocol::open::{open, open_bits, open_to};
+use shamisen_mpc::protocol::tell::tell;
 use shamisen_net::Party;
-use shamisen_testkit::{random_words, rng};
+use shamisen_testkit::{random_words, rng, run};
 
 use crate::common::{LENGTHS, SEED, assert_cost, bit, on_bits, on_ring, random_planes};
 use crate::cost;
@@ -51,4 +52,15 @@ fn everyone_gets_the_bits() {
             );
         }
     }
+}
+
+#[test]
+fn everyone_hears_what_all_tell() {
+    let out = run(SEED, |session| {
+        let own = session.party().index() as u64;
+        tell(&[own, 7 + own], session).unwrap()
+    });
+    let expected = [vec![0, 7], vec![1, 8], vec![2, 9]];
+    assert!(out.results.iter().all(|heard| *heard == expected));
+    assert_eq!((out.rounds(), out.bytes()), (1, 3 * 2 * 16));
 }

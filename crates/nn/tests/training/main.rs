@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod checkpoints;
+
 use shamisen_mpc::{Lanes, Rep};
+use shamisen_net::Party;
 use shamisen_nn::evaluate::evaluate;
 use shamisen_nn::examples::SharedRows;
 use shamisen_nn::formats::{activation_frac, target_frac};
@@ -58,14 +61,30 @@ fn with_shares<T: Send>(
     lanes: usize,
     job: impl Fn(&mut dyn SharedRows, &mut Lanes) -> T + Sync,
 ) -> Outcome<T> {
-    let mut rng = rng(SEED);
-    let features = deal(&encode(&table.features, activation_frac(plan)), &mut rng);
-    let targets = deal(&encode(&table.targets, target_frac(plan)), &mut rng);
-    run_lanes(SEED, lanes, |lanes| {
-        let me = lanes.party().index();
-        let mut rows = Shared { plan, features: &features[me], targets: &targets[me], rows: table.rows };
-        job(&mut rows, lanes)
-    })
+    let shares = Shares::new(plan, table);
+    run_lanes(SEED, lanes, |lanes| job(&mut shares.of(lanes.party()), lanes))
+}
+
+/// The shares of a table at all three parties, the same each time.
+struct Shares<'a> {
+    plan: &'a Plan,
+    features: [Rep; 3],
+    targets: [Rep; 3],
+    rows: usize,
+}
+
+impl<'a> Shares<'a> {
+    fn new(plan: &'a Plan, table: &Table) -> Self {
+        let mut rng = rng(SEED);
+        let features = deal(&encode(&table.features, activation_frac(plan)), &mut rng);
+        let targets = deal(&encode(&table.targets, target_frac(plan)), &mut rng);
+        Self { plan, features, targets, rows: table.rows }
+    }
+
+    fn of(&self, party: Party) -> Shared<'_> {
+        let me = party.index();
+        Shared { plan: self.plan, features: &self.features[me], targets: &self.targets[me], rows: self.rows }
+    }
 }
 
 fn uniform(len: usize, seed: u64) -> Vec<f64> {
