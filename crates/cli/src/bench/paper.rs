@@ -13,6 +13,8 @@ mod trainer;
 use std::fs;
 use std::path::PathBuf;
 
+use shamisen_nn::formats::CHECK_EVERY;
+
 use crate::bench::args::PaperArguments;
 use crate::bench::document::{Machine, write_json};
 use crate::bench::paper::figures::{Figures, LeftOut, Measurements, Row};
@@ -25,6 +27,7 @@ use crate::bench::paper::trainer::{Setting, Trainer};
 use crate::choices::Joined;
 use crate::failure::{Failure, Result};
 use crate::store::{check_writable, write_atomically};
+use crate::summary::counted;
 
 /// Characters of a line of text.
 const WIDTH: usize = 110;
@@ -84,15 +87,15 @@ pub(crate) fn run(arguments: &PaperArguments, verbose: u8) -> Result<()> {
 
 /// Where and how it is measured.
 fn intro(arguments: &PaperArguments, machine: &Machine) -> String {
-    let mut intro = machine.line(&Joined::from(arguments.transport).of_training());
+    let mut intro = machine.line(&Joined::from(arguments.transport).of_training()) + "\n";
     let mut sentences = vec![HOW_TO_READ.to_owned()];
     if arguments.mnist.is_none() {
         sentences.push(SYNTHETIC.to_owned());
     }
     if arguments.quick {
         sentences.push(format!(
-            "Quick: extrapolated from {} mini-batches of each training after 16 to warm up.",
-            arguments.batches
+            "Quick: extrapolated from {} or so of each training, after {CHECK_EVERY} to warm up.",
+            counted(arguments.batches, "mini-batch")
         ));
     }
     for sentence in sentences {

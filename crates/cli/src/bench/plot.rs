@@ -45,7 +45,7 @@ pub(crate) struct Point {
 const SIZE: (f64, f64) = (760.0, 440.0);
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = SIZE.0 - 32.0;
-const TOP: f64 = 136.0;
+const TOP: f64 = 140.0;
 const BOTTOM: f64 = SIZE.1 - 72.0;
 /// Where titles begin.
 const MARGIN: f64 = 32.0;
@@ -81,8 +81,10 @@ impl Plot {
         let values = self.points.iter().flat_map(|point| point.values);
         let axis = Axis::around(values, (TOP, BOTTOM))?;
         let mut svg = Svg::new(&self.id, SIZE, (&self.title, &self.description()), STYLE);
+        let labels: Vec<Label> =
+            self.points.iter().enumerate().flat_map(|(at, point)| self.labels(at, point, &axis)).collect();
         self.draw_heads(&mut svg);
-        self.draw_axes(&axis, &mut svg);
+        self.draw_axes(&axis, &labels, &mut svg);
         if self.joined {
             for (series, class) in CLASSES.into_iter().enumerate() {
                 let places = self.points.iter().enumerate();
@@ -92,6 +94,9 @@ impl Plot {
         }
         for (at, point) in self.points.iter().enumerate() {
             self.draw_point(at, point, &axis, &mut svg);
+        }
+        for label in labels {
+            svg.add(label.element());
         }
         Some(svg.text())
     }
@@ -114,37 +119,63 @@ impl Plot {
         for (series, name) in self.series.iter().enumerate() {
             svg.add(mark(series, x, 92.0));
             svg.add(Element::text(x + 14.0, 96.5, name));
-            // The width of a text is not known here: seven units a character are enough.
-            x += 14.0 + 7.0 * name.chars().count() as f64 + 28.0;
+            x += 14.0 + width(name) + 28.0;
         }
     }
 
-    fn draw_axes(&self, axis: &Axis, svg: &mut Svg) {
+    fn draw_axes(&self, axis: &Axis, labels: &[Label], svg: &mut Svg) {
         for tick in axis.ticks() {
             let y = axis.place(tick.value);
-            svg.add(Element::line([(LEFT, y), (RIGHT, y)]).class("grid"));
+            // The line leaves out what is written there.
+            let mut x = LEFT;
+            for (from, to) in labels.iter().filter_map(|label| label.across(y)) {
+                svg.add(Element::line([(x, y), (from, y)]).class("grid"));
+                x = to;
+            }
+            svg.add(Element::line([(x, y), (RIGHT, y)]).class("grid"));
             svg.add(Element::text(LEFT - 12.0, y + 4.5, &tick.text).class("quiet").end());
         }
         svg.add(Element::line([(LEFT, BOTTOM), (RIGHT, BOTTOM)]).class("axis"));
-        svg.add(Element::text(LEFT - 12.0, TOP - 10.0, &self.vertical).class("quiet").end());
+        svg.add(Element::text(MARGIN, TOP - 14.0, &self.vertical).class("quiet"));
         let middle = f64::midpoint(LEFT, RIGHT);
         svg.add(Element::text(middle, BOTTOM + 50.0, &self.horizontal).class("quiet").middle());
     }
 
+    /// What is written at a point, in order from the left.
+    fn labels(&self, at: usize, point: &Point, axis: &Axis) -> Vec<Label> {
+        let x = self.across(at);
+        let places = point.values.map(|value| axis.place(value));
+        let (above, below) = ends(places);
+        let mut labels: Vec<Label> = (0..2)
+            .map(|series| Label {
+                x,
+                baseline: if places[series] > above { below + 24.0 } else { above - 14.0 },
+                text: point.texts[series].clone(),
+                class: format!("value {}", CLASSES[series]),
+                centred: true,
+            })
+            .collect();
+        if below - above > LEAST_STEM {
+            labels.push(Label {
+                x: x + 10.0,
+                baseline: f64::midpoint(above, below) + 4.5,
+                text: point.between.clone(),
+                class: "quiet".to_owned(),
+                centred: false,
+            });
+        }
+        labels
+    }
+
     fn draw_point(&self, at: usize, point: &Point, axis: &Axis, svg: &mut Svg) {
         let x = self.across(at);
-        let [first, second] = point.values.map(|value| axis.place(value));
-        let (above, below) = (first.min(second), first.max(second));
-        if below - above > 40.0 {
+        let places = point.values.map(|value| axis.place(value));
+        let (above, below) = ends(places);
+        if below - above > LEAST_STEM {
             svg.add(Element::line([(x, above + 12.0), (x, below - 12.0)]).class("stem"));
-            let middle = f64::midpoint(above, below);
-            svg.add(Element::text(x + 10.0, middle + 4.5, &point.between).class("quiet"));
         }
-        for (series, y) in [first, second].into_iter().enumerate() {
+        for (series, y) in places.into_iter().enumerate() {
             svg.add(mark(series, x, y));
-            let baseline = if y > above { y + 24.0 } else { y - 14.0 };
-            let class = format!("value {}", CLASSES[series]);
-            svg.add(Element::text(x, baseline, &point.texts[series]).class(&class).middle());
         }
         svg.add(Element::text(x, BOTTOM + 24.0, &point.label).middle());
     }
@@ -153,6 +184,44 @@ impl Plot {
     fn across(&self, at: usize) -> f64 {
         LEFT + (at as f64 + 0.5) * (RIGHT - LEFT) / self.points.len() as f64
     }
+}
+
+/// The upper one of two places, and the lower one.
+fn ends([one, other]: [f64; 2]) -> (f64, f64) {
+    (one.min(other), one.max(other))
+}
+
+/// The least distance of two marks between which a stem is drawn, and something written.
+const LEAST_STEM: f64 = 40.0;
+
+/// A text in the field.
+struct Label {
+    x: f64,
+    baseline: f64,
+    text: String,
+    class: String,
+    /// Whether `x` is its middle, and not its beginning.
+    centred: bool,
+}
+
+impl Label {
+    fn element(&self) -> Element {
+        let element = Element::text(self.x, self.baseline, &self.text).class(&self.class);
+        if self.centred { element.middle() } else { element }
+    }
+
+    /// From where to where it stands in the way of a horizontal line, if it does.
+    fn across(&self, y: f64) -> Option<(f64, f64)> {
+        let width = width(&self.text);
+        let from = if self.centred { self.x - width / 2.0 } else { self.x };
+        let crossed = y > self.baseline - 13.0 && y < self.baseline + 4.0;
+        crossed.then_some((from - 4.0, from + width + 4.0))
+    }
+}
+
+/// About as much room as a text takes: which font there is, is not known here.
+fn width(text: &str) -> f64 {
+    7.5 * text.chars().count() as f64
 }
 
 /// A diamond for the first series, a disc for the second.

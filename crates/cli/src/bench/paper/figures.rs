@@ -50,7 +50,7 @@ pub(super) struct Row {
     /// The paper's time divided by ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) times_as_fast: Option<f64>,
-    /// Our score minus the paper's.
+    /// Our score minus the paper's, after a whole training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) score_difference: Option<f64>,
 }
@@ -80,7 +80,8 @@ impl Row {
         // Times are compared where the paper has one, and scores of the same kind.
         let ours = seconds.map(|_| measured.seconds);
         let same_kind = (table.score == Score::R2) == (line.shape.output == Output::Identity);
-        let scores = if same_kind { (measured.score, measured.twin_score) } else { (None, None) };
+        let twin = measured.twin_score.filter(|_| table.twin);
+        let scores = if same_kind { (measured.score, twin) } else { (None, None) };
         let both_parts = table.lines.iter().any(|line| line.part == Part::Plain);
         let (own_score, twin_score) = match line.part {
             Part::Plain => (scores.1, None),
@@ -95,7 +96,10 @@ impl Row {
             epochs: line.shape.data.epochs(),
             paper: line.paper,
             times_as_fast: seconds.zip(ours).map(|(paper, ours)| paper / ours),
-            score_difference: own_score.zip(score).map(|(ours, paper)| ours - paper),
+            score_difference: own_score
+                .filter(|_| !measured.extrapolated)
+                .zip(score)
+                .map(|(ours, paper)| ours - paper),
             ours: Ours {
                 seconds: ours,
                 score: own_score,

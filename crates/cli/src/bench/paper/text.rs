@@ -8,20 +8,15 @@ use crate::summary::{counted, grouped};
 
 /// The sentence that says how tables are to be read.
 pub(super) const HOW_TO_READ: &str = "Seconds are wall time of training proper, of the slowest party: without sharing the data, connecting and scoring. \
-     Faster: the paper's time divided by ours. Better: our score less the paper's, in points or R2. A time with ~ is extrapolated.";
+     % is accuracy on the test rows. Faster: the paper's time divided by ours. Better: our score less the paper's. A time with ~ \
+     is extrapolated.";
 
 /// A table for the screen.
 pub(super) fn plain(table: &Table, measured: &Measurements) -> String {
     let (heads, rows) = cells(table, measured);
     let rows: Vec<&[String]> = rows.iter().map(Vec::as_slice).collect();
     let notes = notes(table, measured).join(" ");
-    format!(
-        "Table {}: {}\n\n{}\n{}\n",
-        table.number,
-        table.title,
-        aligned(&heads, &rows),
-        wrapped(&notes, 110)
-    )
+    format!("Table {}: {}\n\n{}\n{}", table.number, table.title, aligned(&heads, &rows), wrapped(&notes, 110))
 }
 
 /// A table in Markdown, with its drawing if there is one at this path.
@@ -68,7 +63,7 @@ fn cells(table: &Table, measured: &Measurements) -> (Vec<String>, Vec<Vec<String
         (format!("ours, {time}"), &own_time),
         ("faster".to_owned(), &|row| row.times_as_fast.map(|times| format!("{times:.1} x"))),
         (format!("paper, {score}"), &|row| row.paper.score.map(in_unit)),
-        (format!("scikit-learn in the paper, {score}"), &|row| row.paper.sklearn_score.map(in_unit)),
+        (format!("scikit-learn, {score}"), &|row| row.paper.sklearn_score.map(in_unit)),
         (format!("ours, {score}"), &|row| row.ours.score.map(in_unit)),
         (format!("float twin, {score}"), &|row| row.ours.twin_score.map(in_unit)),
         ("better".to_owned(), &|row| row.score_difference.map(difference)),

@@ -1,6 +1,6 @@
 //! A logarithmic axis: its ends, its ticks, and where a value is on it.
 
-/// Most ticks at 1, 2 and 5 times a power of ten; with more, powers of ten alone are shown.
+/// Most ticks at 1, 2 and 5 times a power of ten; of more, the lower end and the powers of ten are shown.
 const MOST_TICKS: usize = 7;
 
 /// Room for what is written at the smallest and the largest value, as factors.
@@ -41,7 +41,8 @@ impl Axis {
         let last = step_at_least(most * ROOM.1);
         let steps = || first..=last;
         let fine = steps().count() <= MOST_TICKS;
-        let ticks = steps().filter(|step| fine || step.rem_euclid(3) == 0).map(tick).collect();
+        let ticks =
+            steps().filter(|step| fine || *step == first || step.rem_euclid(3) == 0).map(tick).collect();
         Some(Self { low: step_value(first).log10(), high: step_value(last).log10(), span, ticks })
     }
 
@@ -96,11 +97,11 @@ mod tests {
     }
 
     #[test]
-    fn few_steps_are_all_marked_and_of_many_the_powers_of_ten() {
+    fn few_steps_are_all_marked_and_of_many_the_end_and_the_powers_of_ten() {
         assert_eq!(texts(&[400.0, 11_666.0]), ["200", "500", "1,000", "2,000", "5,000", "10,000", "20,000"]);
-        assert_eq!(texts(&[5.0, 583.0]), ["10", "100", "1,000"]);
+        assert_eq!(texts(&[5.0, 583.0]), ["2", "10", "100", "1,000"]);
         assert_eq!(texts(&[0.04, 0.1]), ["0.02", "0.05", "0.1", "0.2"]);
-        assert_eq!(texts(&[0.004, 40.0]), ["0.01", "0.1", "1", "10", "100"]);
+        assert_eq!(texts(&[0.004, 40.0]), ["0.002", "0.01", "0.1", "1", "10", "100"]);
     }
 
     #[test]

@@ -77,6 +77,44 @@ fn everything_is_inside() {
 }
 
 #[test]
+fn lines_leave_out_what_is_written_on_them() {
+    let mut left_out = 0;
+    for first in (50..1500).step_by(7) {
+        let mut plot = plot(false);
+        plot.points[0].values = [f64::from(first), 18.5];
+        let text = plot.svg().unwrap();
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let of_class = |class: &'static str| {
+            document
+                .descendants()
+                .filter(move |node| node.attribute("class").is_some_and(|all| all.starts_with(class)))
+        };
+        let number = |text: Option<&str>| text.and_then(|text| text.parse::<f64>().ok()).unwrap();
+        for line in of_class("grid") {
+            let places: Vec<f64> = line
+                .attribute("points")
+                .unwrap()
+                .split([' ', ','])
+                .map(|place| number(Some(place)))
+                .collect();
+            let (from, to, y) = (places[0], places[2], places[1]);
+            assert!(from < to, "{places:?}");
+            left_out += usize::from(from > LEFT);
+            for label in of_class("value") {
+                let (x, baseline) = (number(label.attribute("x")), number(label.attribute("y")));
+                let crossed = y > baseline - 11.0 && y < baseline + 2.0;
+                assert!(!crossed || x + 10.0 < from || x - 10.0 > to, "{:?} at {places:?}", label.text());
+            }
+        }
+    }
+    assert!(left_out > 0);
+    let label =
+        Label { x: 100.0, baseline: 50.0, text: "1234".to_owned(), class: String::new(), centred: true };
+    assert_eq!(label.across(45.0), Some((81.0, 119.0)));
+    assert_eq!(label.across(60.0), None);
+}
+
+#[test]
 fn what_cannot_be_drawn_is_not() {
     assert!(Plot { points: vec![], ..plot(true) }.svg().is_none());
     let mut zero = plot(true);
