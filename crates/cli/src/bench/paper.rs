@@ -89,7 +89,8 @@ pub(crate) fn run(arguments: &PaperArguments, verbose: u8) -> Result<()> {
 fn intro(arguments: &PaperArguments, machine: &Machine) -> String {
     let mut intro = machine.line(&Joined::from(arguments.transport).of_training()) + "\n";
     let mut sentences = vec![HOW_TO_READ.to_owned()];
-    if arguments.mnist.is_none() {
+    let on_mnist = |table: &Table| table.lines.iter().any(|line| line.shape.data == Data::Mnist);
+    if arguments.mnist.is_none() && wanted(&arguments.table).any(on_mnist) {
         sentences.push(SYNTHETIC.to_owned());
     }
     if arguments.quick {
