@@ -323,7 +323,9 @@ mod tests {
                 assert!(row.iter().zip(features).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?} {features:?}");
                 let expected: Vec<f64> = match classes {
                     None => vec![row[3]],
-                    Some(count) => (0..count).map(|class| f64::from(class as f64 == row[3])).collect(),
+                    Some(count) => {
+                        (0..count).map(|class| f64::from((class as f64 - row[3]).abs() < 0.5)).collect()
+                    }
                 };
                 assert!(
                     expected.iter().zip(targets).all(|(a, b)| (a - b).abs() < 1e-6),
