@@ -1,6 +1,6 @@
 //! Table 15: trainings on more rows than fit into memory, generated and shared as they come.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use shamisen_data::generate::Synthetic;
 use shamisen_data::prepare::{Examples, Part};
@@ -20,6 +20,7 @@ use crate::interrupt;
 use crate::launch;
 use crate::progress::{Display, Reading};
 use crate::share::Stop;
+use crate::summary::grouped;
 use crate::workdir::WorkDir;
 
 /// Rows of the paper's table, its columns, and classes for which the generator has a teacher.
@@ -53,22 +54,17 @@ pub(super) fn measure(shapes: &[Shape], minutes: f64, setting: &Setting) -> Resu
     let largest = shapes.iter().map(|shape| shape.batch_size).max().unwrap_or_default();
     let batches = setting.quick.unwrap_or(PROBE);
     let few = (CHECK_EVERY + batches).saturating_mul(largest).min(ROWS);
+    if let Some(why) = lacking_space(few + FEW_TEST_ROWS)? {
+        return Ok(Large::LeftOut(why));
+    }
     let probed = Store::new(*first, few, FEW_TEST_ROWS)?.train(shapes, setting)?;
     if setting.quick.is_some() {
         return Ok(Large::Measured(probed));
     }
     let slowest = probed.iter().map(|measured| measured.seconds).fold(0.0, f64::max);
     let rows = rows_within(minutes, slowest).max(few);
-    let dir = std::env::temp_dir();
-    let (needed, free) = (bytes(rows + TEST_ROWS), free_bytes(&dir)?);
-    if needed > free {
-        return Ok(Large::LeftOut(format!(
-            "{} has {:.1} GB free, and the shares of {rows} rows take {:.1} GB: set TMPDIR to a directory with more, or give \
-             fewer --minutes",
-            dir.display(),
-            free as f64 / 1e9,
-            needed as f64 / 1e9
-        )));
+    if let Some(why) = lacking_space(rows + TEST_ROWS)? {
+        return Ok(Large::LeftOut(why));
     }
     Ok(Large::Measured(Store::new(*first, rows, TEST_ROWS)?.train(shapes, setting)?))
 }
@@ -78,16 +74,28 @@ fn rows_within(minutes: f64, seconds: f64) -> usize {
     (60.0 * minutes / seconds * ROWS as f64).min(ROWS as f64) as usize
 }
 
+/// Why so many rows cannot be shared, if there is too little space for temporary files.
+fn lacking_space(rows: usize) -> Result<Option<String>> {
+    let dir = std::env::temp_dir();
+    let status = rustix::fs::statvfs(&dir)
+        .map_err(|error| Failure::file("ask how much is free in", &dir, &error.into()))?;
+    let (needed, free) = (bytes(rows), status.f_bavail.saturating_mul(status.f_frsize));
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    Ok((needed > free).then(|| {
+        format!(
+            "{} has {:.1} GB free, and the shares of {} rows take {:.1} GB: set TMPDIR to a directory with more, or give \
+             fewer --minutes",
+            dir.display(),
+            gigabytes(free),
+            grouped(rows as u64),
+            gigabytes(needed)
+        )
+    }))
+}
+
 /// What the shares of so many rows take: features, and targets in two number formats.
 fn bytes(rows: usize) -> u64 {
     rows as u64 * (COLUMNS + 2 * CLASSES) as u64 * SHARED
-}
-
-/// What is free in a directory for whoever runs this.
-fn free_bytes(dir: &Path) -> Result<u64> {
-    let status = rustix::fs::statvfs(dir)
-        .map_err(|error| Failure::file("ask how much is free in", dir, &error.into()))?;
-    Ok(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
 /// Share files of one table: its features, and its targets in the number format of each output function.
