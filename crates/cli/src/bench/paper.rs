@@ -78,11 +78,13 @@ pub(crate) fn run(arguments: &PaperArguments, verbose: u8) -> Result<()> {
                 figures.left_out.push(LeftOut { table: table.number, why });
             }
         }
+        // After each table, so that a failure in a later one loses nothing.
+        if let Some(section) = &section {
+            section.write(&pieces.join("\n"))?;
+        }
+        write_json("paper", machine.clone(), &figures, arguments.json.as_deref())?;
     }
-    if let Some(section) = &section {
-        section.write(&pieces.join("\n"))?;
-    }
-    write_json("paper", machine, &figures, arguments.json.as_deref())
+    Ok(())
 }
 
 /// Where and how it is measured.

@@ -83,7 +83,7 @@ fn lacking_space(rows: usize) -> Result<Option<String>> {
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     Ok((needed > free).then(|| {
         format!(
-            "{} has {:.1} GB free, and the shares of {} rows take {:.1} GB: set TMPDIR to a directory with more, or give \
+            "{} has {:.2} GB free, and the shares of {} rows take {:.2} GB: set TMPDIR to a directory with more, or give \
              fewer --minutes",
             dir.display(),
             gigabytes(free),
