@@ -164,18 +164,29 @@ impl WorkDir {
     ///
     /// If there is no such directory, or links cannot be made.
     pub(crate) fn link_shares(&self, dirs: &[PathBuf; 3], description: &DatasetDescription) -> Result<()> {
-        for (party, dir) in dirs.iter().enumerate() {
-            let dir = fs::canonicalize(dir).map_err(|error| Failure::file("read", dir, &error))?;
-            for part in [data::Part::Train, data::Part::Test] {
-                if description.rows_of(part).is_none() {
-                    continue;
-                }
+        let mut whole = dirs.clone();
+        for (whole, dir) in whole.iter_mut().zip(dirs) {
+            *whole = fs::canonicalize(dir).map_err(|error| Failure::file("read", dir, &error))?;
+        }
+        for part in [data::Part::Train, data::Part::Test] {
+            if description.rows_of(part).is_some() {
                 for name in [part.features(), part.targets()] {
-                    let to = share_path(self.party(party), name);
-                    symlink(share_path(&dir, name), &to)
-                        .map_err(|error| Failure::file("write", &to, &error))?;
+                    self.link(name, &whole.each_ref().map(|dir| share_path(dir, name)))?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Lets each party use its share file of a matrix where it is, given by an absolute path, as the matrix `name`.
+    ///
+    /// # Errors
+    ///
+    /// If a link cannot be made.
+    pub(crate) fn link(&self, name: &str, files: &[PathBuf; 3]) -> Result<()> {
+        for (party, file) in files.iter().enumerate() {
+            let to = share_path(self.party(party), name);
+            symlink(file, &to).map_err(|error| Failure::file("write", &to, &error))?;
         }
         Ok(())
     }

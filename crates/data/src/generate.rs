@@ -16,6 +16,8 @@ use crate::atomic::{Access, AtomicFile};
 use crate::error::DataError;
 use crate::npy::header_of_floats;
 use crate::pipeline::in_order;
+use crate::prepare::Examples;
+use crate::table::Matrix;
 
 /// Hidden units of the teacher.
 const HIDDEN: usize = 16;
@@ -72,13 +74,7 @@ impl Synthetic {
             Some("npy") => Format::Npy,
             _ => return Err(DataError::TableFormat { path: path.to_owned() }.into()),
         };
-        if self.rows == 0 || self.columns == 0 {
-            let problem = "a table needs at least one row and one column of features";
-            return Err(DataError::Generate { problem }.into());
-        }
-        if self.classes.is_some_and(|classes| !(2..=MAX_CLASSES).contains(&classes)) {
-            return Err(DataError::Generate { problem: "a class is one of 2 to 100" }.into());
-        }
+        self.check()?;
         let teacher = Teacher::new(self);
         let mut file = AtomicFile::create(path, Access::Public)?;
         file.append(&match format {
@@ -92,7 +88,7 @@ impl Synthetic {
         let blocks = (0..self.rows).step_by(ROWS).map(Ok);
         in_order(
             blocks,
-            |first| Ok(teacher.rows(self, first, format)),
+            |first| Ok(bytes(&teacher.rows(self, first), self.columns + 1, format)),
             |bytes: Vec<u8>| {
                 check()?;
                 Ok::<_, E>(file.append(&bytes)?)
@@ -100,6 +96,52 @@ impl Synthetic {
         )?;
         file.sync()?;
         Ok(file.publish()?)
+    }
+
+    /// Gives the rows of the same table to `sink`, a block at a time and in order, without a file.
+    ///
+    /// The targets have a column for each class, 1 in that of the row's class, or one column. Memory does not grow with the
+    /// number of rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::write`] about rows, columns and classes; and those of `sink`.
+    pub fn each<E: From<DataError>>(&self, sink: impl FnMut(Examples) -> Result<(), E>) -> Result<(), E> {
+        self.check()?;
+        let teacher = Teacher::new(self);
+        let blocks = (0..self.rows).step_by(ROWS).map(Ok);
+        in_order(blocks, |first| Ok(self.examples(&teacher.rows(self, first))), sink)
+    }
+
+    fn check(&self) -> Result<(), DataError> {
+        if self.rows == 0 || self.columns == 0 {
+            let problem = "a table needs at least one row and one column of features";
+            return Err(DataError::Generate { problem });
+        }
+        if self.classes.is_some_and(|classes| !(2..=MAX_CLASSES).contains(&classes)) {
+            return Err(DataError::Generate { problem: "a class is one of 2 to 100" });
+        }
+        Ok(())
+    }
+
+    /// Rows with features and target as numbers.
+    fn examples(&self, numbers: &[i32]) -> Examples {
+        let rows = numbers.len() / (self.columns + 1);
+        let outputs = self.classes.unwrap_or(1);
+        let mut features = Vec::with_capacity(rows * self.columns);
+        let mut targets = vec![0.0; rows * outputs];
+        for (row, target) in numbers.chunks_exact(self.columns + 1).zip(targets.chunks_exact_mut(outputs)) {
+            let mut values = row.iter().map(|&number| f64::from(number as f32 / UNIT));
+            features.extend(values.by_ref().take(self.columns));
+            let value = values.next().unwrap_or_default();
+            match self.classes {
+                // Classes are whole numbers.
+                Some(_) => target[value as usize] = 1.0,
+                None => target[0] = value,
+            }
+        }
+        let matrix = |cols, values| Matrix::new(rows, cols, values).expect("rows times columns values");
+        Examples { features: matrix(self.columns, features), targets: matrix(outputs, targets) }
     }
 }
 
@@ -124,14 +166,13 @@ impl Teacher {
         Self { first, second }
     }
 
-    /// Some rows from `first` on, as they are in a file.
-    fn rows(&self, synthetic: &Synthetic, first: u64, format: Format) -> Vec<u8> {
+    /// Some rows from `first` on: features and target as multiples of 1 / 10000.
+    fn rows(&self, synthetic: &Synthetic, first: u64) -> Vec<i32> {
         let count = (synthetic.rows - first).min(ROWS as u64) as usize;
         let mut random = ChaCha8Rng::seed_from_u64(synthetic.seed);
         random.set_stream(1 + first / ROWS as u64);
-        let mut bytes = Vec::with_capacity(count * (synthetic.columns + 1) * 8);
-        let mut row = vec![0_i32; synthetic.columns + 1];
-        for _ in 0..count {
+        let mut numbers = vec![0_i32; count * (synthetic.columns + 1)];
+        for row in numbers.chunks_exact_mut(synthetic.columns + 1) {
             let (features, target) = row.split_at_mut(synthetic.columns);
             for feature in features.iter_mut() {
                 *feature = (normal(&mut random) * UNIT).round() as i32;
@@ -144,22 +185,8 @@ impl Teacher {
             } else {
                 (outputs.sum::<f32>() * UNIT).round() as i32
             };
-            match format {
-                Format::Npy => {
-                    bytes.extend(row.iter().flat_map(|&number| (number as f32 / UNIT).to_le_bytes()));
-                }
-                Format::Csv => {
-                    for &number in &row {
-                        push_number(&mut bytes, number);
-                        bytes.push(b',');
-                    }
-                    if let Some(last) = bytes.last_mut() {
-                        *last = b'\n';
-                    }
-                }
-            }
         }
-        bytes
+        numbers
     }
 
     fn outputs(&self, features: &[i32]) -> impl Iterator<Item = f32> {
@@ -173,6 +200,24 @@ impl Teacher {
         let hidden = hidden.map(|sum| sum.max(0.0));
         self.second.iter().map(move |weights| hidden.iter().zip(weights).map(|(a, b)| a * b).sum())
     }
+}
+
+/// Rows of so many numbers as they are in a file.
+fn bytes(numbers: &[i32], columns: usize, format: Format) -> Vec<u8> {
+    if format == Format::Npy {
+        return numbers.iter().flat_map(|&number| (number as f32 / UNIT).to_le_bytes()).collect();
+    }
+    let mut bytes = Vec::with_capacity(numbers.len() * 8);
+    for row in numbers.chunks_exact(columns) {
+        for &number in row {
+            push_number(&mut bytes, number);
+            bytes.push(b',');
+        }
+        if let Some(last) = bytes.last_mut() {
+            *last = b'\n';
+        }
+    }
+    bytes
 }
 
 /// A number of mean 0 and variance 1, nearly normal.
@@ -261,6 +306,36 @@ mod tests {
     }
 
     #[test]
+    fn rows_without_a_file_are_those_of_the_file() {
+        for classes in [None, Some(3)] {
+            let synthetic = Synthetic { rows: 2500, columns: 3, classes, seed: 5 };
+            let table = numbers(&text(&synthetic)).into_iter();
+            let (mut features, mut targets) = (vec![], vec![]);
+            let done = synthetic.each(|examples| {
+                features.extend_from_slice(examples.features.values());
+                targets.extend_from_slice(examples.targets.values());
+                Ok::<_, DataError>(())
+            });
+            assert!(done.is_ok() && features.len() == 7500);
+            for ((row, features), targets) in
+                table.zip(features.chunks(3)).zip(targets.chunks(classes.unwrap_or(1)))
+            {
+                assert!(row.iter().zip(features).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?} {features:?}");
+                let expected: Vec<f64> = match classes {
+                    None => vec![row[3]],
+                    Some(count) => {
+                        (0..count).map(|class| f64::from((class as f64 - row[3]).abs() < 0.5)).collect()
+                    }
+                };
+                assert!(
+                    expected.iter().zip(targets).all(|(a, b)| (a - b).abs() < 1e-6),
+                    "{row:?} {targets:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn features_are_standardised_and_targets_depend_on_them() {
         let rows = numbers(&text(&Synthetic { rows: 20_000, columns: 5, classes: Some(3), seed: 1 }));
         for column in 0..5 {
@@ -289,6 +364,10 @@ mod tests {
         assert!(message(&Synthetic { classes: Some(1), ..good.clone() }, "a.csv").contains("2 to 100"));
         let path = dir.path().join("a.csv");
         good.write(&path, || Err(DataError::NoFiles)).unwrap_err();
+        let nothing = Synthetic { rows: 0, ..good.clone() };
+        assert!(
+            nothing.each(|_| Ok::<_, DataError>(())).unwrap_err().to_string().contains("at least one row")
+        );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

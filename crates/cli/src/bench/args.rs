@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, value_parser};
 use serde::{Deserialize, Serialize};
 
 use crate::choices::{OptimizerName, TransportName};
@@ -34,6 +34,11 @@ pub enum BenchCommand {
     Network(NetworkArguments),
     /// One epoch beside scikit-learn's `MLPClassifier` on the same rows, in turn.
     VersusSklearn(SklearnArguments),
+    /// The experiments of the paper whose protocols this program set out from, its figures beside ours.
+    ///
+    /// "Realization of Practical Secure Deep Learning" (NTT, Computer Security Symposium 2020), tables 7 to 15. All but
+    /// table 15 take minutes; that one trains on 10 million rows, needs 20 GB for temporary files, and takes the longest.
+    Paper(PaperArguments),
 }
 
 /// The case that is trained.
@@ -145,6 +150,45 @@ pub struct SklearnArguments {
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE.json")]
     pub json: Option<PathBuf>,
+}
+
+/// Arguments of `bench paper`.
+#[derive(Debug, Args)]
+pub struct PaperArguments {
+    /// Tables to reproduce. [default: all, 7 to 15]
+    #[arg(long, value_name = "N", num_args = 1.., value_delimiter = ',', value_parser = value_parser!(u8).range(7..=15))]
+    pub table: Vec<u8>,
+    /// Measure some mini-batches of each training and extrapolate: all tables in a few minutes.
+    #[arg(long)]
+    pub quick: bool,
+    /// Mini-batches that --quick measures, after 16 to warm up; a multiple of 16 has as many range checks as a long
+    /// training.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batches: usize,
+    /// Longest training of a row of table 15; as many rows as that allows are taken, and the epoch is extrapolated.
+    #[arg(long, value_name = "M", default_value_t = 10.0)]
+    pub minutes: f64,
+    /// Directory with the four MNIST files; without it synthetic rows of the same shape, and no accuracy.
+    #[arg(long, value_name = "DIR")]
+    pub mnist: Option<PathBuf>,
+    /// The Boston housing table, a CSV file whose target is MEDV; tables 12 and 13 need it.
+    #[arg(long, value_name = "FILE.csv")]
+    pub boston: Option<PathBuf>,
+    /// Threads of each party, as in `train`. [default: a third of the cores, up to 8; at least 2 for exact Adam]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroU8>,
+    /// Processes joined by TLS over Unix sockets (tls) or over TCP (tcp), or threads in memory.
+    #[arg(long, value_enum, default_value = "tls")]
+    pub transport: TransportName,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    pub json: Option<PathBuf>,
+    /// Write the tables as Markdown: into a new file, or in place of those that an earlier run wrote into this one.
+    #[arg(long, value_name = "FILE.md")]
+    pub markdown: Option<PathBuf>,
+    /// Draw tables 8, 9, 10, 12 and 15 as SVG files in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
 }
 
 /// Widths of all layers, at least two.

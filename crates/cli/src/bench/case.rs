@@ -1,8 +1,9 @@
 //! The case that is trained: MNIST, or synthetic rows of the same shape.
 
 use std::num::NonZeroU8;
+use std::path::Path;
 
-use shamisen_data::prepare::{Examples, PrepareOptions, Source, TestSource, prepare};
+use shamisen_data::prepare::{Examples, PrepareOptions, Prepared, Source, TestSource, prepare};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::shares::random_id;
 use shamisen_data::table::Matrix;
@@ -13,7 +14,7 @@ use shamisen_nn::train::useful_lanes;
 use crate::assignment::{Assignment, Score, Work};
 use crate::bench::args::CaseArguments;
 use crate::choices::OptimizerName;
-use crate::event::Outcome;
+use crate::event::{Outcome, Step};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::job::default_threads;
@@ -24,7 +25,7 @@ use crate::train::LIMIT;
 use crate::workdir::WorkDir;
 
 /// The public seed of weights, order and synthetic rows.
-const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 
 /// A network to train, and rows to train it on.
 pub(crate) struct Case {
@@ -64,18 +65,7 @@ impl Case {
         let (features, classes) = (plan.features(), plan.outputs());
         let (rows, data) = match &arguments.mnist {
             None => (synthetic(rows.unwrap_or(MNIST_ROWS), features, classes), "synthetic"),
-            Some(dir) => {
-                let prepared = prepare(&PrepareOptions {
-                    source: Source::Mnist { dir: dir.clone() },
-                    test: TestSource::Included,
-                    scaling: Scaling::Standard,
-                    target_scaling: TargetScaling::None,
-                    seed: SEED,
-                    feature_limit: LIMIT,
-                    target_limit: LIMIT,
-                })?;
-                (first(prepared.train, rows, features, classes)?, "MNIST")
-            }
+            Some(dir) => (first(mnist(dir)?.train, rows, features, classes)?, "MNIST"),
         };
         if plan.batch_size > rows.features.rows() {
             return Err(Failure::input(format!(
@@ -92,16 +82,8 @@ impl Case {
     ///
     /// Fails as `train` does.
     pub(crate) fn train(&self, link: &Link, verbose: u8) -> Result<[Outcome; 3]> {
-        let work = WorkDir::new()?;
-        let train = Work::Train { score: Score::TestRows, model: None, checkpoints: None };
-        let assignment = Assignment::new(self.plan.clone(), random_id()?, train, self.threads);
-        let scored =
-            Examples { features: head(&self.rows.features, 1)?, targets: head(&self.rows.targets, 1)? };
-        work.write_assignment(&assignment)?;
-        work.deal(&self.plan, &assignment.dataset, &self.rows, Some(&scored))?;
-        let outcomes = launch::run(&work, link, verbose, &mut |_, _| ())?;
-        interrupt::check()?;
-        Ok(outcomes)
+        let scored = head(&self.rows, 1)?;
+        train_on(&self.plan, (&self.rows, Some(&scored)), self.threads, link, verbose, &mut |_, _| ())
     }
 
     /// Threads of each party that work at the same time.
@@ -126,8 +108,49 @@ impl Case {
     }
 }
 
+/// Shares rows, trains on them by a plan, and scores the second part, or the rows themselves if there is none.
+///
+/// `observe` sees the progress of all three parties. Fails as `train` does.
+pub(crate) fn train_on(
+    plan: &Plan,
+    (rows, scored): (&Examples, Option<&Examples>),
+    threads: NonZeroU8,
+    link: &Link,
+    verbose: u8,
+    observe: &mut dyn FnMut(usize, Step),
+) -> Result<[Outcome; 3]> {
+    let work = WorkDir::new()?;
+    let score = if scored.is_some() { Score::TestRows } else { Score::TrainingRows };
+    let assignment = Assignment::new(
+        plan.clone(),
+        random_id()?,
+        Work::Train { score, model: None, checkpoints: None },
+        threads,
+    );
+    work.write_assignment(&assignment)?;
+    work.deal(plan, &assignment.dataset, rows, scored)?;
+    let outcomes = launch::run(&work, link, verbose, observe)?;
+    interrupt::check()?;
+    Ok(outcomes)
+}
+
+/// MNIST as all benchmarks take it: standardised, with its own test rows.
+///
+/// Fails if it cannot be read.
+pub(crate) fn mnist(dir: &Path) -> Result<Prepared> {
+    Ok(prepare(&PrepareOptions {
+        source: Source::Mnist { dir: dir.to_owned() },
+        test: TestSource::Included,
+        scaling: Scaling::Standard,
+        target_scaling: TargetScaling::None,
+        seed: SEED,
+        feature_limit: LIMIT,
+        target_limit: LIMIT,
+    })?)
+}
+
 /// Training rows of MNIST.
-const MNIST_ROWS: usize = 60_000;
+pub(crate) const MNIST_ROWS: usize = 60_000;
 
 /// The first rows of MNIST.
 fn first(all: Examples, rows: Option<usize>, features: usize, classes: usize) -> Result<Examples> {
@@ -146,20 +169,25 @@ fn first(all: Examples, rows: Option<usize>, features: usize, classes: usize) ->
             all.features.rows()
         )));
     }
-    Ok(Examples { features: head(&all.features, rows)?, targets: head(&all.targets, rows)? })
+    head(&all, rows)
 }
 
-/// The first rows of a matrix.
-fn head(matrix: &Matrix, rows: usize) -> Result<Matrix> {
-    Matrix::new(rows, matrix.cols(), matrix.values()[..rows * matrix.cols()].to_vec())
-        .ok_or_else(|| Failure::run("a matrix has fewer rows than it says, which is a bug of shamisen"))
+/// The first rows, which there must be.
+pub(crate) fn head(all: &Examples, rows: usize) -> Result<Examples> {
+    let head = |matrix: &Matrix| {
+        let values = matrix.values().get(..rows * matrix.cols()).unwrap_or_default().to_vec();
+        Matrix::new(rows, matrix.cols(), values).ok_or_else(|| {
+            Failure::run("there are fewer rows than a benchmark wants, which is a bug of shamisen")
+        })
+    };
+    Ok(Examples { features: head(&all.features)?, targets: head(&all.targets)? })
 }
 
 /// Rows with a class each, in turn, and features that tell it.
 ///
 /// Feature `j` of a row of class `c` is `u_cj + e`, with `u_cj` uniform in `[-1, 1)` and the same for all rows of the
 /// class, and `e` uniform in `[-1.5, 1.5)`: mean 0 and variance 1.08. All come from one `SplitMix64`.
-fn synthetic(rows: usize, features: usize, classes: usize) -> Examples {
+pub(crate) fn synthetic(rows: usize, features: usize, classes: usize) -> Examples {
     let mut generator = SplitMix64(SEED);
     let centres: Vec<f64> = (0..classes * features).map(|_| generator.uniform()).collect();
     let mut values = Vec::with_capacity(rows * features);

@@ -74,12 +74,21 @@ pub(crate) fn publish<T: Serialize>(
     text: &str,
     json: Option<&Path>,
 ) -> Result<()> {
-    if let Some(path) = json {
-        let document = Document { benchmark, machine, figures };
-        let mut text = serde_json::to_string_pretty(&document)
-            .map_err(|error| Failure::run(format!("the figures cannot be written as JSON: {error}")))?;
-        text.push('\n');
-        write_atomically(path, text.as_bytes())?;
-    }
+    write_json(benchmark, machine, figures, json)?;
     crate::print(text)
+}
+
+/// Writes the JSON of figures if there is a place for it.
+pub(crate) fn write_json<T: Serialize>(
+    benchmark: &'static str,
+    machine: Machine,
+    figures: &T,
+    json: Option<&Path>,
+) -> Result<()> {
+    let Some(path) = json else { return Ok(()) };
+    let document = Document { benchmark, machine, figures };
+    let mut text = serde_json::to_string_pretty(&document)
+        .map_err(|error| Failure::run(format!("the figures cannot be written as JSON: {error}")))?;
+    text.push('\n');
+    write_atomically(path, text.as_bytes())
 }

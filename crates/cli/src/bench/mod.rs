@@ -7,7 +7,9 @@ mod case;
 mod document;
 mod kernels;
 mod network;
+mod paper;
 mod parties;
+mod plot;
 mod protocols;
 mod rates;
 mod sklearn;
@@ -27,5 +29,6 @@ pub(crate) fn run(command: &BenchCommand, verbose: u8) -> Result<()> {
         BenchCommand::Protocols(arguments) => protocols::run(arguments),
         BenchCommand::Network(arguments) => network::run(arguments, verbose),
         BenchCommand::VersusSklearn(arguments) => sklearn::run(arguments, verbose),
+        BenchCommand::Paper(arguments) => paper::run(arguments, verbose),
     }
 }

@@ -4,23 +4,45 @@ use std::fmt::Write;
 
 /// A table whose first column is flush left and whose others are flush right.
 pub(crate) fn table<const COLUMNS: usize>(heads: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
-    let mut widths = heads.map(|head| head.chars().count());
+    let rows: Vec<&[String]> = rows.iter().map(<[String; COLUMNS]>::as_slice).collect();
+    aligned(&heads.map(str::to_owned), &rows)
+}
+
+/// The same of as many columns as there are heads.
+pub(crate) fn aligned(heads: &[String], rows: &[&[String]]) -> String {
+    let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        for (width, cell) in widths.iter_mut().zip(*row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut out = String::new();
-    let heads = heads.map(str::to_owned);
     for row in std::iter::once(&heads).chain(rows) {
         let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
             // Writing to a string does not fail.
             let _ =
                 if column == 0 { write!(line, "{cell:<width$}") } else { write!(line, "  {cell:>width$}") };
         }
         out.push_str(line.trim_end());
         out.push('\n');
+    }
+    out
+}
+
+/// The same in Markdown.
+pub(crate) fn markdown(heads: &[String], rows: &[&[String]]) -> String {
+    let mut out = String::new();
+    let mut line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
+    };
+    line(heads);
+    let rule = |column| if column == 0 { "---" } else { "---:" }.to_owned();
+    line(&(0..heads.len()).map(rule).collect::<Vec<_>>());
+    for row in rows {
+        line(row);
     }
     out
 }
@@ -62,6 +84,13 @@ mod tests {
     fn columns_are_aligned() {
         let rows = [["a".to_owned(), "1.0".to_owned()], ["long".to_owned(), String::new()]];
         assert_eq!(table(["name", "figure"], &rows), "name  figure\na        1.0\nlong\n");
+    }
+
+    #[test]
+    fn markdown_has_a_rule_and_no_stray_bars() {
+        let rows = ["a|b".to_owned(), "1".to_owned()];
+        let heads = ["name".to_owned(), "figure".to_owned()];
+        assert_eq!(markdown(&heads, &[&rows]), "| name | figure |\n| --- | ---: |\n| a\\|b | 1 |\n");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Place, output, shamisen, succeed, text};
+use crate::support::{Place, names, output, shamisen, succeed, text};
 
 /// Runs a benchmark and returns what it printed, and its JSON.
 fn bench(place: &Place, arguments: &str) -> (String, Value) {
@@ -193,6 +193,78 @@ fn scikit_learn_is_run_in_turn_and_medians_are_compared() {
     }
 }
 
+/// Rows as those of the Boston housing table, if not as many columns.
+fn houses() -> String {
+    let rows = (0..64).map(|row| {
+        let at = f64::from(row);
+        let (rooms, age) = ((at * 1.7).sin(), (at * 0.31).cos());
+        format!("{rooms:.4},{age:.4},{:.2}\n", 22.0 + 5.0 * rooms - 3.0 * age)
+    });
+    format!("RM,AGE,MEDV\n{}", rows.collect::<String>())
+}
+
+#[test]
+fn the_papers_tables_stand_beside_ours() {
+    let place = Place::new();
+    let boston = place.write("boston.csv", houses());
+    let (tables, plots) = (place.path("tables.md"), place.path("plots"));
+    let arguments = format!(
+        "paper --quick --batches 1 --table 10 11 12 13 15 --transport memory --boston {} --plots {} --markdown {}",
+        boston.display(),
+        plots.display(),
+        tables.display()
+    );
+    let (out, document) = bench(&place, &arguments);
+    assert!(out.contains("Quick: extrapolated from 1 mini-batch or so of each"), "{out}");
+    assert!(out.contains("Table 11 is left out: it compares accuracies, which need MNIST"), "{out}");
+    assert_eq!((&document["data"], &document["quick_batches"]), (&"synthetic".into(), &1.into()));
+    assert_eq!(document["left_out"][0]["table"], 11);
+
+    let measured = list(&document, "tables");
+    let numbers: Vec<u64> = measured.iter().map(|table| table["table"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [10, 12, 13, 15]);
+    let rows = |at: usize| list(&measured[at], "rows");
+    for (row, seconds) in rows(0).iter().zip([278.0, 312.0, 336.0, 367.0]) {
+        assert_near("the paper's time", number(&row["paper"], "seconds"), seconds);
+        assert_near("the ratio", number(row, "times_as_fast"), seconds / number(&row["ours"], "seconds"));
+        assert!(row["ours"].get("score").is_none(), "synthetic rows have no accuracy: {row}");
+        assert_eq!((&row["ours"]["extrapolated"], &row["ours"]["batches"]), (&true.into(), &1.into()));
+    }
+    assert_eq!(rows(0)[3]["layers"], serde_json::json!([784, 128, 128, 128, 128, 10]));
+    for row in rows(1) {
+        let (own, twin) = (number(&row["ours"], "score"), number(&row["ours"], "twin_score"));
+        assert!((own - twin).abs() < 0.05, "{row}");
+    }
+    // In the clear and on shares, of the same training as in the first line of table 12.
+    let scores: Vec<f64> = rows(2).iter().map(|row| number(&row["ours"], "score")).collect();
+    let first = &rows(1)[0]["ours"];
+    assert_near("the twin's score", scores[0], number(first, "twin_score"));
+    assert_near("the score", scores[1], number(first, "score"));
+    for (row, has_accuracy) in rows(3).iter().zip([true, false, true, false]) {
+        assert_eq!(row["ours"].get("score").is_some(), has_accuracy, "{row}");
+        assert_eq!(row["ours"]["rows"], 17 * 1024);
+        assert!(row["ours"]["peak_rss_bytes"][0].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{row}");
+    }
+
+    assert_eq!(names(&plots), ["table-10.svg", "table-12.svg", "table-15.svg"]);
+    let text = fs::read_to_string(&tables).unwrap();
+    for part in [
+        "#### Table 12: Boston housing",
+        "![Table 12: Boston housing](plots/table-12.svg)",
+        "| hidden layers | paper, s | ours, s | faster | paper, R2 |",
+        "Table 11 is left out",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    // Another run takes the place of the first one's tables.
+    fs::write(&tables, format!("Before.\n{text}After.\n")).unwrap();
+    let arguments = arguments.replace("10 11 12 13 15", "13");
+    bench(&place, &arguments);
+    let text = fs::read_to_string(&tables).unwrap();
+    assert!(text.starts_with("Before.\n") && text.ends_with("After.\n"), "{text}");
+    assert!(text.contains("#### Table 13") && !text.contains("#### Table 12"), "{text}");
+}
+
 #[test]
 fn what_is_missing_is_said_in_a_sentence() {
     let place = Place::new();
@@ -211,6 +283,11 @@ fn what_is_missing_is_said_in_a_sentence() {
         (vec!["standard", "--json", "/no/figures.json"], 2, "/no"),
         (vec!["protocols", "--only", "nothing"], 2, "there are open, reshare"),
         (vec!["protocols", "--elements", "0"], 2, "it must be 1 to"),
+        (vec!["paper", "--table", "6"], 2, "6 is not in 7..=15"),
+        (vec!["paper", "--quick", "--batches", "0"], 2, "give --batches at least 1"),
+        (vec!["paper", "--minutes", "0"], 2, "give --minutes above 0"),
+        (vec!["paper", "--table", "8", "--mnist", "/no/mnist"], 2, "/no/mnist"),
+        (vec!["paper", "--table", "12", "--boston", "/no/boston.csv"], 2, "/no/boston.csv"),
         (vec!["kernels", "--elements", "0"], 2, "it must have 1 to"),
     ] {
         let output = output(shamisen().arg("bench").args(&arguments));

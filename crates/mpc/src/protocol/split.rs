@@ -42,7 +42,7 @@ impl Split {
     /// A share as stored: what this party holds of each element.
     pub fn from_words(words: impl Into<Words>) -> Self {
         let own = words.into();
-        Self { cuts: cuts(own.len()), own }
+        Self { cuts: cuts(own.len()), own, open: None }
     }
 
     /// What this party holds of each element, for storing it.
