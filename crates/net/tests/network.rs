@@ -42,6 +42,17 @@ fn costs_are_counted_by_phase() {
                 .expect("a complete round");
         }
         network.exchange(Peers::default(), Peers::default()).expect("nothing to do");
+        network.post(Peers::default()).expect("nothing to do");
+        // A round in two pieces.
+        network.enter("pieces");
+        for piece in [&[1][..], &[2, 3]] {
+            network.post(Peers { next: piece, prev: &[] }).expect("posted");
+        }
+        let (mut first, mut second) = ([0; 1], [0; 2]);
+        network.exchange(Peers::default(), Peers { next: &mut [], prev: &mut first }).expect("a round");
+        network.collect(Peers { next: &mut [], prev: &mut second }).expect("the same round");
+        assert_eq!((first, second), ([1], [2, 3]));
+        assert_eq!(network.enter("training"), "pieces");
         let work = Work { random_words: 5, multiply_adds: 7 };
         network.count_work(work);
         network.count_work(Work { multiply_adds: 2, ..Work::default() });
@@ -60,11 +71,18 @@ fn costs_are_counted_by_phase() {
             bytes_sent: Peers { next: 16, prev: 48 },
             bytes_received: Peers { next: 48, prev: 16 },
         };
+        let pieces = Traffic {
+            rounds: 1,
+            messages: Peers { next: 2, prev: 0 },
+            bytes_sent: Peers { next: 24, prev: 0 },
+            bytes_received: Peers { next: 0, prev: 24 },
+        };
         assert_eq!(counters.by_phase["input"].traffic, input);
+        assert_eq!(counters.by_phase["pieces"].traffic, pieces);
         assert_eq!(counters.by_phase["training"].traffic, training);
-        assert_eq!(counters.total.since(&earlier), training);
-        assert_eq!(counters.total - training, input);
-        assert_eq!((counters.total.sent(), counters.total.received()), (88, 88));
+        assert_eq!(counters.total.since(&earlier) - pieces, training);
+        assert_eq!(counters.total - training - pieces, input);
+        assert_eq!((counters.total.sent(), counters.total.received()), (112, 112));
         let cost = counters.by_phase["training"];
         assert!(0.0 < cost.waiting && cost.waiting <= cost.seconds, "{cost:?}");
         assert_eq!(cost.work, Work { multiply_adds: 9, ..work });

@@ -114,6 +114,34 @@ fn a_sender_may_be_ahead_of_its_receiver() {
     }
 }
 
+#[test]
+fn who_posts_messages_waits_for_nobody() {
+    // More than any socket takes, then short ones behind it.
+    let lengths = [3_000_000, 1, 700_000, 0, 20];
+    for (name, mut mesh) in meshes() {
+        // All of it before anybody receives.
+        for (end, party) in mesh.iter_mut().zip(Party::ALL) {
+            for (number, &length) in lengths.iter().enumerate() {
+                let to = |peer| content(party, peer, number, length);
+                let (to_next, to_prev) = (to(party.next()), to(party.prev()));
+                end.post(Peers { next: &to_next, prev: &to_prev }).expect("posted");
+            }
+        }
+        in_parallel(mesh, |party, mut end| {
+            end.set_deadline(LONG);
+            for (number, &length) in lengths.iter().enumerate() {
+                let (mut from_next, mut from_prev) = (vec![0; length], vec![0; length]);
+                end.exchange(Peers::default(), Peers { next: &mut from_next, prev: &mut from_prev })
+                    .expect("received");
+                for (peer, received) in [(party.next(), from_next), (party.prev(), from_prev)] {
+                    assert!(received == content(peer, party, number, length), "{name}, message {number}");
+                }
+            }
+            play(party, &mut end, &[[(1000, 2000); 3]]);
+        });
+    }
+}
+
 /// Lets party 0 receive 16 bytes from each peer, of which each does what it is told.
 fn receive_from(
     mesh: Mesh,

@@ -10,11 +10,10 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use shamisen_mpc::lanes::{Lanes, pieces};
-use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
-use shamisen_mpc::protocol::lookup::look_up;
+use shamisen_mpc::protocol::leading_digit::{DigitWindow, look_up_leading_digit};
 use shamisen_mpc::protocol::multiply::product;
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::split::{Split, split};
+use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate_roughly, truncate_shared};
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
@@ -426,8 +425,7 @@ impl Adam {
         let shift = (entry_bits - smallest.log2().floor() as i32) as u32;
         let table = window.table(|x| (update(x) * 2.0_f64.powi(shift as i32)).round() as u64);
         let entry_bits = table.iter().copied().max().map_or(0, |greatest| greatest.ilog2() + 1);
-        let index = leading_digit(&self.second.sum, window, session)?;
-        let values = look_up(&index, &[&table], session)?.swap_remove(0);
+        let values = look_up_leading_digit(&mut self.second.sum, window, &[&table], session)?.swap_remove(0);
         Ok(Preconditioner { values, step: self.step, shift, entry_bits, weight_sum })
     }
 }
@@ -532,7 +530,7 @@ impl SecondMoment {
         Self { sum: Split::zeros(len), decay: Decay::new(decay, growth), drop, unchecked_low: None }
     }
 
-    /// Some steps of decay, then the squares come in with the weight of `share` terms.
+    /// Some steps of decay, then the squares come in with the weight of `share` terms. The sum is open until it is looked at.
     fn add(&mut self, mut squares: Additive, elapsed: u32, share: f64, session: &mut Session) -> Result<()> {
         let drop = self.decay.pass(elapsed);
         if drop > 0 {
@@ -542,7 +540,8 @@ impl SecondMoment {
             self.sum = Split::of(&truncate_shared(&sum, self.drop + drop, session)?, session.party());
         }
         squares.scale(self.decay.take(share));
-        self.sum.add_assign(&split(squares, self.drop, 64 - self.drop, session)?);
+        let squares = open_split(squares, self.drop, 64 - self.drop, session);
+        self.sum.add_open(&squares, session.party());
         let low = self.window().low;
         self.unchecked_low = Some(self.unchecked_low.map_or(low, |first| first.min(low)));
         Ok(())

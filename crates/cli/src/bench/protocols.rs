@@ -106,7 +106,7 @@ const PROTOCOLS: &[Protocol] = &[
     Protocol("replicated", ANY, |i, session| Split::of(&i.x, session.party()).replicated(session).map(drop)),
     Protocol("leading_digit of 8", ANY, |i, session| {
         let window = DigitWindow { low: 0, digits: 8 };
-        leading_digit(&Split::of(&i.x, session.party()), window, session).map(drop)
+        leading_digit(&mut Split::of(&i.x, session.party()), window, session).map(drop)
     }),
     Protocol("in_range", ANY, |i, session| {
         range::in_range(&Split::of(&i.x, session.party()), 30, 62, session).map(drop)

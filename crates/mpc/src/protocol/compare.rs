@@ -62,7 +62,7 @@ impl Sign {
     /// The bits in two components, for a vector with its parts at these cuts. Local; they are open, or complete.
     pub(crate) fn split(self, cuts: [usize; 4], session: &mut Session) -> SplitBits {
         match self.product {
-            Some([x, y]) => SplitBits::of_products(&self.plain, &x, &y, cuts, session),
+            Some([x, y]) => SplitBits::of_products(&self.plain, 0, [&x, &y], cuts, session),
             None => SplitBits::of(&self.plain, cuts, session.party()),
         }
     }

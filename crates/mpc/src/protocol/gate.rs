@@ -228,10 +228,6 @@ impl Gate {
     }
 
     /// First's message to Third, masked, and its own summand of the result.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what First knows, the masks, and where the two results go"
-    )]
     fn share(
         &self,
         part: &Part,

@@ -4,11 +4,14 @@
 use std::iter;
 
 use crate::error::Result;
+use crate::protocol::and::and;
 use crate::protocol::circuit::{Circuit, Wire};
 use crate::protocol::digits::{self, Table, look_up_digits};
+use crate::protocol::lookup::{self, Query, look_up_in};
 use crate::protocol::split::Split;
+use crate::protocol::split_bits::SplitBits;
 use crate::session::Session;
-use crate::share::Bits;
+use crate::share::{Bits, Rep};
 
 /// Bits of the class of a digit.
 const CLASS_BITS: usize = 3;
@@ -71,7 +74,8 @@ impl DigitWindow {
 /// carries, another one from the top finds the leading digit, and the class is an inner product of its marks with the
 /// digits' classes.
 ///
-/// With `d` digits: 6 + ceil(log2(d)) + ceil(log2(d - 1)) rounds; about `38 d` bits and fewer than `5 d` ANDs of 3 bits.
+/// With `d` digits: 6 + ceil(log2(d)) + ceil(log2(d - 1)) rounds; about `38 d` bits and fewer than `5 d` ANDs of 3 bits. The
+/// first round closes the value if it is open.
 ///
 /// # Errors
 ///
@@ -80,15 +84,58 @@ impl DigitWindow {
 /// # Panics
 ///
 /// When the window does not lie in a word, which is a mistake of the caller.
-pub fn leading_digit(value: &Split, window: DigitWindow, session: &mut Session) -> Result<Bits> {
+pub fn leading_digit(value: &mut Split, window: DigitWindow, session: &mut Session) -> Result<Bits> {
+    let Index { mut plain, class_bit, product: [x, y] } = Index::of(value, window, session)?;
+    plain.xor_planes(class_bit, &and(&x, &y, session)?);
+    Ok(plain)
+}
+
+/// The entries of the [`DigitWindow`]'s tables at the leading digit of each element: [`leading_digit`] and
+/// [`look_up`](crate::protocol::lookup::look_up), in one round less, since the last AND needs none of its own.
+///
+/// # Errors
+///
+/// When a peer fails.
+///
+/// # Panics
+///
+/// When the window does not lie in a word, or a table has not its size, which is a mistake of the caller.
+pub fn look_up_leading_digit(
+    value: &mut Split,
+    window: DigitWindow,
+    tables: &[&[u64]],
+    session: &mut Session,
+) -> Result<Vec<Rep>> {
+    let Index { plain, class_bit, product: [x, y] } = Index::of(value, window, session)?;
+    let mut index = SplitBits::of_products(&plain, class_bit, [&x, &y], value.cuts(), session);
+    let query = Query { low: 0, bits: window.index_bits(), tables };
+    Ok(look_up_in(lookup::Index::Bits(&mut index), &[query], session)?.swap_remove(0))
+}
+
+/// The index before the last AND of its circuit, `x AND y`, which is added to the lowest bit of the class.
+struct Index {
+    plain: Bits,
+    class_bit: usize,
+    product: [Bits; 2],
+}
+
+impl Index {
+    fn of(value: &mut Split, window: DigitWindow, session: &mut Session) -> Result<Self> {
+        let party = session.party();
+        // In place of the carry out of the dropped bits.
+        let carry = if window.low > 0 { 1 << window.low } else { 0_u64 };
+        value.add_constant(carry, party);
+        let index = index(value, window, session);
+        value.add_constant(carry.wrapping_neg(), party);
+        index
+    }
+}
+
+/// The index of a value to which nothing needs to be added.
+fn index(value: &mut Split, window: DigitWindow, session: &mut Session) -> Result<Index> {
     assert!((2..=8).contains(&window.digits) && window.bits() <= 64, "2 to 8 digits of a word");
     let count = window.digits as usize;
     let party = session.party();
-    let mut value = value.clone();
-    if window.low > 0 {
-        value.add_constant(1 << window.low, party);
-    }
-
     let mut columns = Columns::default();
     let generate: Vec<Wire> = (0..count - 1).map(|digit| columns.add(digit, digits::generate())).collect();
     let propagate: Vec<Wire> = (0..count).map(|digit| columns.add(digit, digits::propagate())).collect();
@@ -116,7 +163,7 @@ pub fn leading_digit(value: &Split, window: DigitWindow, session: &mut Session) 
     let (generate, propagate, zero) = (wires(&generate), wires(&propagate), wires(&zero));
     let (one, upper) = (wires(&one), wires(&upper));
 
-    let bits = look_up_digits(&mut value, window.low, &tables, session)?;
+    let bits = look_up_digits(value, window.low, &tables, session)?;
     let mut circuit = Circuit::new(bits, 10 * count);
     let carries = circuit.carries(&generate, &propagate[..count - 1], session)?;
     // With a carry a digit is 0 where it would have been 15.
@@ -160,11 +207,13 @@ pub fn leading_digit(value: &Split, window: DigitWindow, session: &mut Session) 
     terms.push(iter::zip(leading[1..].to_vec(), upper).collect());
     let mut class: Vec<Wire> = circuit.inner_products(&terms, session)?.collect();
     let below = class.split_off(CLASS_BITS);
-    for refined in circuit.and(&[(below[0], below[1])], session)? {
-        class[0] = circuit.xor(&[class[0], refined]);
-    }
+    let class_bit = index.len();
     index.extend(class);
-    Ok(circuit.outputs(&index))
+    Ok(Index {
+        plain: circuit.outputs(&index),
+        class_bit,
+        product: [circuit.outputs(&below[..1]), circuit.outputs(&below[1..])],
+    })
 }
 
 /// Tables asked of digits, in any order; the look-up gives them digit by digit.

@@ -48,6 +48,7 @@ impl Split {
     /// What this party holds of each element, for storing it.
     pub fn words(&self) -> &[u64] {
         debug_assert_eq!(self.cuts, cuts(self.own.len()), "what is stored is cut as its length says");
+        debug_assert!(!self.is_open(), "what is stored is exchanged");
         &self.own
     }
 
@@ -134,6 +135,21 @@ impl Split {
     pub fn add_assign(&mut self, other: &Self) {
         debug_assert!(!self.is_open() && !other.is_open(), "sums are of what is exchanged");
         bits::add_assign(&mut self.own, &other.own);
+    }
+
+    /// Adds an open sharing of the same length; the sum is open.
+    pub fn add_open(&mut self, other: &Self, party: Party) {
+        debug_assert!(!self.is_open() && other.is_open(), "one is exchanged, the other is still to be");
+        for part in self.parts(party) {
+            let (own, summand) = (&mut self.own[part.elements.clone()], &other.own[part.elements]);
+            if part.role == Role::Third {
+                // What is known to Second as well counts once.
+                own.copy_from_slice(summand);
+            } else {
+                bits::add_assign(own, summand);
+            }
+        }
+        self.open = other.open;
     }
 
     /// Adds a public number to every element: `a` takes it.

@@ -1,5 +1,7 @@
 //! Bits in the two-component form: `x = c XOR d` with `c` known to First and `d` to the two others.
 
+use std::ops::Range;
+
 use shamisen_net::{Party, Peers};
 use shamisen_ring::words::Words;
 use shamisen_ring::{bits, planes};
@@ -19,8 +21,8 @@ pub(crate) struct SplitBits {
     len: usize,
     /// Where the parts begin, and the end.
     cuts: [usize; 4],
-    /// So many of the lowest planes are still to be exchanged.
-    open: usize,
+    /// Planes that are still to be exchanged.
+    open: Range<usize>,
 }
 
 impl SplitBits {
@@ -28,7 +30,7 @@ impl SplitBits {
     pub(crate) fn of(bits: &Bits, cuts: [usize; 4], party: Party) -> Self {
         let mut own = Words::copy(&bits.mine);
         for part in &parts_at(cuts, party) {
-            for words in part_words(bits.width, bits.plane_words(), part) {
+            for words in part_words(0..bits.width, bits.plane_words(), part) {
                 match part.role {
                     Role::First => bits::xor_assign(&mut own[words.clone()], &bits.next[words]),
                     Role::Second => own[words.clone()].copy_from_slice(&bits.next[words]),
@@ -36,41 +38,42 @@ impl SplitBits {
                 }
             }
         }
-        Self { own, width: bits.width, len: bits.len, cuts, open: 0 }
+        Self { own, width: bits.width, len: bits.len, cuts, open: 0..0 }
     }
 
-    /// `plain XOR (x AND y)`, plane by plane, still open. Local.
+    /// `plain XOR (x AND y)`, still open; `x` and `y` are for the planes from `first` on, as many as they have. Local.
     ///
     /// The summands of the ANDs are masked by a sharing of zero: what Second and Third send each other by `s_1` and `s_0`,
     /// which the other lacks. No round of its own; 2 bits a bit in the first round of the protocol that takes them.
     pub(crate) fn of_products(
         plain: &Bits,
-        x: &Bits,
-        y: &Bits,
+        first: usize,
+        [x, y]: [&Bits; 2],
         cuts: [usize; 4],
         session: &mut Session,
     ) -> Self {
         let party = session.party();
+        let stride = plain.plane_words();
         let (before, after) = session.zero_sharing();
-        let mut own = Words::scratch(plain.mine.len());
-        before.fill(0, &mut own);
-        after.xor_into(0, &mut own);
-        bits::and_shares(&mut own, &x.mine, &x.next, &y.mine, &y.next);
+        let mut products = Words::scratch(x.mine.len());
+        before.fill(0, &mut products);
+        after.xor_into(0, &mut products);
+        bits::and_shares(&mut products, &x.mine, &x.next, &y.mine, &y.next);
+        let mut sum = Self::of(plain, cuts, party);
+        sum.open = first..first + x.width;
+        let open = &mut sum.own[first * stride..(first + x.width) * stride];
         for part in &parts_at(cuts, party) {
-            for words in part_words(plain.width, plain.plane_words(), part) {
-                let own = &mut own[words.clone()];
-                match part.role {
-                    Role::First => {
-                        bits::xor_assign(own, &plain.mine[words.clone()]);
-                        bits::xor_assign(own, &plain.next[words]);
-                    }
-                    // What both others know counts once.
-                    Role::Second => bits::xor_assign(own, &plain.next[words]),
-                    Role::Third => {}
+            for words in part_words(0..x.width, stride, part) {
+                let (own, product) = (&mut open[words.clone()], &products[words]);
+                if part.role == Role::Third {
+                    // What is known to Second as well counts once.
+                    own.copy_from_slice(product);
+                } else {
+                    bits::xor_assign(own, product);
                 }
             }
         }
-        Self { own, width: plain.width, len: plain.len, cuts, open: plain.width }
+        sum
     }
 
     /// Planes of ones on top.
@@ -78,7 +81,7 @@ impl SplitBits {
         let stride = planes::plane_words(self.len);
         self.own.append(count * stride).fill(0);
         for part in parts_at(self.cuts, party).iter().filter(|part| part.role == Role::First) {
-            for words in part_words(count, stride, part) {
+            for words in part_words(0..count, stride, part) {
                 self.own[self.width * stride..][words].fill(u64::MAX);
             }
         }
@@ -88,7 +91,7 @@ impl SplitBits {
     /// The inverted bits.
     pub(crate) fn inverted(mut self, party: Party) -> Self {
         for part in parts_at(self.cuts, party).iter().filter(|part| part.role == Role::First) {
-            for words in part_words(self.width, planes::plane_words(self.len), part) {
+            for words in part_words(0..self.width, planes::plane_words(self.len), part) {
                 bits::invert(&mut self.own[words]);
             }
         }
@@ -97,7 +100,7 @@ impl SplitBits {
 
     /// What is still to be exchanged, in words.
     pub(crate) fn sends(&self, role: Role, part: &Part) -> Peers<usize> {
-        let size = self.open * part.words().len();
+        let size = self.open.len() * part.words().len();
         match role {
             Role::First => Peers { next: 0, prev: 0 },
             Role::Second => Peers { next: size, prev: 0 },
@@ -108,7 +111,7 @@ impl SplitBits {
     /// Writes what is still to be sent.
     pub(crate) fn send(&self, parts: &[Part; 3], round: &mut Round) {
         for part in parts {
-            for words in part_words(self.open, planes::plane_words(self.len), part) {
+            for words in part_words(self.open.clone(), planes::plane_words(self.len), part) {
                 match part.role {
                     Role::First => {}
                     Role::Second => round.write_next(words.len()).copy_from_slice(&self.own[words]),
@@ -126,14 +129,13 @@ impl SplitBits {
 
     /// Nothing is to be exchanged any more: of all pieces it was received.
     pub(crate) fn set_closed(&mut self) {
-        self.open = 0;
+        self.open = 0..0;
     }
 
     /// Takes it of a piece.
     pub(crate) fn receive_piece(&mut self, parts: &[Part; 3], incoming: &mut Incoming) {
-        let open = self.open;
         for part in parts {
-            for words in part_words(open, planes::plane_words(self.len), part) {
+            for words in part_words(self.open.clone(), planes::plane_words(self.len), part) {
                 let own = &mut self.own[words.clone()];
                 match part.role {
                     Role::First => {}
@@ -154,7 +156,7 @@ impl SplitBits {
     pub(crate) fn numbers(&self, low: u32, width: u32, part: &Part) -> Words {
         let words = part.words();
         let mut own = Words::scratch(width as usize * words.len());
-        let all = part_words(self.width, planes::plane_words(self.len), part);
+        let all = part_words(0..self.width, planes::plane_words(self.len), part);
         for (plane, out) in all.skip(low as usize).zip(own.chunks_exact_mut(words.len().max(1))) {
             out.copy_from_slice(&self.own[plane]);
         }
@@ -180,7 +182,11 @@ impl SplitBits {
 }
 
 /// The words of a part in each of some planes.
-fn part_words(width: usize, stride: usize, part: &Part) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn part_words(
+    planes: Range<usize>,
+    stride: usize,
+    part: &Part,
+) -> impl Iterator<Item = Range<usize>> + use<> {
     let words = part.words();
-    (0..width).map(move |plane| plane * stride + words.start..plane * stride + words.end)
+    planes.map(move |plane| plane * stride + words.start..plane * stride + words.end)
 }

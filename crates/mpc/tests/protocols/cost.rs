@@ -202,6 +202,14 @@ pub(crate) fn leading_digit(window: DigitWindow, n: usize) -> Cost {
         + and(1, n)
 }
 
+/// The last AND needs no round of its own.
+pub(crate) fn look_up_leading_digit(window: DigitWindow, n: usize) -> Cost {
+    let last = and(1, n);
+    let Cost { rounds, bytes } = leading_digit(window, n);
+    let index = Cost { rounds: rounds - last.rounds, bytes: bytes - last.bytes } + closing(2 * plane(n));
+    index + look_up(&[(window.index_bits() as usize, 1)], n)
+}
+
 /// The leading bit, one look-up in `tables` tables.
 fn logarithmic_table(window: Window, tables: usize, n: usize) -> Cost {
     leading_index(window, n) + look_up(&[(window.index_bits() as usize, tables)], n)

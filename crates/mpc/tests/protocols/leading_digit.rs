@@ -1,8 +1,8 @@
 //! The leading digit and its class.
 
-use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
-use shamisen_mpc::protocol::split::Split;
-use shamisen_testkit::{Rng, combine_bits, rng};
+use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit, look_up_leading_digit};
+use shamisen_mpc::protocol::split::{Split, open_split};
+use shamisen_testkit::{Rng, combine, combine_bits, rng, run};
 
 use crate::common::{LENGTHS, SEED, assert_cost, bit, on_ring};
 use crate::cost;
@@ -56,13 +56,33 @@ fn every_number_falls_into_its_interval() {
                 .take(len)
                 .collect();
             let out = on_ring(&values, |share, session| {
-                leading_digit(&Split::of(share, session.party()), window, session)
+                leading_digit(&mut Split::of(share, session.party()), window, session)
             });
             assert_cost("leading_digit", len, &out, cost::leading_digit(window, len));
             let planes = combine_bits(&out.results);
-            for (at, &value) in values.iter().enumerate() {
-                let width = window.index_bits() as usize;
-                let index = (0..width).fold(0, |got, plane| got | bit(&planes, len, plane, at) << plane);
+            let width = window.index_bits() as usize;
+            let index_of =
+                |at: usize| (0..width).fold(0, |got, plane| got | bit(&planes, len, plane, at) << plane);
+            // The entries themselves, of a number to which something was added that is still open.
+            let numbers: Vec<u64> = (0..1 << width).collect();
+            let out = on_ring(&values, |share, session| {
+                let party = session.party();
+                let mut value = Split::of(&share.clone().negated(), party);
+                let mut twice = share.to_additive();
+                twice.scale(2);
+                value.add_open(&open_split(twice, 0, 64, session), party);
+                let entries = look_up_leading_digit(&mut value, window, &[&numbers], session);
+                entries.map(|mut entries| (entries.swap_remove(0), value))
+            });
+            let cost = cost::look_up_leading_digit(window, len) + cost::closing_split(len, 64);
+            assert_cost("look_up_leading_digit", len, &out, cost);
+            let entries = combine(&out.results.each_ref().map(|(entries, _)| entries.clone()));
+            let back =
+                run(SEED, |session| out.results[session.party().index()].1.replicated(session).unwrap());
+            assert_eq!(combine(&back.results), values);
+            let indices = (0..len).map(index_of).zip(entries).flat_map(|(index, entry)| [index, entry]);
+            for (at, index) in indices.enumerate() {
+                let value = values[at / 2];
                 let more = if window.low > 0 { unit } else { 0 };
                 let right = value < unit && index == 0
                     || fits(value, index, window)

@@ -18,7 +18,7 @@ use std::array;
 
 use shamisen_mpc::protocol::gate::rectify;
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
-use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
+use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit, look_up_leading_digit};
 use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_bits, look_up_sums};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
 use shamisen_mpc::protocol::points::Points;
@@ -284,7 +284,7 @@ fn truncations() {
 
 #[test]
 fn bits() {
-    const CASES: [Case; 18] = [
+    const CASES: [Case; 19] = [
         ("and", 2, |inputs, session| and::and(&inputs.a, &inputs.b, session).map(drop)),
         ("and_planes", 2, |inputs, session| and::and_planes(inputs.a.planes(0..9), 3, session).map(drop)),
         ("inner_products", 2, |inputs, session| {
@@ -319,7 +319,14 @@ fn bits() {
         }),
         ("leading_digit", 2, |inputs, session| {
             let window = DigitWindow { low: 18, digits: 7 };
-            leading_digit(&Split::of(&inputs.x, session.party()), window, session).map(drop)
+            leading_digit(&mut Split::of(&inputs.x, session.party()), window, session).map(drop)
+        }),
+        ("look_up_leading_digit of what is open", 2, |inputs, session| {
+            let window = DigitWindow { low: 18, digits: 7 };
+            let party = session.party();
+            let mut value = Split::of(&inputs.x, party);
+            value.add_open(&open_split(product(&inputs.x, &inputs.y), 6, 58, session), party);
+            look_up_leading_digit(&mut value, window, &[&table(6)], session).map(drop)
         }),
         ("split", 2, |inputs, session| split(product(&inputs.x, &inputs.y), 0, 64, session).map(drop)),
         ("split in part", 2, |inputs, session| {
