@@ -10,6 +10,9 @@ pub(crate) const SEED: u64 = 20_260_101;
 /// Vectors of nothing, of one element, of whole words and not, and a large one.
 pub(crate) const LENGTHS: [usize; 9] = [0, 1, 2, 63, 64, 65, 192, 1000, 6500];
 
+/// A length of several pieces, in protocols that take long vectors piece by piece.
+pub(crate) const LONG: usize = 50_001;
+
 /// Runs a protocol on one vector.
 pub(crate) fn on_ring<T: Send>(
     values: &[u64],

@@ -4,7 +4,7 @@ use shamisen_mpc::protocol::multiply::product;
 use shamisen_mpc::protocol::truncate::{truncate, truncate_roughly, truncate_shared};
 use shamisen_testkit::{combine, deal, factors, rng, run};
 
-use crate::common::{LENGTHS, SEED, assert_cost, bounded, on_ring};
+use crate::common::{LENGTHS, LONG, SEED, assert_cost, bounded, on_ring};
 use crate::cost;
 
 /// Numbers of bits to drop: the least, the most, and those in between that pack well and badly.
@@ -26,7 +26,7 @@ fn is_close(value: u64, bits: u32, result: u64) -> bool {
 fn errs_by_at_most_one_unit() {
     let mut rng = rng(SEED);
     for bits in DROPPED {
-        for len in LENGTHS {
+        for len in LENGTHS.into_iter().chain([LONG]) {
             let values = bounded(len, 62, &mut rng);
             let out = on_ring(&values, |share, session| truncate(share.to_additive(), bits, session));
             assert_cost("truncate", len, &out, cost::truncate(len, bits));
@@ -46,7 +46,7 @@ fn a_rough_one_errs_by_little_more() {
     let mut rng = rng(SEED);
     for bits in DROPPED {
         for low in [0, bits / 2, bits.saturating_sub(7), bits - 1] {
-            for len in LENGTHS {
+            for len in LENGTHS.into_iter().chain([LONG]) {
                 let most = (1_i64 << 62) - (2 << low);
                 let values = bounded(len, 62, &mut rng).into_iter();
                 let values: Vec<u64> = values.map(|x| (x as i64).clamp(-most, most) as u64).collect();

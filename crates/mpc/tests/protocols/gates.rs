@@ -5,7 +5,7 @@ use shamisen_mpc::protocol::multiply::product;
 use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_testkit::{combine, deal, rng, run};
 
-use crate::common::{LENGTHS, SEED, assert_cost, bounded};
+use crate::common::{LENGTHS, LONG, SEED, assert_cost, bounded};
 use crate::cost::{self, Cost};
 
 /// Bits that are dropped, and the width of what is left.
@@ -14,7 +14,7 @@ const SIZES: [(u32, u32); 5] = [(1, 2), (1, 60), (20, 26), (34, 28), (60, 2)];
 #[test]
 fn what_is_negative_stays_behind() {
     let mut rng = rng(SEED);
-    for len in LENGTHS {
+    for len in LENGTHS.into_iter().chain([LONG]) {
         for (bits, width) in SIZES {
             let least = (1 << bits) - (1_i64 << (bits + width - 1));
             let x = bounded(len, bits + width - 1, &mut rng);
@@ -57,7 +57,7 @@ fn what_is_negative_stays_behind() {
 fn what_is_open_is_closed_on_the_way() {
     let mut rng = rng(SEED);
     let (bits, width, low) = (20, 26, 12);
-    for len in LENGTHS {
+    for len in LENGTHS.into_iter().chain([LONG]) {
         let (x, y) = (bounded(len, bits + width - 2, &mut rng), bounded(len, 60, &mut rng));
         let ones = deal(&vec![1; len], &mut rng);
         let (shared_x, shared_y) = (deal(&x, &mut rng), deal(&y, &mut rng));
