@@ -34,9 +34,9 @@ pub struct Winner {
 /// `|x| < 2^(width - 2)`.
 ///
 /// Up to 16 classes: all pairs are compared at once, and each class but the last learns by a look-up whether it has won all
-/// its games; the last class is what is left. `is_negative` of `classes (classes - 1) / 2` differences; then 2 rounds for 2
-/// and 3 classes (and one more for 3), 2 rounds up to 11, and 4 rounds above. More classes are played off in groups of 8, then the winners: 1 round for
-/// each value that goes on, and 1 round and 24 bytes a class to bring the two together.
+/// its games; the last class is what is left. `is_negative` of `classes (classes - 1) / 2` differences, the last AND for both classes
+/// of a pair; then 2 rounds for 2 classes and for 4 to 11, 3 for 3, and 4 above. More classes are played off in groups of 8, then
+/// the winners: 1 round for each value that goes on, and 1 round and 24 bytes a class to bring the two together.
 ///
 /// # Errors
 ///

@@ -54,7 +54,7 @@ fn beyond_bits(integer_bits: u32) -> u32 {
 ///
 /// Messages are those of the look-up, of resharing and of the truncation, each masked as there.
 ///
-/// 6 rounds, and the first one closes the argument if it is open; with `h` bits beyond, at least 6: `2^h / 8` and 286 bytes.
+/// 6 rounds, and the first one closes the argument if it is open; with `h` bits beyond, at least 6: `2^h / 8` and 263 bytes.
 ///
 /// # Errors
 ///

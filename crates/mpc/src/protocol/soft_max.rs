@@ -56,7 +56,7 @@ pub struct LossTerms {
 ///
 /// Messages are those of the protocols called, each masked as there.
 ///
-/// With 14 fractional bits and `integer_bits` of 11: 24 rounds for 2 classes, 25 for 3 to 11 and 26 for 12 to 16.
+/// With 14 fractional bits and `integer_bits` of 11: 19 rounds for 2 classes and for 4 to 11, 20 for 3, and 21 for 12 to 16.
 ///
 /// # Errors
 ///
