@@ -218,13 +218,18 @@ impl Additive {
         bits::add_assign(&mut self.0, &other.0);
     }
 
-    /// Adds another sharing to the elements from `first` on.
+    /// A sharing that is yet to be written, element by element.
+    pub fn unwritten(len: usize) -> Self {
+        Self(Words::scratch(len))
+    }
+
+    /// Writes another sharing to the elements from `first` on.
     ///
     /// # Panics
     ///
     /// When lengths or widths do not fit, which is a mistake of the caller.
-    pub fn add_at(&mut self, first: usize, other: &Self) {
-        bits::add_assign(&mut self.0[first..first + other.len()], &other.0);
+    pub fn set_at(&mut self, first: usize, other: &Self) {
+        self.0[first..first + other.len()].copy_from_slice(&other.0);
     }
 
     /// Adds a number of times a replicated sharing to the elements from `first` on.

@@ -140,12 +140,12 @@ impl Perceptron {
         session: &mut Session,
     ) -> Result<Additive> {
         let rows = trace.rows;
-        let mut gradient = Additive::zeros(self.parameters.len());
+        let mut gradient = Additive::unwritten(self.parameters.len());
         let mut delta = delta;
         for layer in (0..self.layers.len() - 1).rev() {
             let (fan_in, units) = (self.layers[layer], self.layers[layer + 1]);
             session.enter("matrix products");
-            gradient.add_matrix_product(
+            gradient.set_matrix_product(
                 self.weights(layer).start,
                 RepMatrix::new(&trace.inputs[layer], rows, fan_in).transposed(),
                 RepMatrix::new(&delta, rows, units),
@@ -153,7 +153,7 @@ impl Perceptron {
             );
             let mut biases = Additive::sum_columns(&delta, units);
             biases.scale(1 << self.activation_frac);
-            gradient.add_at(self.biases(layer).start, &biases);
+            gradient.set_at(self.biases(layer).start, &biases);
             if layer == 0 {
                 break;
             }

@@ -66,7 +66,7 @@ impl<'a> MatRef<'a> {
     }
 }
 
-/// Adds this party's summand of the product `x * y` to `out`, which is row-major with the rows of `x` and the columns of `y`.
+/// Writes this party's summand of the product `x * y` to `out`, which is row-major with the rows of `x` and the columns of `y`.
 ///
 /// The summands of the three parties add up to the product modulo 2^64. One party's alone means nothing; another version of this
 /// function may split the product in another way.
@@ -74,27 +74,27 @@ impl<'a> MatRef<'a> {
 /// # Panics
 ///
 /// If the shapes do not fit together.
-pub fn multiply_add(out: &mut [u64], x: MatRef, y: MatRef) {
-    multiply_add_at(level(), out, x, y);
+pub fn multiply(out: &mut [u64], x: MatRef, y: MatRef) {
+    multiply_at(level(), out, x, y);
 }
 
-/// [`multiply_add`] at a given level.
+/// [`multiply`] at a given level.
 ///
 /// # Panics
 ///
 /// If the shapes do not fit together.
-pub fn multiply_add_at(level: Level, out: &mut [u64], x: MatRef, y: MatRef) {
+pub fn multiply_at(level: Level, out: &mut [u64], x: MatRef, y: MatRef) {
     assert_eq!(x.cols, y.rows, "a product of {} x {} by {} x {}", x.rows, x.cols, y.rows, y.cols);
     let (rows, cols) = (x.rows, y.cols);
     assert_eq!(out.len(), rows * cols, "the output of shape {rows} x {cols} has {} values", out.len());
 
     if out.is_empty() {
     } else if cols == 1 {
-        vector::multiply_add(level, out, x, y);
+        vector::multiply(level, out, x, y);
     } else if rows == 1 {
-        vector::multiply_add(level, out, y.transposed(), x);
+        vector::multiply(level, out, y.transposed(), x);
     } else {
-        with_scratch(|scratch| packed::multiply_add(level, out, x, y, scratch));
+        with_scratch(|scratch| packed::multiply(level, out, x, y, scratch));
     }
 }
 
@@ -174,12 +174,14 @@ mod tests {
         for orders in 0..4 {
             let x = Shared::new(1, m, k, orders & 1 != 0);
             let y = Shared::new(2, k, n, orders & 2 != 0);
-            let mut expected = out.clone();
+            let mut expected = vec![0; m * n];
             naive(&mut expected, &x, &y);
             for level in Level::available() {
-                let mut got = out.clone();
+                let mut got = vec![0_u64; m * n];
                 for party in 0..3 {
-                    multiply_add_at(level, &mut got, x.of_party(party), y.of_party(party));
+                    let mut summand = out.clone();
+                    multiply_at(level, &mut summand, x.of_party(party), y.of_party(party));
+                    got.iter_mut().zip(summand).for_each(|(sum, summand)| *sum = sum.wrapping_add(summand));
                 }
                 assert!(got == expected, "{level:?}: {m} x {k} x {n}, orders {orders}");
             }
@@ -216,7 +218,7 @@ mod tests {
     #[should_panic(expected = "a product of 2 x 3 by 2 x 2")]
     fn inner_dimensions_must_agree() {
         let (x, y) = ([0; 6], [0; 4]);
-        multiply_add(&mut [0; 4], MatRef::new(&x, &x, 2, 3), MatRef::new(&y, &y, 2, 2));
+        multiply(&mut [0; 4], MatRef::new(&x, &x, 2, 3), MatRef::new(&y, &y, 2, 2));
     }
 
     #[test]

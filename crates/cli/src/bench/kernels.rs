@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use shamisen_ring::level::Level;
-use shamisen_ring::matmul::{MatRef, multiply_add};
+use shamisen_ring::matmul::{MatRef, multiply};
 use shamisen_ring::prg::Prg;
 use shamisen_ring::{bits, digits, lookup, pack, planes, truncation};
 
@@ -294,7 +294,7 @@ fn kernels(len: usize) -> Vec<Kernel> {
                 } else {
                     MatRef::new(&a[0], &a[1], m, k)
                 };
-                multiply_add(black_box(&mut out), a, MatRef::new(&b[0], &b[1], k, n));
+                multiply(black_box(&mut out), a, MatRef::new(&b[0], &b[1], k, n));
             }),
         });
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use shamisen_net::{Peers, Transport};
 use shamisen_nn::plan::Plan;
-use shamisen_ring::matmul::{MatRef, multiply_add};
+use shamisen_ring::matmul::{MatRef, multiply};
 use shamisen_ring::prg::Prg;
 
 use crate::bench::case::SplitMix64;
@@ -164,7 +164,7 @@ impl Products {
         let rows = *rows;
         let mut count = 0;
         let mut multiply = |m: usize, k: usize, n: usize, turn_left: bool, turn_right: bool| {
-            multiply_add(
+            multiply(
                 black_box(&mut out[..m * n]),
                 view(left, m, k, turn_left),
                 view(right, k, n, turn_right),

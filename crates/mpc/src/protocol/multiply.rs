@@ -64,18 +64,18 @@ impl<'a> RepMatrix<'a> {
 ///
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn matrix_product(x: RepMatrix<'_>, y: RepMatrix<'_>, session: &mut Session) -> Additive {
-    let mut out = Additive::zeros(x.0.rows() * y.0.cols());
-    out.add_matrix_product(0, x, y, session);
+    let mut out = Additive(Words::scratch(x.0.rows() * y.0.cols()));
+    out.set_matrix_product(0, x, y, session);
     out
 }
 
 impl Additive {
-    /// Adds a [`matrix_product`] to the elements from `first` on.
+    /// Writes a [`matrix_product`] to the elements from `first` on.
     ///
     /// # Panics
     ///
     /// When lengths or widths do not fit, which is a mistake of the caller.
-    pub fn add_matrix_product(
+    pub fn set_matrix_product(
         &mut self,
         first: usize,
         x: RepMatrix<'_>,
@@ -84,7 +84,7 @@ impl Additive {
     ) {
         session.count_multiply_adds(x.0.rows() * x.0.cols() * y.0.cols());
         let len = x.0.rows() * y.0.cols();
-        matmul::multiply_add(&mut self.0[first..first + len], x.0, y.0);
+        matmul::multiply(&mut self.0[first..first + len], x.0, y.0);
     }
 }
 

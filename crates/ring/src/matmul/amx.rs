@@ -63,11 +63,14 @@ const COLS: usize = 512;
 
 const _: () = assert!(LIMBS * DEPTH * STEPS * 255 * 255 <= u32::MAX as usize, "diagonals fit in 32 bits");
 
-/// `out += x * y` for replicated matrices; no dimension of `out` is zero.
+/// `out = x * y` for replicated matrices; no dimension of `out` is zero.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn multiply_add(out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
+pub(super) fn multiply(out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
     let y = y.transposed();
     let (m, k, n) = (x.rows, x.cols, y.rows);
+    if k == 0 {
+        return out.fill(0);
+    }
     let all_planes = 0..k.div_ceil(STEPS);
     let deepest = DEPTH.min(all_planes.len());
     let panels = COLS.min(n).div_ceil(LANES);
@@ -94,7 +97,7 @@ pub(super) fn multiply_add(out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut 
                     Ahead::new(x, 0..m.min(LANES), next_steps.clone())
                 };
                 for (lanes, panel) in parts(cols.clone(), LANES).zip(right.chunks_exact(depth)) {
-                    tiles.multiply(left, panel, rows.clone(), lanes);
+                    tiles.multiply(left, panel, steps.start == 0, rows.clone(), lanes);
                 }
             }
         }
@@ -137,7 +140,9 @@ struct Tiles<'a> {
     sums: &'a mut Planes,
     /// The sum of the upper four with their weights, in the upper halves of words.
     upper: Tile,
-    /// Where the last product belongs. It is not there yet.
+    /// Whether the last product is the first to come to its place, whose content does not count.
+    first: bool,
+    /// Where it belongs. It is not there yet.
     rows: Range<usize>,
     cols: Range<usize>,
     /// What will be packed next.
@@ -180,6 +185,7 @@ impl<'a> Tiles<'a> {
             stride,
             sums,
             upper: [[0; WORDS]; LANES],
+            first: true,
             rows: 0..0,
             cols: 0..0,
             next_left: Ahead::default(),
@@ -187,14 +193,21 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    /// Adds the product of two panels of equal length to some rows and columns of the output: it arrives there with the next
-    /// call of [`add_rows`](Self::add_rows) for all rows, or during the next product.
+    /// Adds the product of two panels of equal length to some rows and columns of the output, or writes it there if it is the
+    /// first: it arrives with the next call of [`add_rows`](Self::add_rows) for all rows, or during the next product.
     ///
     /// Four diagonals at a time keep their sums in registers. For one limb `i` of the left operand, diagonals `s` to `s + 3` take
     /// limbs `s - i` to `s - i + 3` of the right one; going on to `i + 1` moves this window down by one. One load of each operand
     /// does for four products. Three registers hold the window: the lowest limb replaces the highest once that was used.
     #[target_feature(enable = "avx512f")]
-    fn multiply(&mut self, left: &[Planes], right: &[Planes], rows: Range<usize>, cols: Range<usize>) {
+    fn multiply(
+        &mut self,
+        left: &[Planes],
+        right: &[Planes],
+        first: bool,
+        rows: Range<usize>,
+        cols: Range<usize>,
+    ) {
         assert_eq!(left.len(), right.len(), "panels of different lengths");
         macro_rules! left {
             ($limb:literal) => {
@@ -256,7 +269,7 @@ impl<'a> Tiles<'a> {
         let [_, _, _, _, upper @ ..] = &mut *self.sums;
         // SAFETY: as above.
         unsafe { store_sums(upper) };
-        (self.rows, self.cols) = (rows, cols);
+        (self.first, self.rows, self.cols) = (first, rows, cols);
         each_limb!(
             sum_upper,
             [
@@ -289,7 +302,7 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    /// Adds some lanes (rows) of the last product to the output.
+    /// Adds some lanes (rows) of the last product to the output, or writes them there.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn add_rows(&mut self, lanes: Range<usize>) {
@@ -301,9 +314,12 @@ impl<'a> Tiles<'a> {
             if let Some(out) = out.as_mut_array::<LANES>() {
                 let (halves, _) = out.as_chunks_mut::<WORDS>();
                 for (half, sums) in halves.iter_mut().zip(sums) {
-                    store(half, _mm512_add_epi64(load(half), sums));
+                    store(half, if self.first { sums } else { _mm512_add_epi64(load(half), sums) });
                 }
             } else {
+                if self.first {
+                    out.fill(0);
+                }
                 add_some(out, sums);
             }
         }
@@ -631,7 +647,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::multiply_add_at;
+    use super::super::multiply_at;
     use super::*;
     use crate::level::Level;
 
@@ -665,9 +681,9 @@ mod tests {
         for orders in 0..4 {
             let (x, y) = (matrix(&x, m, k, orders & 1 != 0), matrix(&y, k, n, orders & 2 != 0));
             let (mut expected, mut got) = (out.clone(), out.clone());
-            multiply_add_at(Level::Scalar, &mut expected, x, y);
+            multiply_at(Level::Scalar, &mut expected, x, y);
             // SAFETY: the processor has the instructions of its best level.
-            unsafe { multiply_add(&mut got, x, y, &mut Vec::new()) };
+            unsafe { multiply(&mut got, x, y, &mut Vec::new()) };
             assert!(got == expected, "{m} x {k} x {n}, orders {orders}");
         }
     }

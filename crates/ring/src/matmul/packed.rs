@@ -16,12 +16,16 @@ const PAIRS: usize = 128;
 /// Most columns of a block.
 const COLS: usize = 256;
 
-/// `out += x * y` for replicated matrices; no dimension of `out` is zero.
-pub(super) fn multiply_add(level: Level, out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
-    match level.clamped() {
+/// `out = x * y` for replicated matrices; no dimension of `out` is zero.
+pub(super) fn multiply(level: Level, out: &mut [u64], x: MatRef, y: MatRef, scratch: &mut Vec<u64>) {
+    let level = level.clamped();
+    #[cfg(target_arch = "x86_64")]
+    if level == Level::Amx && super::amx::gains(x, y) {
         // SAFETY: a clamped level is one that the processor has.
-        #[cfg(target_arch = "x86_64")]
-        Level::Amx if super::amx::gains(x, y) => unsafe { super::amx::multiply_add(out, x, y, scratch) },
+        return unsafe { super::amx::multiply(out, x, y, scratch) };
+    }
+    out.fill(0);
+    match level {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Amx | Level::Avx512 => unsafe { avx512(out, x, y, scratch) },

@@ -6,9 +6,10 @@ use crate::level::{Level, at_levels};
 /// Values of the output that stay in the first-level cache while columns are added to them.
 const BLOCK: usize = 1024;
 
-/// `out += a * x` for a replicated matrix and a replicated vector, by the plain formula: reading the matrix takes longer than
+/// `out = a * x` for a replicated matrix and a replicated vector, by the plain formula: reading the matrix takes longer than
 /// multiplying, so that fewer multiplications save no time.
-pub(super) fn multiply_add(level: Level, out: &mut [u64], a: MatRef, x: MatRef) {
+pub(super) fn multiply(level: Level, out: &mut [u64], a: MatRef, x: MatRef) {
+    out.fill(0);
     let sum: Vec<u64> = x.mine.iter().zip(x.next).map(|(mine, next)| mine.wrapping_add(*next)).collect();
     for (a_component, x) in [(a.mine, &sum[..]), (a.next, x.mine)] {
         if x.is_empty() {
