@@ -37,6 +37,10 @@ impl Transport for Metered {
         Ok(())
     }
 
+    fn flush(&mut self) -> Result<(), NetError> {
+        self.inner.flush()
+    }
+
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
     }

@@ -201,6 +201,11 @@ impl Session {
         Ok(self.network.post(send)?)
     }
 
+    /// Waits until all posted messages are on their way: once what belongs to them is received.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        Ok(self.network.flush()?)
+    }
+
     /// Receives messages that the peers have posted: in a round that begins with them, or in the one before.
     pub(crate) fn collect(&mut self, expect: Peers<usize>, new_round: bool) -> Result<Peers<Words>> {
         self.count_random_words();

@@ -97,6 +97,18 @@ impl Network {
         Ok(())
     }
 
+    /// Waits until all posted messages are on their way.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Transport::flush`].
+    pub fn flush(&mut self) -> Result<(), NetError> {
+        let start = Instant::now();
+        self.transport.flush()?;
+        self.book(Traffic::default(), start);
+        Ok(())
+    }
+
     /// Fills both buffers with further messages of a round that was counted already.
     ///
     /// # Errors

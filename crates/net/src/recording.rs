@@ -44,6 +44,10 @@ impl<T: Transport> Transport for Recording<T> {
         self.inner.post(send)
     }
 
+    fn flush(&mut self) -> Result<(), NetError> {
+        self.inner.flush()
+    }
+
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
     }

@@ -96,6 +96,10 @@ impl<T: Transport> Transport for Throttled<T> {
         self.inner.post(Peers { next: &self.outgoing.next, prev: &self.outgoing.prev })
     }
 
+    fn flush(&mut self) -> Result<(), NetError> {
+        self.inner.flush()
+    }
+
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
     }

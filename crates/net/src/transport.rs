@@ -29,13 +29,23 @@ pub trait Transport: Send {
 
     /// Sends both messages without waiting for anything; an empty slice means no message.
     ///
-    /// The peers receive them as any other. What does not leave at once leaves with later calls: whoever posts a message and
-    /// then waits for the peers must do so in an [`exchange`](Self::exchange).
+    /// The peers receive them as any other. What does not leave at once leaves with later calls. An
+    /// [`exchange`](Self::exchange) that sends nothing does not wait for it: all parties may post more than fits between them and
+    /// then receive it. Whoever posts must call [`flush`](Self::flush) when it has received what belongs to it.
     ///
     /// # Errors
     ///
     /// As for [`exchange`](Self::exchange).
     fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError>;
+
+    /// Waits until all posted messages are on their way.
+    ///
+    /// # Errors
+    ///
+    /// As for [`exchange`](Self::exchange).
+    fn flush(&mut self) -> Result<(), NetError> {
+        Ok(())
+    }
 
     /// Longest wait for a peer in one exchange.
     ///
@@ -60,6 +70,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn post(&mut self, send: Peers<&[u8]>) -> Result<(), NetError> {
         (**self).post(send)
+    }
+
+    fn flush(&mut self) -> Result<(), NetError> {
+        (**self).flush()
     }
 
     fn set_deadline(&mut self, deadline: Duration) {

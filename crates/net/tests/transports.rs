@@ -142,6 +142,34 @@ fn who_posts_messages_waits_for_nobody() {
     }
 }
 
+#[test]
+fn all_parties_may_post_more_than_fits_between_them() {
+    const MESSAGES: usize = 60;
+    let length = |number: usize| 200_000 + number;
+    for (name, mesh) in meshes() {
+        in_parallel(mesh, |party, mut end| {
+            end.set_deadline(LONG);
+            // Twice, so that what the first time left behind would be found.
+            for _ in 0..2 {
+                for number in 0..MESSAGES {
+                    let to = |peer| content(party, peer, number, length(number));
+                    let (to_next, to_prev) = (to(party.next()), to(party.prev()));
+                    end.post(Peers { next: &to_next, prev: &to_prev }).expect("posted");
+                }
+                for number in 0..MESSAGES {
+                    let (mut from_next, mut from_prev) = (vec![0; length(number)], vec![0; length(number)]);
+                    end.exchange(Peers::default(), Peers { next: &mut from_next, prev: &mut from_prev })
+                        .expect("received");
+                    for (peer, received) in [(party.next(), from_next), (party.prev(), from_prev)] {
+                        assert!(received == content(peer, party, number, length(number)), "{name}: {number}");
+                    }
+                }
+                end.flush().expect("all has left");
+            }
+        });
+    }
+}
+
 /// Lets party 0 receive 16 bytes from each peer, of which each does what it is told.
 fn receive_from(
     mesh: Mesh,

@@ -114,6 +114,7 @@ impl Gate {
                 out.next[part.elements.clone()].copy_from_slice(incoming.take_next(part.len()));
             }
         }
+        session.flush()?;
         z.set_closed();
         self.bits.set_closed();
         self.summands = Some(summands);

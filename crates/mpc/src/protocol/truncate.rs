@@ -74,6 +74,7 @@ pub fn truncate_roughly(sum: Additive, bits: u32, low: u32, session: &mut Sessio
         let halves = parts.each_ref().map(|part| &sum[part.elements.clone()]);
         complete(&parts, halves, kept, bits, &mut out, posted.collect(at == 0, session)?);
     }
+    session.flush()?;
     Ok(out)
 }
 
@@ -201,6 +202,7 @@ pub fn truncate_shared(shared: &Rep, bits: u32, session: &mut Session) -> Result
     let mut out = Rep::scratch(shared.len());
     let (kept, posted) = replicate(&parts, halves, &wraps, bits, &mut out, session)?;
     complete(&parts, halves, kept, bits, &mut out, posted.collect(true, session)?);
+    session.flush()?;
     Ok(out)
 }
 

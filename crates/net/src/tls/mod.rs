@@ -118,7 +118,13 @@ impl TlsTransport {
         Self { party, deadline, links, failed: None }
     }
 
-    fn try_exchange(&mut self, send: Peers<&[u8]>, receive: Peers<&mut [u8]>) -> Result<(), NetError> {
+    /// One round; `flush` says that it also waits until all that was posted before has left.
+    fn try_exchange(
+        &mut self,
+        send: Peers<&[u8]>,
+        receive: Peers<&mut [u8]>,
+        flush: bool,
+    ) -> Result<(), NetError> {
         let start = Instant::now();
         let Peers { next, prev } = receive;
         let mut transfers = [
@@ -135,7 +141,7 @@ impl TlsTransport {
             for transfer in &mut transfers {
                 moved += transfer.advance_receive()?;
             }
-            if transfers.iter().all(Transfer::is_done) {
+            if transfers.iter().all(if flush { Transfer::is_idle } else { Transfer::is_done }) {
                 return Ok(());
             }
             if moved == 0 {
@@ -188,7 +194,7 @@ impl Transport for TlsTransport {
         if let Some(peer) = self.failed {
             return Err(NetError::Disconnected { peer });
         }
-        let result = self.try_exchange(send, receive);
+        let result = self.try_exchange(send, receive, false);
         self.checked(result)
     }
 
@@ -197,6 +203,14 @@ impl Transport for TlsTransport {
             return Err(NetError::Disconnected { peer });
         }
         let result = self.try_post(send);
+        self.checked(result)
+    }
+
+    fn flush(&mut self) -> Result<(), NetError> {
+        if let Some(peer) = self.failed {
+            return Err(NetError::Disconnected { peer });
+        }
+        let result = self.try_exchange(Peers::default(), Peers::default(), true);
         self.checked(result)
     }
 

@@ -47,8 +47,7 @@ impl<'a> Transfer<'a> {
         Ok(Self {
             head: if send.is_empty() { None } else { Some(Header::new(link.peer, send.len(), link.sent)?) },
             send,
-            // What was posted before may still be here.
-            sent: send.is_empty() && link.connection.is_flushed(),
+            sent: send.is_empty(),
             header: [0; Header::LEN],
             receive,
             filled: 0,
@@ -93,6 +92,11 @@ impl<'a> Transfer<'a> {
         self.sent && self.is_received()
     }
 
+    /// Whether there is nothing left to do at all: what was posted before has left, too.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_done() && self.link.connection.is_flushed()
+    }
+
     /// Looks for something to read even if there was nothing the last time.
     pub(super) fn look_again(&mut self) {
         self.readable = true;
@@ -112,7 +116,7 @@ impl<'a> Transfer<'a> {
     }
 
     fn try_send(&mut self) -> Result<(), Failure> {
-        if self.sent || !self.link.connection.flush()? {
+        if !self.link.connection.flush()? || self.sent {
             return Ok(());
         }
         self.encrypt_piece()?;
@@ -168,7 +172,7 @@ impl<'a> Transfer<'a> {
     fn events(&self) -> PollFlags {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, !self.is_received());
-        events.set(PollFlags::OUT, !self.sent);
+        events.set(PollFlags::OUT, !self.sent || !self.link.connection.is_flushed());
         events
     }
 }
@@ -179,12 +183,12 @@ impl<'a> Transfer<'a> {
 ///
 /// [`NetError::Timeout`] about the peer that has been silent for the length of the deadline.
 pub(super) fn wait_for_any(transfers: &mut [Transfer<'_>; 2], deadline: Duration) -> Result<(), NetError> {
-    let waiting = transfers.iter().filter(|transfer| !transfer.is_done());
+    let waiting = transfers.iter().filter(|transfer| !transfer.is_idle());
     let Some((since, peer)) = waiting.map(|transfer| (transfer.last_moved, transfer.link.peer)).min() else {
         return Ok(());
     };
     // A link without anything left to do is left out: if its peer has closed it, it would be ready forever.
-    let awaited = match transfers.each_ref().map(Transfer::is_done) {
+    let awaited = match transfers.each_ref().map(Transfer::is_idle) {
         [true, _] => 1..2,
         [_, true] => 0..1,
         _ => 0..2,
