@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::Styles;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::bench::args::BenchArguments;
 use crate::choices::{Ports, ScalingName, TargetScalingName, TaskName, TransportName};
 use crate::job::JobFields;
+use shamisen_service::Role;
 
 /// Train and use neural networks on data that none of three servers sees.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ pub enum Command {
     /// the party's key and certificate, and its share files. Events go to the standard output, one JSON object a line;
     /// logs go to the standard error.
     Party(PartyArguments),
+    /// Make a key for a server, a data owner, an analyst or an operator, and show the fingerprint by which others know it.
+    Keygen(KeygenArguments),
 }
 
 /// Arguments of `demo`.
@@ -196,4 +200,18 @@ pub struct PartyArguments {
     /// A launcher reads the events and tells the user about errors.
     #[arg(long, hide = true)]
     pub launched: bool,
+}
+
+/// Arguments of `keygen`.
+#[derive(Debug, Args)]
+pub struct KeygenArguments {
+    /// Who uses the key.
+    #[arg(long, value_name = "ROLE", value_parser = PossibleValuesParser::new(Role::ALL.map(Role::name)).try_map(|name| name.parse::<Role>()))]
+    pub role: Role,
+    /// Name of the server or person, for those who look at the certificate.
+    #[arg(long)]
+    pub name: String,
+    /// Directory for the private key and the certificate; a key in it is never overwritten.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }

@@ -21,6 +21,7 @@ mod generate;
 mod inspect;
 mod interrupt;
 pub mod job;
+mod keygen;
 pub mod launch;
 pub mod link;
 pub mod local;
@@ -71,6 +72,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Generate(generate) => generate::run(generate),
         Command::Bench(bench) => bench::run(&bench.command, arguments.verbose),
         Command::Party(party) => run_party(party),
+        Command::Keygen(keygen) => keygen::run(keygen),
     }
 }
 

@@ -1,0 +1,16 @@
+//! Three servers as a service: who may speak to a server, and how.
+//!
+//! People and servers know each other by the fingerprints of their [keys]. A server is [configured](config) by a file
+//! that names its two peers and the people it knows; a client by a file that names the [three servers](cluster).
+
+pub mod cluster;
+pub mod config;
+mod document;
+mod error;
+pub mod keys;
+mod place;
+mod role;
+
+pub use error::{Result, ServiceError};
+pub use place::{NoPlace, Place};
+pub use role::{NoRole, Role};
