@@ -49,6 +49,10 @@ pub enum Command {
     Party(PartyArguments),
     /// Make a key for a server, a data owner, an analyst or an operator, and show the fingerprint by which others know it.
     Keygen(KeygenArguments),
+    /// Run one of the three servers as a service, until Ctrl-C or SIGTERM.
+    ///
+    /// Its file names its key, its two peers and the people it knows. Logs go to the standard error.
+    Serve(ServeArguments),
 }
 
 /// Arguments of `demo`.
@@ -214,4 +218,12 @@ pub struct KeygenArguments {
     /// Directory for the private key and the certificate; a key in it is never overwritten.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Configuration of the server.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: PathBuf,
 }

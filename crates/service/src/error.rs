@@ -1,5 +1,6 @@
 //! What can go wrong around a server and its clients.
 
+use core::net::SocketAddr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,31 @@ pub enum ServiceError {
         line: Option<usize>,
         /// What is wrong, and what to do.
         reason: String,
+    },
+    /// An address at which a server cannot listen.
+    #[error(
+        "cannot listen at {address}: {source}\nhint: choose another address in the configuration, or end the program that listens there"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another server works in the data directory.
+    #[error("another server works in {}\nhint: end it first, or give each server its own data directory", dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The operating system did not provide randomness.
+    #[error("the operating system provides no randomness")]
+    Randomness,
+    /// The operating system did not let the program begin.
+    #[error("cannot start the service: {source}")]
+    Start {
+        /// Why.
+        source: io::Error,
     },
     /// A name that cannot be one.
     #[error("{name:?} is no name: {reason}")]

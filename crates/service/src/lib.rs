@@ -2,7 +2,11 @@
 //!
 //! People and servers know each other by the fingerprints of their [keys]. A server is [configured](config) by a file
 //! that names its two peers and the people it knows; a client by a file that names the [three servers](cluster).
+//! [`server::serve`] runs a server; a [client] calls it, over HTTPS with certificates on both sides; [api] is what they say
+//! to each other.
 
+pub mod api;
+pub mod client;
 pub mod cluster;
 pub mod config;
 mod document;
@@ -10,6 +14,7 @@ mod error;
 pub mod keys;
 mod place;
 mod role;
+pub mod server;
 
 pub use error::{Result, ServiceError};
 pub use place::{NoPlace, Place};

@@ -3,7 +3,18 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Place, output, shamisen, succeed, text};
+use std::fmt::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use shamisen_net::tls::{Fingerprint, Identity};
+use shamisen_service::api::{Health, ServerInfo, WhoAmI};
+use shamisen_service::client::{CallError, Client};
+use shamisen_service::{Role, keys};
+
+use crate::support::{LIMIT, Place, output, shamisen, signal, succeed, text, wait, wait_for_line};
 
 #[test]
 fn keygen_shows_what_to_give_to_whom() {
@@ -32,4 +43,177 @@ fn keygen_shows_what_to_give_to_whom() {
         shamisen().args(["keygen", "--role", "server", "--name", "first", "--out"]).arg(place.path("s")),
     );
     assert!(out.contains("[[peer]]") && out.contains("address = \"HOST:7443\""), "{out}");
+}
+
+/// Three servers on free ports of this machine, which know an owner and an operator.
+struct Three {
+    place: Place,
+    ports: [u16; 6],
+    identities: [Identity; 3],
+    running: [Option<Child>; 3],
+}
+
+impl Three {
+    /// Their keys and configurations; none is started.
+    fn new() -> Self {
+        let place = Place::new();
+        let free = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = free.map(|listener| listener.local_addr().unwrap().port());
+        let key = |name: &str| keys::create(&place.path(name), name).unwrap();
+        let identities = [key("server0"), key("server1"), key("server2")];
+        let mut people = String::new();
+        for role in ["owner", "operator"] {
+            let fingerprint = key(role).fingerprint();
+            writeln!(people, "[[person]]\nname = \"the {role}\"\nrole = \"{role}\"").unwrap();
+            writeln!(people, "fingerprint = \"{fingerprint}\"").unwrap();
+        }
+        let three = Self { place, ports, identities, running: [None, None, None] };
+        for party in 0..3 {
+            let [port, data_port] = [ports[party], ports[3 + party]];
+            let mut text = format!(
+                "party = {party}\nlisten = \"127.0.0.1:{port}\"\ndata_listen = \"127.0.0.1:{data_port}\"\n\
+                 key = \"server{party}\"\ndata = \"data{party}\"\n{people}"
+            );
+            for peer in (0..3).filter(|peer| *peer != party) {
+                writeln!(
+                    text,
+                    "[[peer]]\nparty = {peer}\naddress = \"127.0.0.1:{}\"\ndata_address = \"127.0.0.1:{}\"\nfingerprint = \"{}\"",
+                    ports[peer],
+                    ports[3 + peer],
+                    three.identities[peer].fingerprint()
+                )
+                .unwrap();
+            }
+            text.push_str("[limits]\nlanes = 1\nfree_disk_bytes = 0\n");
+            three.place.write(&format!("party{party}.toml"), text);
+        }
+        three
+    }
+
+    /// All three, running.
+    fn started() -> Self {
+        let mut three = Self::new();
+        (0..3).for_each(|party| three.start(party));
+        three
+    }
+
+    fn config(&self, party: usize) -> PathBuf {
+        self.place.path(&format!("party{party}.toml"))
+    }
+
+    /// Starts a server and waits until it listens.
+    fn start(&mut self, party: usize) {
+        let log = fs::File::create(self.place.path(&format!("log{party}"))).unwrap();
+        let mut command = shamisen();
+        command.args(["serve", "--config"]).arg(self.config(party)).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        self.running[party] = Some(child);
+        wait_for_line(stdout, &format!("server {party} listens at 127.0.0.1:{}", self.ports[party]));
+    }
+
+    /// Asks a server to end, and waits until it has.
+    fn stop(&mut self, party: usize) {
+        let mut child = self.running[party].take().unwrap();
+        signal("TERM", child.id());
+        assert_eq!(wait(&mut child).code(), Some(0), "{}", self.log(party));
+    }
+
+    fn log(&self, party: usize) -> String {
+        fs::read_to_string(self.place.path(&format!("log{party}"))).unwrap()
+    }
+
+    /// A connection with a key of this name, or none.
+    async fn client(&self, party: usize, key: Option<&str>) -> Client {
+        let identity = key.map(|name| keys::read(&self.place.path(name)).unwrap());
+        let pinned = self.identities[party].fingerprint();
+        self.connect(party, identity.as_ref(), pinned).await.unwrap()
+    }
+
+    async fn connect(
+        &self,
+        party: usize,
+        identity: Option<&Identity>,
+        pinned: Fingerprint,
+    ) -> Result<Client, CallError> {
+        let address = format!("127.0.0.1:{}", self.ports[party]).parse().unwrap();
+        Client::connect(identity, &address, pinned, LIMIT).await
+    }
+}
+
+impl Drop for Three {
+    fn drop(&mut self) {
+        for child in self.running.iter_mut().flatten() {
+            // It may be gone already.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+#[tokio::test]
+async fn servers_answer_those_whom_they_know() {
+    let mut three = Three::started();
+    keys::create(&three.place.path("stranger"), "stranger").unwrap();
+    for party in 0..3 {
+        for key in [None, Some("stranger"), Some("owner")] {
+            let health: Health = three.client(party, key).await.get("/health").await.unwrap();
+            assert_eq!(health.status, "ok");
+        }
+        for (key, part) in [(None, "a key that it knows"), (Some("stranger"), "does not know the key")] {
+            let refused = three.client(party, key).await.get::<WhoAmI>("/v1/whoami").await.unwrap_err();
+            assert!(matches!(refused, CallError::Refused { status: 401, .. }), "{refused}");
+            assert!(refused.to_string().contains(part), "{refused}");
+        }
+        let mut client = three.client(party, Some("owner")).await;
+        let me: WhoAmI = client.get("/v1/whoami").await.unwrap();
+        assert_eq!((me.name.as_str(), me.role), ("the owner", Role::Owner));
+        let server: ServerInfo = client.get("/v1/server").await.unwrap();
+        assert_eq!((usize::from(server.party), server.lanes), (party, 1));
+        let peer = format!("server{}", (party + 1) % 3);
+        let me: WhoAmI = three.client(party, Some(&peer)).await.get("/v1/whoami").await.unwrap();
+        assert_eq!((me.name, me.role), (peer.replace("server", "server "), Role::Server));
+    }
+    let wrong = three.identities[1].fingerprint();
+    let error = three.connect(0, None, wrong).await.unwrap_err();
+    assert!(matches!(error, CallError::WrongKey { .. }), "{error}");
+    (0..3).for_each(|party| three.stop(party));
+    let log = three.log(0);
+    let line =
+        log.lines().find(|line| line.contains("person=\"the owner\"") && line.contains("whoami")).unwrap();
+    for part in ["request=", "method=GET", "route=\"/v1/whoami\"", "status=200"] {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(log.contains("person=\"a stranger\"") && !log.contains("PRIVATE KEY"), "{log}");
+}
+
+#[test]
+fn a_server_that_is_asked_to_end_lets_requests_end() {
+    let mut three = Three::new();
+    three.start(0);
+    // Somebody who connects and says nothing does not keep it.
+    let silent = TcpStream::connect(("127.0.0.1", three.ports[0])).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    three.stop(0);
+    assert!(three.log(0).contains("asked to stop"), "{}", three.log(0));
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let mut three = Three::new();
+    three.start(0);
+    let fails = |config: &PathBuf| {
+        let output = output(shamisen().args(["serve", "--config"]).arg(config));
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr)
+    };
+    let message = fails(&three.config(0));
+    assert!(message.contains("another server works in"), "{message}");
+    let other = fs::read_to_string(three.config(0)).unwrap().replace("\"data0\"", "\"other\"");
+    let message = fails(&three.place.write("other.toml", &other));
+    assert!(message.contains(&format!("cannot listen at 127.0.0.1:{}", three.ports[0])), "{message}");
+    let message = fails(&three.place.write("odd.toml", other.replace("party = 0", "party = 9")));
+    assert!(message.contains("odd.toml, line 1: there is no party 9"), "{message}");
+    let message = fails(&three.place.path("none.toml"));
+    assert!(message.contains("cannot read") && message.contains("none.toml"), "{message}");
 }

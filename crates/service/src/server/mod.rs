@@ -1,0 +1,177 @@
+//! The control plane of a server: HTTPS for those whom the server knows.
+
+mod caller;
+mod layers;
+mod metrics;
+mod problem;
+mod routes;
+mod state;
+
+use core::convert::Infallible;
+use core::pin::pin;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use shamisen_net::tls::{Fingerprint, https_server};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::select;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use crate::config::ServerConfig;
+use crate::server::caller::Visitor;
+use crate::server::state::Shared;
+use crate::{Result, ServiceError};
+
+/// Longest time of a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Longest time until the head of the next request is there.
+const HEAD: Duration = Duration::from_secs(60);
+
+/// Longest head of a request in bytes.
+const HEAD_BYTES: usize = 1 << 14;
+
+/// Longest time of a connection of somebody known, and of a stranger.
+const LIFE: [Duration; 2] = [Duration::from_hours(1), Duration::from_secs(30)];
+
+/// Time for requests to end when the server is asked to stop.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Pause after a connection could not be taken, as when files run out.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs a server until the process is asked to end (SIGINT or SIGTERM); `ready` is called once it listens.
+///
+/// # Errors
+///
+/// If the data directory or the address cannot be used.
+pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
+    let start = |source| ServiceError::Start { source };
+    let runtime = Runtime::new().map_err(start)?;
+    runtime.block_on(async {
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (interrupt, terminate) = (signals.0.map_err(start)?, signals.1.map_err(start)?);
+        let address = config.listen;
+        let tls = https_server(&config.identity)
+            .map_err(|source| ServiceError::Start { source: io::Error::other(source) })?;
+        let (router, shared) = routes::router(config)?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
+        tracing::info!(%address, party = shared.config.party.index(), "listening");
+        ready();
+        let server = Server {
+            router,
+            tls: TlsAcceptor::from(Arc::new(tls)),
+            strangers: Arc::new(Semaphore::new(shared.config.limits.connections / 4)),
+            shared,
+        };
+        run(&server, &listener, interrupt, terminate).await;
+        Ok(())
+    })
+}
+
+/// What a connection needs.
+#[derive(Clone)]
+struct Server {
+    router: Router,
+    tls: TlsAcceptor,
+    shared: Arc<Shared>,
+    /// Places for connections of strangers, a part of all.
+    strangers: Arc<Semaphore>,
+}
+
+/// Takes connections until a signal comes, and then lets requests end.
+async fn run(server: &Server, listener: &TcpListener, mut interrupt: Signal, mut terminate: Signal) {
+    let places = Arc::new(Semaphore::new(server.shared.config.limits.connections));
+    let open = GracefulShutdown::new();
+    let mut asked = pin!(async {
+        select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    });
+    loop {
+        let next = async {
+            // Whoever comes when all places are taken waits in the queue of the system.
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, stream) = select! {
+            () = &mut asked => break,
+            (place, accepted) = next => match accepted {
+                Ok((stream, _)) => (place, stream),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let (server, watcher) = (server.clone(), open.watcher());
+        tokio::spawn(async move {
+            let connections = server.shared.metrics.connections.clone();
+            connections.inc();
+            if !connection(server.clone(), stream, watcher).await {
+                server.shared.metrics.refused.inc();
+            }
+            connections.dec();
+            drop(place);
+        });
+    }
+    tracing::info!("asked to stop");
+    if timeout(FAREWELL, open.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+}
+
+/// Serves one connection; false if it does not come to a request.
+async fn connection(server: Server, stream: TcpStream, watcher: Watcher) -> bool {
+    // Without it, short answers would wait for an acknowledgement.
+    drop(stream.set_nodelay(true));
+    let Ok(Ok(stream)) = timeout(HANDSHAKE, server.tls.accept(stream)).await else { return false };
+    let certificates = stream.get_ref().1.peer_certificates();
+    let key = certificates.and_then(<[_]>::first).map(|certificate| Fingerprint::of(certificate));
+    let visitor = server.shared.known.visitor(key);
+    let is_stranger = visitor.caller.is_none();
+    let _place = match is_stranger.then(|| server.strangers.try_acquire_owned()) {
+        None => None,
+        Some(Ok(place)) => Some(place),
+        Some(Err(_)) => return false,
+    };
+    let router = server.router;
+    let service = service_fn(|request| answer(router.clone(), visitor.clone(), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    // A caller that goes away is no error, and one that stays too long has to call again.
+    drop(timeout(LIFE[usize::from(is_stranger)], watcher.watch(connection)).await);
+    true
+}
+
+/// Answers a request of this visitor.
+async fn answer(
+    router: Router,
+    visitor: Visitor,
+    request: Request<Incoming>,
+) -> core::result::Result<Response, Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(visitor);
+    router.oneshot(request).await
+}
