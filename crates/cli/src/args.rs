@@ -53,6 +53,11 @@ pub enum Command {
     ///
     /// Its file names its key, its two peers and the people it knows. Logs go to the standard error.
     Serve(ServeArguments),
+    /// Look at three servers and say what is wrong, and what to do.
+    ///
+    /// With --cluster and --key, as one of the people whom the servers know; with --config, as the operator of a server, on its
+    /// machine. Looks at addresses in both directions, keys, versions, clocks, the network and disks. Exit status 2 if something is wrong.
+    Doctor(DoctorArguments),
 }
 
 /// Arguments of `demo`.
@@ -226,4 +231,18 @@ pub struct ServeArguments {
     /// Configuration of the server.
     #[arg(long, value_name = "FILE.toml")]
     pub config: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// File with the addresses and fingerprints of the three servers.
+    #[arg(long, value_name = "cluster.toml", required_unless_present = "config", requires = "key")]
+    pub cluster: Option<PathBuf>,
+    /// Directory of the own key, as `keygen` made it.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub key: Option<PathBuf>,
+    /// Configuration of a server, on its own machine.
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["cluster", "key"])]
+    pub config: Option<PathBuf>,
 }

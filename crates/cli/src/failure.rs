@@ -112,6 +112,9 @@ impl From<DataError> for Failure {
 
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
-        Self::input(error.to_string())
+        match error {
+            ServiceError::Randomness | ServiceError::Start { .. } => Self::run(error.to_string()),
+            _ => Self::input(error.to_string()),
+        }
     }
 }

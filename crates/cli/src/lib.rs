@@ -15,6 +15,7 @@ mod checkpoint;
 pub mod choices;
 pub mod config;
 mod demo;
+mod doctor;
 pub mod event;
 pub mod failure;
 mod generate;
@@ -75,6 +76,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Party(party) => run_party(party),
         Command::Keygen(keygen) => keygen::run(keygen),
         Command::Serve(serve) => serve::run(serve),
+        Command::Doctor(doctor) => doctor::run(doctor),
     }
 }
 

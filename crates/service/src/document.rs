@@ -75,8 +75,8 @@ impl Document {
 
     /// The line of a place, counted from 1.
     fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        let before = self.text.get(..span.start).unwrap_or_default();
+        1 + before.matches('\n').count()
     }
 }
 
@@ -96,21 +96,17 @@ impl<'a> Once<'a> {
     /// Refuses what was there before.
     pub(crate) fn check(&mut self, value: &impl Display, span: &Range<usize>) -> Result<()> {
         let (value, line) = (value.to_string(), self.document.line(span));
-        match self.seen.get(&value) {
-            Some(first) => {
-                let reason =
-                    format!("the {} {value:?} is that of line {first}, too: give each its own", self.what);
-                Err(self.document.wrong_at(span, reason))
-            }
-            None => {
-                self.seen.insert(value, line);
-                Ok(())
-            }
+        if let Some(first) = self.seen.get(&value) {
+            let reason =
+                format!("the {} {value:?} is that of line {first}, too: give each its own", self.what);
+            return Err(self.document.wrong_at(span, reason));
         }
+        self.seen.insert(value, line);
+        Ok(())
     }
 }
 
-/// Reads a fingerprint, with one that is not there yet told apart from one that is mistyped.
+/// Reads a fingerprint, and says where one comes from if it is none.
 pub(crate) fn fingerprint(document: &Document, text: &Spanned<String>) -> Result<Fingerprint> {
     text.as_ref().parse().map_err(|_| {
         let reason = format!(

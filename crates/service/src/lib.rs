@@ -3,12 +3,13 @@
 //! People and servers know each other by the fingerprints of their [keys]. A server is [configured](config) by a file
 //! that names its two peers and the people it knows; a client by a file that names the [three servers](cluster).
 //! [`server::serve`] runs a server; a [client] calls it, over HTTPS with certificates on both sides; [api] is what they say
-//! to each other.
+//! to each other; the [doctor] says whether all is well.
 
 pub mod api;
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod doctor;
 mod document;
 mod error;
 pub mod keys;

@@ -5,9 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use std::fmt::Write;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use shamisen_net::tls::{Fingerprint, Identity};
 use shamisen_service::api::{Health, ServerInfo, WhoAmI};
@@ -123,6 +122,33 @@ impl Three {
         fs::read_to_string(self.place.path(&format!("log{party}"))).unwrap()
     }
 
+    /// The clients' file, with the fingerprint of one server replaced if one is given.
+    fn cluster(&self, replaced: Option<(usize, Fingerprint)>) -> PathBuf {
+        let mut text = String::new();
+        for (party, identity) in self.identities.iter().enumerate() {
+            let fingerprint = match replaced {
+                Some((odd, fingerprint)) if odd == party => fingerprint,
+                _ => identity.fingerprint(),
+            };
+            writeln!(text, "[[server]]\nparty = {party}\naddress = \"127.0.0.1:{}\"", self.ports[party])
+                .unwrap();
+            writeln!(text, "fingerprint = \"{fingerprint}\"").unwrap();
+        }
+        self.place.write("cluster.toml", text)
+    }
+
+    /// What the doctor finds for a client, which must end with this status.
+    fn doctor(&self, cluster: &Path, key: &str, status: i32) -> String {
+        let mut command = shamisen();
+        command.args(["doctor", "--cluster"]).arg(cluster).arg("--key").arg(self.place.path(key));
+        found(&mut command, status)
+    }
+
+    /// What the doctor finds for the operator of a server.
+    fn doctor_at(&self, party: usize, status: i32) -> String {
+        found(shamisen().args(["doctor", "--config"]).arg(self.config(party)), status)
+    }
+
     /// A connection with a key of this name, or none.
     async fn client(&self, party: usize, key: Option<&str>) -> Client {
         let identity = key.map(|name| keys::read(&self.place.path(name)).unwrap());
@@ -188,13 +214,13 @@ async fn servers_answer_those_whom_they_know() {
 }
 
 #[test]
-fn a_server_that_is_asked_to_end_lets_requests_end() {
+fn a_server_ends_when_it_is_asked_to() {
     let mut three = Three::new();
     three.start(0);
     // Somebody who connects and says nothing does not keep it.
     let silent = TcpStream::connect(("127.0.0.1", three.ports[0])).unwrap();
-    silent.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     three.stop(0);
+    drop(silent);
     assert!(three.log(0).contains("asked to stop"), "{}", three.log(0));
 }
 
@@ -216,4 +242,100 @@ fn a_server_that_cannot_start_says_why() {
     assert!(message.contains("odd.toml, line 1: there is no party 9"), "{message}");
     let message = fails(&three.place.path("none.toml"));
     assert!(message.contains("cannot read") && message.contains("none.toml"), "{message}");
+}
+
+/// Runs the doctor, which must end with this status.
+fn found(doctor: &mut Command, status: i32) -> String {
+    let output = output(doctor);
+    let found = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(status), "{found}\n{}", text(&output.stderr));
+    found
+}
+
+/// The line about something, and whether it is as it should be; what to do is on the next one.
+#[track_caller]
+fn finds(found: &str, verdict: &str, subject: &str, topic: &str, parts: &[&str]) {
+    let start = format!("{verdict:<6} {subject:<21} {topic:<9} ");
+    let mut lines = found.lines().skip_while(|line| !line.starts_with(&start));
+    let line = lines.next().unwrap_or_else(|| panic!("no line begins with {start:?} in\n{found}"));
+    let both = format!("{line} {}", lines.next().unwrap_or_default());
+    for part in parts {
+        assert!(both.contains(part), "{part:?} is not in {both}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_nothing_where_all_is_well() {
+    let three = Three::started();
+    let report = three.doctor(&three.cluster(None), "owner", 0);
+    assert!(report.ends_with("all is well\n") && !report.contains("wrong"), "{report}");
+    for party in 0..3 {
+        let subject = format!("server {party}");
+        finds(&report, "ok", &subject, "identity", &["the owner (owner)"]);
+        for peer in (0..3).filter(|peer| *peer != party) {
+            let subject = format!("server {party} to server {peer}");
+            finds(&report, "ok", &subject, "identity", &[&format!("server {party} (server)")]);
+            finds(&report, "ok", &subject, "disk", &["GB free"]);
+            if peer < party {
+                finds(&report, "ok", &subject, "data", &[&three.ports[3 + peer].to_string()]);
+            }
+        }
+        let own = three.doctor_at(party, 0);
+        assert!(own.ends_with("all is well\n"), "{own}");
+        finds(&own, "ok", &format!("server {} to server {party}", (party + 1) % 3), "reached", &[]);
+    }
+}
+
+#[test]
+fn the_doctor_says_which_server_is_down_and_who_is_a_stranger() {
+    let mut three = Three::started();
+    keys::create(&three.place.path("stranger"), "stranger").unwrap();
+    let cluster = three.cluster(None);
+    let report = three.doctor(&cluster, "stranger", 2);
+    finds(&report, "wrong", "server 0", "reached", &["does not know the key", "-> ask its operator"]);
+    assert!(report.ends_with("3 things are wrong\n"), "{report}");
+
+    three.stop(2);
+    let address = format!("127.0.0.1:{}", three.ports[2]);
+    let report = three.doctor(&cluster, "owner", 2);
+    for subject in ["server 2", "server 0 to server 2", "server 1 to server 2"] {
+        finds(&report, "wrong", subject, "reached", &[&address, "refused", "-> check that the server runs"]);
+    }
+    finds(&report, "ok", "server 1 to server 0", "data", &[]);
+    let report = three.doctor_at(2, 2);
+    finds(&report, "wrong", "server 2", "reached", &["-> start it with `shamisen serve --config`"]);
+    finds(&report, "ok", "server 1", "identity", &["server 2 (server)"]);
+    finds(&report, "wrong", "server 1 to server 2", "reached", &[&address]);
+}
+
+#[test]
+fn the_doctor_says_where_a_fingerprint_is_wrong() {
+    let mut three = Three::new();
+    let odd = keys::create(&three.place.path("odd"), "odd").unwrap().fingerprint();
+    let right = three.identities[0].fingerprint();
+    let text = fs::read_to_string(three.config(1)).unwrap();
+    fs::write(three.config(1), text.replace(&right.to_string(), &odd.to_string())).unwrap();
+    (0..3).for_each(|party| three.start(party));
+    let report = three.doctor(&three.cluster(None), "owner", 2);
+    let keys = [right.to_string(), odd.to_string()];
+    let advice = "-> ask the operator of that server for its fingerprint";
+    finds(&report, "wrong", "server 1 to server 0", "reached", &[&keys[0], &keys[1], advice]);
+    finds(&report, "wrong", "server 0 to server 1", "reached", &["does not know the key", &keys[0]]);
+    assert!(report.ends_with("2 things are wrong\n"), "{report}");
+
+    let report = three.doctor(&three.cluster(Some((2, odd))), "owner", 2);
+    finds(&report, "wrong", "server 2", "reached", &[&keys[1], advice]);
+}
+
+#[test]
+fn the_doctor_tries_the_port_of_the_data_plane() {
+    let mut three = Three::new();
+    (0..3).for_each(|party| three.start(party));
+    let blocked = TcpListener::bind(("127.0.0.1", three.ports[3])).unwrap();
+    let report = three.doctor(&three.cluster(None), "owner", 2);
+    let address = blocked.local_addr().unwrap().to_string();
+    for subject in ["server 1 to server 0", "server 2 to server 0"] {
+        finds(&report, "wrong", subject, "data", &["cannot listen", &address, "-> end the program"]);
+    }
+    finds(&report, "ok", "server 2 to server 1", "data", &[]);
 }

@@ -71,7 +71,7 @@ impl Visitor {
             (Some(caller), _) => return Ok(caller),
             (None, Some(key)) => (
                 format!("this server does not know the key with fingerprint {key}"),
-                "ask its operator to add you as a [[person]] with this fingerprint, or use the key that was added",
+                "ask its operator to add this fingerprint, as a [[person]] or for a server as a [[peer]], or use the key that was added",
             ),
             (None, None) => (
                 "this server answers only to people with a key that it knows".to_owned(),
@@ -122,4 +122,11 @@ pub(crate) struct Operators;
 
 impl Roles for Operators {
     const ROLES: &'static [Role] = &[Role::Operator, Role::Server];
+}
+
+/// The servers.
+pub(crate) struct Servers;
+
+impl Roles for Servers {
+    const ROLES: &'static [Role] = &[Role::Server];
 }

@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Bounds of the times of requests, in seconds.
-const SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0];
+const SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 100.0];
 
 /// What a server counts.
 #[derive(Debug)]

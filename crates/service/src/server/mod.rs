@@ -1,6 +1,7 @@
 //! The control plane of a server: HTTPS for those whom the server knows.
 
 mod caller;
+mod data_port;
 mod layers;
 mod metrics;
 mod problem;
@@ -10,7 +11,6 @@ mod state;
 use core::convert::Infallible;
 use core::pin::pin;
 use core::time::Duration;
-use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,15 +22,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use shamisen_net::tls::{Fingerprint, https_server};
+use shamisen_net::tls::Fingerprint;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
+
+pub(crate) use routes::now;
+pub(crate) use state::free_disk;
 
 use crate::config::ServerConfig;
 use crate::server::caller::Visitor;
@@ -41,7 +45,7 @@ use crate::{Result, ServiceError};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Longest time until the head of the next request is there.
-const HEAD: Duration = Duration::from_secs(60);
+const HEAD: Duration = Duration::from_mins(1);
 
 /// Longest head of a request in bytes.
 const HEAD_BYTES: usize = 1 << 14;
@@ -67,20 +71,20 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
         let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
         let (interrupt, terminate) = (signals.0.map_err(start)?, signals.1.map_err(start)?);
         let address = config.listen;
-        let tls = https_server(&config.identity)
-            .map_err(|source| ServiceError::Start { source: io::Error::other(source) })?;
         let (router, shared) = routes::router(config)?;
         let listener =
             TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
         tracing::info!(%address, party = shared.config.party.index(), "listening");
         ready();
+        let (stop, stopped) = watch::channel(());
         let server = Server {
             router,
-            tls: TlsAcceptor::from(Arc::new(tls)),
+            stop: stopped,
+            tls: TlsAcceptor::from(Arc::clone(&shared.tls)),
             strangers: Arc::new(Semaphore::new(shared.config.limits.connections / 4)),
             shared,
         };
-        run(&server, &listener, interrupt, terminate).await;
+        run(&server, &listener, stop, interrupt, terminate).await;
         Ok(())
     })
 }
@@ -93,10 +97,18 @@ struct Server {
     shared: Arc<Shared>,
     /// Places for connections of strangers, a part of all.
     strangers: Arc<Semaphore>,
+    /// Closed when the server is asked to stop.
+    stop: watch::Receiver<()>,
 }
 
 /// Takes connections until a signal comes, and then lets requests end.
-async fn run(server: &Server, listener: &TcpListener, mut interrupt: Signal, mut terminate: Signal) {
+async fn run(
+    server: &Server,
+    listener: &TcpListener,
+    stop: watch::Sender<()>,
+    mut interrupt: Signal,
+    mut terminate: Signal,
+) {
     let places = Arc::new(Semaphore::new(server.shared.config.limits.connections));
     let open = GracefulShutdown::new();
     let mut asked = pin!(async {
@@ -134,6 +146,7 @@ async fn run(server: &Server, listener: &TcpListener, mut interrupt: Signal, mut
         });
     }
     tracing::info!("asked to stop");
+    drop(stop);
     if timeout(FAREWELL, open.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
@@ -143,10 +156,15 @@ async fn run(server: &Server, listener: &TcpListener, mut interrupt: Signal, mut
 async fn connection(server: Server, stream: TcpStream, watcher: Watcher) -> bool {
     // Without it, short answers would wait for an acknowledgement.
     drop(stream.set_nodelay(true));
-    let Ok(Ok(stream)) = timeout(HANDSHAKE, server.tls.accept(stream)).await else { return false };
-    let certificates = stream.get_ref().1.peer_certificates();
-    let key = certificates.and_then(<[_]>::first).map(|certificate| Fingerprint::of(certificate));
-    let visitor = server.shared.known.visitor(key);
+    let mut stop = server.stop;
+    let stream = select! {
+        accepted = timeout(HANDSHAKE, server.tls.accept(stream)) => match accepted {
+            Ok(Ok(stream)) => stream,
+            _ => return false,
+        },
+        _ = stop.changed() => return false,
+    };
+    let visitor = server.shared.known.visitor(key_of(&stream));
     let is_stranger = visitor.caller.is_none();
     let _place = match is_stranger.then(|| server.strangers.try_acquire_owned()) {
         None => None,
@@ -163,6 +181,12 @@ async fn connection(server: Server, stream: TcpStream, watcher: Watcher) -> bool
     // A caller that goes away is no error, and one that stays too long has to call again.
     drop(timeout(LIFE[usize::from(is_stranger)], watcher.watch(connection)).await);
     true
+}
+
+/// The fingerprint of the certificate that the other end of a connection has shown.
+fn key_of(stream: &TlsStream<TcpStream>) -> Option<Fingerprint> {
+    let certificates = stream.get_ref().1.peer_certificates();
+    certificates.and_then(<[_]>::first).map(|certificate| Fingerprint::of(certificate))
 }
 
 /// Answers a request of this visitor.

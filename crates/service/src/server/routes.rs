@@ -19,9 +19,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Result;
-use crate::api::{Health, Problem, Received, SECURITY, SPEED_BYTES, ServerInfo, VERSION, WhoAmI};
+use crate::api::{Check, Health, Problem, Received, SECURITY, SPEED_BYTES, ServerInfo, VERSION, WhoAmI};
 use crate::config::ServerConfig;
-use crate::server::caller::{By, Caller, Operators};
+use crate::doctor::look_at_peers;
+use crate::server::caller::{By, Caller, Operators, Servers};
+use crate::server::data_port;
 use crate::server::layers::{admit, explain, limit_time, observe};
 use crate::server::metrics::MEDIA_TYPE;
 use crate::server::problem::Refusal;
@@ -61,6 +63,8 @@ fn described() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(server))
         .routes(routes!(download))
         .routes(routes!(upload))
+        .routes(routes!(peers))
+        .routes(routes!(data_listen))
         .routes(routes!(metrics))
         .routes(routes!(openapi))
 }
@@ -154,6 +158,32 @@ async fn upload(request: Request) -> std::result::Result<Json<Received>, Refusal
     Ok(Json(Received { bytes }))
 }
 
+/// What the server finds when it looks at its two peers.
+#[utoipa::path(get, path = "/v1/peers", responses((status = OK, body = [Check]), (status = UNAUTHORIZED, body = Problem)))]
+async fn peers(State(shared): State<Arc<Shared>>) -> Json<Vec<Check>> {
+    let _turn = shared.examining.lock().await;
+    Json(look_at_peers(&shared.config).await)
+}
+
+/// Lets the server listen at the port of the data plane for one call of a server, to try it out.
+#[utoipa::path(
+    post,
+    path = "/v1/data-listen",
+    responses(
+        (status = OK, body = Health),
+        (status = CONFLICT, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem)
+    )
+)]
+async fn data_listen(
+    State(shared): State<Arc<Shared>>,
+    _: By<Servers>,
+) -> std::result::Result<Json<Health>, Refusal> {
+    data_port::listen(&shared).await?;
+    Ok(Json(Health { status: "ok".into() }))
+}
+
 /// Figures for Prometheus, for operators and servers.
 #[utoipa::path(
     get,
@@ -174,7 +204,7 @@ async fn metrics(
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], text))
 }
 
-/// This description, in OpenAPI 3.1.
+/// This description of all requests.
 #[utoipa::path(
     get,
     path = "/openapi.json",
@@ -194,6 +224,7 @@ pub(crate) fn now() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
     use std::fs;
 
     use axum::http::Method;
@@ -226,19 +257,21 @@ mod tests {
             );
             for party in [1_u8, 2] {
                 let fingerprint = key(party);
-                text += &format!(
-                    "[[peer]]\nparty = {party}\naddress = \"s{party}:1\"\nfingerprint = \"{fingerprint}\"\n"
-                );
+                write!(text, "[[peer]]\nparty = {party}\naddress = \"127.0.0.{party}:1\"\nfingerprint = \"{fingerprint}\"\n").unwrap();
             }
             for (role, digit) in [("owner", OWNER), ("operator", OPERATOR)] {
                 let fingerprint = key(digit);
-                text += &format!(
+                write!(
+                    text,
                     "[[person]]\nname = \"an {role}\"\nrole = \"{role}\"\nfingerprint = \"{fingerprint}\"\n"
-                );
+                )
+                .unwrap();
             }
             let path = dir.path().join("party0.toml");
             fs::write(&path, text).unwrap();
-            let (router, shared) = router(ServerConfig::read(&path).unwrap()).unwrap();
+            let mut config = ServerConfig::read(&path).unwrap();
+            config.data_listen.set_port(0);
+            let (router, shared) = router(config).unwrap();
             Self { router, shared, _dir: dir }
         }
 
@@ -304,6 +337,17 @@ mod tests {
         let server = json(tested.get(Some(OWNER), "/v1/server").await).await;
         assert_eq!((&server["party"], &server["security"]), (&0.into(), &"semi-honest".into()));
         assert!(server["free_disk"].is_u64() && server["lanes"].is_u64());
+    }
+
+    #[tokio::test]
+    async fn the_data_plane_is_tried_by_servers_alone() {
+        let tested = Tested::new();
+        for (digit, status) in
+            [(OWNER, StatusCode::FORBIDDEN), (OPERATOR, StatusCode::FORBIDDEN), (2, StatusCode::OK)]
+        {
+            let answer = tested.call(Some(digit), Method::POST, "/v1/data-listen", Vec::new()).await;
+            assert_eq!(answer.status(), status);
+        }
     }
 
     #[tokio::test]

@@ -2,10 +2,14 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use hyper::body::Bytes;
+use shamisen_net::tls::https_server;
+use tokio::sync::Mutex;
 
 use crate::api::SPEED_BYTES;
 use crate::config::ServerConfig;
@@ -23,6 +27,12 @@ pub(crate) struct Shared {
     pub(crate) openapi: String,
     /// What a test of the bandwidth sends.
     pub(crate) zeros: Bytes,
+    /// Settings of both planes.
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    /// Held while the peers are examined, so that measurements do not disturb each other.
+    pub(crate) examining: Mutex<()>,
+    /// Held while somebody listens at the port of the data plane.
+    pub(crate) data_port: Arc<Mutex<()>>,
     /// What the numbers of requests begin with, to tell apart those of different starts.
     start: String,
     requests: AtomicU64,
@@ -35,12 +45,17 @@ impl Shared {
     pub(crate) fn new(config: ServerConfig, openapi: String) -> Result<Self> {
         let dir = &config.data;
         let lock = take(dir)?;
+        let tls = https_server(&config.identity)
+            .map_err(|source| ServiceError::Start { source: io::Error::other(source) })?;
         let start = getrandom::u32().map_err(|_| ServiceError::Randomness)?;
         Ok(Self {
             known: Known::new(&config),
             metrics: Metrics::new(),
             openapi,
             zeros: vec![0; SPEED_BYTES].into(),
+            tls: Arc::new(tls),
+            examining: Mutex::new(()),
+            data_port: Arc::default(),
             start: format!("{start:08x}"),
             requests: AtomicU64::new(1),
             _lock: lock,
