@@ -339,3 +339,36 @@ fn the_doctor_tries_the_port_of_the_data_plane() {
     }
     finds(&report, "ok", "server 2 to server 1", "data", &[]);
 }
+
+#[test]
+fn the_example_brings_up_three_servers() {
+    let place = Place::new();
+    // Six ports one after the other.
+    let mut ports = (20_000 + std::process::id() as u16 % 20_000..).step_by(6);
+    let free = |port: &u16| (*port..*port + 6).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let port = ports.find(free).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/three-servers/up.sh");
+    let dir = place.path("try");
+    let log = place.path("log");
+    // The second time with the keys that are there.
+    for _ in 0..2 {
+        let mut up = Command::new(&script)
+            .arg(&dir)
+            .arg(port.to_string())
+            .env("SHAMISEN", env!("CARGO_BIN_EXE_shamisen"))
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let seen = wait_for_line(up.stdout.take().unwrap(), "three servers run");
+        assert!(seen.contains("all is well"), "{seen}");
+        signal("TERM", up.id());
+        assert_eq!(wait(&mut up).code(), Some(0), "{}", fs::read_to_string(&log).unwrap());
+        for party in 0..3 {
+            let log = fs::read_to_string(dir.join(format!("server{party}.log"))).unwrap();
+            assert!(log.contains("asked to stop"), "{log}");
+        }
+    }
+}
