@@ -6,6 +6,7 @@
 
 use core::time::Duration;
 use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::api::{Check, Health, Received, SECURITY, SPEED_BYTES, ServerInfo, VER
 use crate::client::{CallError, Client, broken, secured, within};
 use crate::cluster::{Cluster, Server};
 use crate::config::{PeerServer, ServerConfig};
-use crate::server::{free_disk, now};
+use crate::server::now;
 use crate::{Place, Result, ServiceError};
 
 /// Longest wait for a small answer.
@@ -92,7 +93,7 @@ pub fn look_from_server(config: &ServerConfig) -> Result<Vec<Check>> {
     runtime()?.block_on(async {
         let identity = &config.identity;
         let mut lanes = vec![(config.party, config.limits.lanes.get())];
-        let mut checks = vec![check(None, config.party, "disk", data_directory(config))];
+        let mut checks = vec![check(None, config.party, "directory", data_directory(&config.data))];
         let own = own_server(config);
         let seen = look(identity, &own).await;
         match &seen {
@@ -247,19 +248,21 @@ async fn call_data(identity: &Identity, peer: &PeerServer) -> Finding {
 }
 
 /// Whether a server can keep things, which is looked at on its own machine.
-fn data_directory(config: &ServerConfig) -> Finding {
-    let dir = &config.data;
-    fs::create_dir_all(dir)
-        .and_then(|()| writable(dir))
-        .map_err(|error| {
-            let advice = "give the user of the server the right to write there, or name another directory as data in its configuration";
-            (format!("cannot write to {}: {error}", dir.display()), advice.to_owned())
-        })?;
-    judge_disk(free_disk(dir), config.limits.free_disk)
+fn data_directory(dir: &Path) -> Finding {
+    if let Err(error) = writable(dir) {
+        if error.kind() == ErrorKind::NotFound {
+            return Ok(format!("{} is not there yet: the server makes it", dir.display()));
+        }
+        return Err((
+            format!("cannot write to {}: {error}", dir.display()),
+            "give the user of the server the right to write there, or name another directory as data in its configuration".to_owned(),
+        ));
+    }
+    Ok(format!("{} can be written to", dir.display()))
 }
 
 /// Fails if no file can be made in a directory.
-fn writable(dir: &Path) -> std::io::Result<()> {
+fn writable(dir: &Path) -> io::Result<()> {
     let path = dir.join(format!(".doctor-{}", std::process::id()));
     OpenOptions::new().write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)
@@ -478,6 +481,22 @@ mod tests {
     fn a_clock_may_be_off_by_what_is_not_known() {
         assert!(judge_clock(7.0, 6.0).is_ok());
         assert!(judge_clock(7.0, 0.1).is_err());
+    }
+
+    #[test]
+    fn a_directory_is_looked_at_and_left_as_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(data_directory(place.path()).unwrap().ends_with("can be written to"));
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+        let missing = place.path().join("data");
+        assert!(data_directory(&missing).unwrap().contains("is not there yet"));
+        assert!(!missing.exists());
+        fs::write(&missing, "a file").unwrap();
+        let (finding, advice) = data_directory(&missing).unwrap_err();
+        assert!(
+            finding.starts_with("cannot write to ") && advice.contains("the right to write"),
+            "{finding}"
+        );
     }
 
     #[test]

@@ -34,7 +34,6 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 pub(crate) use routes::now;
-pub(crate) use state::free_disk;
 
 use crate::config::ServerConfig;
 use crate::server::caller::Visitor;

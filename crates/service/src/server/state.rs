@@ -70,13 +70,9 @@ impl Shared {
 
     /// Free disk space in bytes, if the system tells.
     pub(crate) fn free_disk(&self) -> Option<u64> {
-        free_disk(&self.config.data)
+        let disk = rustix::fs::statvfs(&self.config.data).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
-}
-
-/// Free disk space in bytes of the disk with this directory, if the system tells.
-pub(crate) fn free_disk(dir: &Path) -> Option<u64> {
-    rustix::fs::statvfs(dir).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Makes the data directory, if it is not there, and locks it.
