@@ -198,3 +198,94 @@ async fn answer(
     request.extensions_mut().insert(visitor);
     router.oneshot(request).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use shamisen_net::tls::Identity;
+    use tempfile::TempDir;
+    use tokio::io::AsyncWriteExt;
+    use tokio::{join, spawn};
+
+    use super::*;
+    use crate::api::Health;
+    use crate::client::Client;
+    use crate::{Place, keys};
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    /// A server with so many places for strangers, and what has to live as long as it.
+    fn server(strangers: usize) -> (Server, (watch::Sender<()>, TempDir)) {
+        let dir = tempfile::tempdir().unwrap();
+        keys::create(&dir.path().join("key"), "server 2").unwrap();
+        let mut text =
+            String::from("party = 2\nlisten = \"127.0.0.1:7443\"\nkey = \"key\"\ndata = \"data\"\n");
+        for party in [0, 1] {
+            let fingerprint = party.to_string().repeat(64);
+            text.push_str(&["[[peer]]\nparty = ", &party.to_string(), "\naddress = \"s"].concat());
+            text.push_str(&[&party.to_string(), ":1\"\nfingerprint = \"", &fingerprint, "\"\n"].concat());
+        }
+        let path = dir.path().join("party2.toml");
+        fs::write(&path, text).unwrap();
+        let (router, shared) = routes::router(ServerConfig::read(&path).unwrap()).unwrap();
+        let (stop, stopped) = watch::channel(());
+        let server = Server {
+            router,
+            tls: TlsAcceptor::from(Arc::clone(&shared.tls)),
+            shared,
+            strangers: Arc::new(Semaphore::new(strangers)),
+            stop: stopped,
+        };
+        (server, (stop, dir))
+    }
+
+    /// Serves one connection, on which somebody asks for health; whether either of them was content.
+    async fn meet(server: &Server, identity: Option<&Identity>) -> (bool, bool) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            connection(server.clone(), stream, GracefulShutdown::new().watcher()).await
+        };
+        let asked = async {
+            let place = Place { host: "127.0.0.1".into(), port };
+            let pinned = server.shared.config.identity.fingerprint();
+            let mut client = Client::connect(identity, &place, pinned, LONG).await?;
+            client.get::<Health>("/health").await
+        };
+        let (served, asked) = join!(served, asked);
+        (served, asked.is_ok())
+    }
+
+    #[tokio::test]
+    async fn strangers_cannot_take_the_places_of_others() {
+        let (server, _alive) = server(1);
+        assert_eq!(meet(&server, None).await, (true, true));
+        let place = server.strangers.acquire().await.unwrap();
+        assert_eq!(meet(&server, None).await, (false, false));
+        let stranger = Identity::generate("stranger").unwrap();
+        assert_eq!(meet(&server, Some(&stranger)).await, (false, false));
+        let own = server.shared.config.identity.clone();
+        assert_eq!(meet(&server, Some(&own)).await, (true, true));
+        drop(place);
+        assert_eq!(meet(&server, Some(&stranger)).await, (true, true));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_handshake_ends_the_connection() {
+        let (server, (stop, _dir)) = server(1);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut plain = TcpStream::connect(address).await.unwrap();
+        plain.write_all(b"GET /health HTTP/1.1\r\n\r\n").await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(!connection(server.clone(), stream, GracefulShutdown::new().watcher()).await);
+        // Somebody who says nothing is sent away when the server stops.
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let served = spawn(connection(server.clone(), stream, GracefulShutdown::new().watcher()));
+        drop(stop);
+        assert!(!served.await.unwrap());
+    }
+}
