@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::Styles;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::bench::args::BenchArguments;
 use crate::choices::{Ports, ScalingName, TargetScalingName, TaskName, TransportName};
 use crate::job::JobFields;
+use shamisen_service::Role;
 
 /// Train and use neural networks on data that none of three servers sees.
 #[derive(Debug, Parser)]
@@ -45,6 +47,17 @@ pub enum Command {
     /// the party's key and certificate, and its share files. Events go to the standard output, one JSON object a line;
     /// logs go to the standard error.
     Party(PartyArguments),
+    /// Make a key for a server, a data owner, an analyst or an operator, and show the fingerprint by which others know it.
+    Keygen(KeygenArguments),
+    /// Run one of the three servers as a service, until Ctrl-C or SIGTERM.
+    ///
+    /// Its file names its key, its two peers and the people it knows. Logs go to the standard error.
+    Serve(ServeArguments),
+    /// Look at three servers and say what is wrong, and what to do.
+    ///
+    /// With --cluster and --key, as one of the people whom the servers know; with --config, as the operator of a server, on its
+    /// machine. Looks at addresses in both directions, keys, versions, clocks, the network and disks. Exit status 2 if something is wrong.
+    Doctor(DoctorArguments),
 }
 
 /// Arguments of `demo`.
@@ -196,4 +209,40 @@ pub struct PartyArguments {
     /// A launcher reads the events and tells the user about errors.
     #[arg(long, hide = true)]
     pub launched: bool,
+}
+
+/// Arguments of `keygen`.
+#[derive(Debug, Args)]
+pub struct KeygenArguments {
+    /// Who uses the key.
+    #[arg(long, value_name = "ROLE", value_parser = PossibleValuesParser::new(Role::ALL.map(Role::name)).try_map(|name| name.parse::<Role>()))]
+    pub role: Role,
+    /// Name of the server or person, for those who look at the certificate.
+    #[arg(long)]
+    pub name: String,
+    /// Directory for the private key and the certificate; a key in it is never overwritten.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Configuration of the server.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// File with the addresses and fingerprints of the three servers.
+    #[arg(long, value_name = "cluster.toml", required_unless_present = "config", requires = "key")]
+    pub cluster: Option<PathBuf>,
+    /// Directory of the own key, as `keygen` made it.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub key: Option<PathBuf>,
+    /// Configuration of a server, on its own machine.
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["cluster", "key"])]
+    pub config: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use shamisen_data::DataError;
+use shamisen_service::ServiceError;
 
 /// The result of a command.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -104,6 +105,15 @@ impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
         match error {
             DataError::Randomness { .. } => Self::run(error.to_string()),
+            _ => Self::input(error.to_string()),
+        }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Randomness | ServiceError::Start { .. } => Self::run(error.to_string()),
             _ => Self::input(error.to_string()),
         }
     }

@@ -15,12 +15,14 @@ mod checkpoint;
 pub mod choices;
 pub mod config;
 mod demo;
+mod doctor;
 pub mod event;
 pub mod failure;
 mod generate;
 mod inspect;
 mod interrupt;
 pub mod job;
+mod keygen;
 pub mod launch;
 pub mod link;
 pub mod local;
@@ -31,6 +33,7 @@ mod progress;
 pub mod report;
 mod resume;
 mod rows;
+mod serve;
 mod share;
 mod store;
 pub mod summary;
@@ -71,6 +74,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Generate(generate) => generate::run(generate),
         Command::Bench(bench) => bench::run(&bench.command, arguments.verbose),
         Command::Party(party) => run_party(party),
+        Command::Keygen(keygen) => keygen::run(keygen),
+        Command::Serve(serve) => serve::run(serve),
+        Command::Doctor(doctor) => doctor::run(doctor),
     }
 }
 
@@ -87,11 +93,13 @@ fn run_party(party: &PartyArguments) -> Result<()> {
 /// Logs go to the standard error: as much as `RUST_LOG` says, otherwise as much as the flags say.
 fn start_logging(arguments: &Arguments) {
     let launched = matches!(&arguments.command, Command::Party(party) if party.launched);
-    let level = match (arguments.verbose, launched) {
-        (0, true) => "error",
-        (0, false) => "warn",
-        (1, _) => "info",
-        (2, _) => "debug",
+    // What a server does is read when something happened, not while it is done.
+    let serves = matches!(&arguments.command, Command::Serve(_));
+    let level = match arguments.verbose.saturating_add(u8::from(serves)) {
+        0 if launched => "error",
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));

@@ -8,6 +8,7 @@ mod checkpoint;
 mod demo;
 mod lost;
 mod model;
+mod service;
 mod share;
 mod support;
 mod train;

@@ -31,6 +31,7 @@ use std::time::Instant;
 
 pub use address::{Address, AddressError};
 pub use identity::{Fingerprint, Identity};
+pub use pinning::{https_client, https_server, refused_fingerprint};
 
 use crate::tls::connection::Connection;
 use crate::tls::records::RECORD;

@@ -42,17 +42,65 @@ pub(super) fn client_config(
     pinned: Fingerprint,
     provider: CryptoProvider,
 ) -> Result<ClientConfig, NetError> {
+    let mut config = pinning_client(Some(identity), pinned, provider)?;
+    // For the keys of the records, which rustls leaves to this crate.
+    config.enable_secret_extraction = true;
+    Ok(config)
+}
+
+/// The TLS 1.3 settings of a client of an HTTPS server that is known by its fingerprint.
+///
+/// The client shows its own certificate, if it has one. Names, dates and authorities are not looked at.
+///
+/// # Errors
+///
+/// [`NetError::Identity`] if the identity cannot be used.
+pub fn https_client(identity: Option<&Identity>, pinned: Fingerprint) -> Result<ClientConfig, NetError> {
+    pinning_client(identity, pinned, provider())
+}
+
+/// The TLS 1.3 settings of an HTTPS server that asks for a certificate and takes any, or none.
+///
+/// The handshake proves that whoever shows a certificate has its private key, and nothing else: the server has to look
+/// at the fingerprint, and to answer accordingly.
+///
+/// # Errors
+///
+/// [`NetError::Identity`] if the identity cannot be used.
+pub fn https_server(identity: &Identity) -> Result<ServerConfig, NetError> {
+    let provider = provider();
+    let verifier =
+        Pins { accepted: Accepted::Anybody, algorithms: provider.signature_verification_algorithms };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|error| NetError::identity(&error))?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key()?)));
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Settings for calling whoever has this certificate.
+fn pinning_client(
+    identity: Option<&Identity>,
+    pinned: Fingerprint,
+    provider: CryptoProvider,
+) -> Result<ClientConfig, NetError> {
     let verifier = Pins::new(vec![pinned], &provider);
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| NetError::identity(&error))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key()?)));
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match identity {
+        Some(identity) => {
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key()?)))
+        }
+        None => builder.with_no_client_auth(),
+    };
     config.enable_sni = false;
     config.resumption = Resumption::disabled();
-    // For the keys of the records, which rustls leaves to this crate.
-    config.enable_secret_extraction = true;
     Ok(config)
 }
 
@@ -80,24 +128,35 @@ pub(super) fn client(config: Arc<ClientConfig>) -> Result<UnbufferedClientConnec
     UnbufferedClientConnection::new(config, name)
 }
 
-/// Accepts exactly the certificates with these fingerprints.
+/// Whose certificates are accepted.
+#[derive(Debug)]
+enum Accepted {
+    /// Exactly those with these fingerprints.
+    Pinned(Vec<Fingerprint>),
+    /// Everybody's, and calls without one.
+    Anybody,
+}
+
+/// Accepts certificates by their fingerprints alone.
 #[derive(Debug)]
 struct Pins {
-    accepted: Vec<Fingerprint>,
+    accepted: Accepted,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Pins {
     fn new(accepted: Vec<Fingerprint>, provider: &CryptoProvider) -> Self {
-        Self { accepted, algorithms: provider.signature_verification_algorithms }
+        Self { accepted: Accepted::Pinned(accepted), algorithms: provider.signature_verification_algorithms }
     }
 
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         let shown = Fingerprint::of(certificate);
-        if self.accepted.contains(&shown) {
-            return Ok(());
+        match &self.accepted {
+            Accepted::Pinned(pins) if !pins.contains(&shown) => {
+                Err(CertificateError::Other(OtherError(Arc::new(NotPinned { shown }))).into())
+            }
+            _ => Ok(()),
         }
-        Err(CertificateError::Other(OtherError(Arc::new(NotPinned { shown }))).into())
     }
 }
 
@@ -137,6 +196,10 @@ impl ServerCertVerifier for Pins {
 }
 
 impl ClientCertVerifier for Pins {
+    fn client_auth_mandatory(&self) -> bool {
+        matches!(self.accepted, Accepted::Pinned(_))
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -188,7 +251,7 @@ impl fmt::Display for NotPinned {
 impl std::error::Error for NotPinned {}
 
 /// The fingerprint that was refused, if that is why a handshake failed.
-pub(super) fn refused_fingerprint(error: &Error) -> Option<Fingerprint> {
+pub fn refused_fingerprint(error: &Error) -> Option<Fingerprint> {
     match error {
         Error::InvalidCertificate(CertificateError::Other(OtherError(reason))) => {
             reason.downcast_ref::<NotPinned>().map(|not_pinned| not_pinned.shown)

@@ -1,0 +1,104 @@
+//! What can go wrong around a server and its clients.
+
+use core::net::SocketAddr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shamisen_net::NetError;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, ServiceError>;
+
+/// An error of a server or of one of its clients.
+///
+/// A line `hint: ...` of the text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// A file or directory could not be read, written or created.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, such as `read`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A file that would be written exists.
+    #[error("{} exists, and a key is never overwritten\nhint: choose another directory", path.display())]
+    KeyExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Other users of the machine may read a private key.
+    #[error(
+        "other users may read the private key {} (mode {mode:03o})\nhint: chmod 600 {}",
+        path.display(),
+        path.display()
+    )]
+    KeyIsOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The files of a key are not what they should be.
+    #[error("the key in {} cannot be used: {source}", dir.display())]
+    Key {
+        /// The directory of the key.
+        dir: PathBuf,
+        /// Why.
+        source: NetError,
+    },
+    /// A configuration that makes no sense.
+    #[error("{}{}: {reason}", path.display(), line.map_or(String::new(), |line| format!(", line {line}")))]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, counted from 1; none if it is about the file as a whole.
+        line: Option<usize>,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// An address at which a server cannot listen.
+    #[error(
+        "cannot listen at {address}: {source}\nhint: choose another address in the configuration, or end the program that listens there"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another server works in the data directory.
+    #[error("another server works in {}\nhint: end it first, or give each server its own data directory", dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The operating system did not provide randomness.
+    #[error("the operating system provides no randomness")]
+    Randomness,
+    /// The operating system did not let the program begin.
+    #[error("cannot start the service: {source}")]
+    Start {
+        /// Why.
+        source: io::Error,
+    },
+    /// A name that cannot be one.
+    #[error("{name:?} is no name: {reason}")]
+    Name {
+        /// What was given.
+        name: String,
+        /// What is wrong about it.
+        reason: &'static str,
+    },
+}
+
+impl ServiceError {
+    /// A file or directory that could not be read, written or created.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+}

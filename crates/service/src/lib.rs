@@ -1,0 +1,22 @@
+//! Three servers as a service: who may speak to a server, and how.
+//!
+//! People and servers know each other by the fingerprints of their [keys]. A server is [configured](config) by a file
+//! that names its two peers and the people it knows; a client by a file that names the [three servers](cluster).
+//! [`server::serve`] runs a server; a [client] calls it, over HTTPS with certificates on both sides; [api] is what they say
+//! to each other; the [doctor] says whether all is well.
+
+pub mod api;
+pub mod client;
+pub mod cluster;
+pub mod config;
+pub mod doctor;
+mod document;
+mod error;
+pub mod keys;
+mod place;
+mod role;
+pub mod server;
+
+pub use error::{Result, ServiceError};
+pub use place::{NoPlace, Place};
+pub use role::{NoRole, Role};

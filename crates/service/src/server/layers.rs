@@ -1,0 +1,98 @@
+//! What happens around every request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::to_bytes;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use axum::http::{HeaderName, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+
+use crate::server::caller::Visitor;
+use crate::server::problem::Refusal;
+use crate::server::state::Shared;
+
+/// The one path that anybody may ask for.
+pub(crate) const HEALTH: &str = "/health";
+
+/// Name of the header with the number under which a request is in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest plain text of an error that is kept.
+const LONGEST_TEXT: usize = 4096;
+
+/// Gives each request a number, and logs and counts it; bodies are never logged.
+pub(crate) async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let id = shared.next_request();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let caller = request.extensions().get::<Visitor>().and_then(|visitor| visitor.caller.clone());
+    let mut answer = next.run(request).await;
+    let (status, time) = (answer.status(), start.elapsed());
+    shared.metrics.answered(&route, status.as_u16(), time);
+    let person = caller.as_ref().map_or("a stranger", |caller| &caller.name);
+    tracing::info!(
+        request = id,
+        person,
+        %method,
+        route,
+        status = status.as_u16(),
+        milliseconds = time.as_millis() as u64,
+        "answered"
+    );
+    if let Ok(value) = HeaderValue::try_from(&id) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    if caller.is_none() {
+        // The place of a stranger is needed for others.
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// Turns every error into JSON with a sentence.
+pub(crate) async fn explain(request: Request, next: Next) -> Response {
+    let answer = next.run(request).await;
+    let status = answer.status();
+    let is_json = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return answer;
+    }
+    let text = to_bytes(answer.into_body(), LONGEST_TEXT).await.unwrap_or_default();
+    Refusal::of_status(status, &String::from_utf8_lossy(&text)).into_response()
+}
+
+/// Refuses strangers everything but [`HEALTH`].
+pub(crate) async fn admit(request: Request, next: Next) -> Response {
+    if request.uri().path() != HEALTH {
+        let known = match request.extensions().get::<Visitor>() {
+            Some(visitor) => visitor.known().map(|_| ()),
+            None => Visitor { key: None, caller: None }.known().map(|_| ()),
+        };
+        if let Err(refusal) = known {
+            return refusal.into_response();
+        }
+    }
+    next.run(request).await
+}
+
+/// Ends requests that take too long.
+pub(crate) async fn limit_time(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let limit = shared.config.limits.request_time;
+    match timeout(limit, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the request took longer than {} seconds, which is this server's limit", limit.as_secs()),
+        )
+        .with_hint("try again; request_seconds in the [limits] of the server is the limit")
+        .into_response(),
+    }
+}
