@@ -8,6 +8,7 @@ mod checkpoint;
 mod demo;
 mod lost;
 mod model;
+mod parquet;
 mod share;
 mod support;
 mod train;

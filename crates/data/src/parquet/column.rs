@@ -237,19 +237,25 @@ mod tests {
 
     #[test]
     fn numbers_of_few_and_many_bytes() {
-        assert_eq!(big_endian(&[]), 0.0);
-        assert_eq!(big_endian(&[0xff]), -1.0);
-        assert_eq!(big_endian(&[0x01, 0x00]), 256.0);
-        assert_eq!(big_endian(&i128::MIN.to_be_bytes()), i128::MIN as f64);
-        assert!(big_endian(&[0; 17]).is_nan());
-        for (bits, value) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x0001, 2f64.powi(-24)),
-            (0x7bff, 65_504.0),
-            (0x7c00, f64::INFINITY),
+        let least = i128::MIN.to_be_bytes();
+        for (bytes, number) in [
+            (&[][..], 0.0),
+            (&[0xff], -1.0),
+            (&[1, 0], 256.0),
+            (&[0, 0xff], 255.0),
+            (&least, i128::MIN as f64),
         ] {
-            assert_eq!(half(&u16::to_le_bytes(bits)), value);
+            assert_eq!(big_endian(bytes).to_bits(), f64::to_bits(number));
+        }
+        assert!(big_endian(&[0; 17]).is_nan());
+    }
+
+    #[test]
+    fn floats_of_two_bytes() {
+        for (bits, number) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (1, 2_f64.powi(-24)), (0x7bff, 65_504.0), (0x7c00, f64::INFINITY)]
+        {
+            assert_eq!(half(&u16::to_le_bytes(bits)).to_bits(), f64::to_bits(number));
         }
         assert!(half(&0x7e00_u16.to_le_bytes()).is_nan());
     }

@@ -138,8 +138,7 @@ impl ParquetFile {
         let wrong = match (&cells.values, usage) {
             (CellValues::Numbers(numbers), _) => {
                 let present = &numbers[..cells.empty.unwrap_or(numbers.len()).min(numbers.len())];
-                // Not a number is not at most the limit either.
-                let row = present.iter().position(|number| !(number.abs() <= limit));
+                let row = present.iter().position(|number| number.is_nan() || number.abs() > limit);
                 row.map(|row| (row, refusal(at(row), present[row], limit)))
             }
             (CellValues::Text(_), Usage::Class) => None,

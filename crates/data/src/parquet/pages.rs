@@ -64,8 +64,8 @@ impl Packing {
             // A page without values may have no bytes at all.
             _ if size == 0 => vec![],
             Self::Snappy => {
-                // Its own word is compared before memory is taken.
-                if snap::raw::decompress_len(&packed).ok() != Some(size) {
+                // Its own word is compared before memory is taken, and no three bytes stand for more than 64.
+                if snap::raw::decompress_len(&packed).ok() != Some(size) || size / 64 > packed.len() {
                     return Err(Fault::damaged("the length of a page is wrong"));
                 }
                 snap::raw::Decoder::new().decompress_vec(&packed).map_err(|e| wrong(e.into()))?
@@ -263,16 +263,14 @@ impl Pages {
         }
         self.hold(self.dictionary_held, size)?;
         let bytes = self.unpacked(header, (at, packed), size, 0)?;
-        let mut start = 0;
+        let (mut values, mut count) = (&bytes[..], u64::from(num_values));
         if self.stored.optional {
             let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(short)?;
-            start = u32::from_le_bytes(*length) as usize;
-            if start > rest.len() {
-                return Err(short());
-            }
-            start += 4;
+            let (levels, rest) =
+                rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
+            (values, count) = (rest, present(levels, count).ok_or_else(short)?);
         }
-        self.check(encoding, &bytes[start..], None)?;
+        self.check(encoding, values, count)?;
         Ok(Page::DataPage {
             buf: bytes.into(),
             num_values,
@@ -296,7 +294,14 @@ impl Pages {
         self.hold(self.dictionary_held, size)?;
         let bytes = self.unpacked(header, (at, packed), size, u64::from(definitions))?;
         let values = bytes.get(definitions as usize..).ok_or_else(short)?;
-        self.check(encoding, values, Some(u64::from(num_values - num_nulls)))?;
+        let mut count = u64::from(num_values);
+        if self.stored.optional {
+            count = present(&bytes[..definitions as usize], count).ok_or_else(short)?;
+        }
+        if count != u64::from(num_values - num_nulls) {
+            return Err(Fault::damaged("the number of empty cells is wrong"));
+        }
+        self.check(encoding, values, count)?;
         Ok(Page::DataPageV2 {
             buf: bytes.into(),
             num_values,
@@ -329,12 +334,10 @@ impl Pages {
         Ok((values, encoding))
     }
 
-    /// Checks what decoders take for granted in the bytes of values, of which there are `count`, if that is known.
-    fn check(&self, encoding: Encoding, values: &[u8], count: Option<u64>) -> Result<()> {
+    /// Checks what decoders take for granted in the bytes of `count` values.
+    fn check(&self, encoding: Encoding, values: &[u8], count: u64) -> Result<()> {
         match encoding {
-            Encoding::PLAIN if self.stored.physical == Type::BYTE_ARRAY => {
-                check_texts(values, count.unwrap_or(0))
-            }
+            Encoding::PLAIN if self.stored.physical == Type::BYTE_ARRAY => check_texts(values, count),
             Encoding::DELTA_BINARY_PACKED => {
                 let (block, length) = varint(values).map_err(|_| short())?;
                 let (parts, _) = varint(&values[length..]).map_err(|_| short())?;
@@ -344,7 +347,7 @@ impl Pages {
                 Ok(())
             }
             Encoding::BYTE_STREAM_SPLIT => match self.stored.width {
-                Some(width) if width > 0 && (values.len() as u64).is_multiple_of(width) => Ok(()),
+                Some(width) if count.checked_mul(width) == Some(values.len() as u64) => Ok(()),
                 _ => Err(short()),
             },
             _ => Ok(()),
@@ -400,4 +403,65 @@ fn check_texts(mut bytes: &[u8], count: u64) -> Result<()> {
         found += 1;
     }
     if found < count || !bytes.is_empty() { Err(short()) } else { Ok(()) }
+}
+
+/// How many of so many values are there, by runs of levels of one bit: equal ones, or groups of eight.
+fn present(mut levels: &[u8], mut values: u64) -> Option<u64> {
+    let mut present = 0;
+    while values > 0 {
+        let (head, length) = varint(levels).ok()?;
+        levels = &levels[length..];
+        if head & 1 == 0 {
+            let (&level, rest) = levels.split_first()?;
+            let run = values.min(head >> 1);
+            if run == 0 || level > 1 {
+                return None;
+            }
+            (levels, values, present) = (rest, values - run, present + run * u64::from(level));
+        } else {
+            let groups = usize::try_from(values.div_ceil(8).min(head >> 1)).ok()?;
+            let (bits, rest) = levels.split_at_checked(groups)?;
+            for &byte in bits {
+                let some = values.min(8);
+                present += u64::from((u16::from(byte) & ((1 << some) - 1)).count_ones());
+                values -= some;
+            }
+            levels = rest;
+        }
+    }
+    Some(present)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_there_are_counted() {
+        // A run of 300 values, a group of 8, a run of 5 that are empty, and 3 values of a group.
+        let levels = [0xd8, 0x04, 1, 3, 0b1010_1010, 10, 0, 3, 0b1111_1011];
+        assert_eq!(present(&levels, 316), Some(300 + 4 + 2));
+        assert_eq!(present(&levels, 320), Some(300 + 4 + 6));
+        assert_eq!(present(&levels, 40), Some(40));
+        assert_eq!(present(&levels, 322), None);
+        assert_eq!((present(&[], 0), present(&[], 1), present(&[0, 1], 1)), (Some(0), None, None));
+    }
+
+    #[test]
+    fn lengths_are_compared_before_memory_is_taken() {
+        let packed = snap::raw::Encoder::new().compress_vec(&[7; 1000]).expect("a short text");
+        assert_eq!(Packing::Snappy.unpack(packed.clone(), 1000).expect("it is whole"), [7; 1000]);
+        let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0];
+        for (packing, bytes, size) in [
+            (Packing::Snappy, &packed[..], 1001),
+            (Packing::Snappy, &packed[..5], 1000),
+            (Packing::Snappy, &bomb[..], 1000),
+            (Packing::Gzip, &bomb[..], 1000),
+            (Packing::Zstd, &bomb[..], 1000),
+            (Packing::None, &bomb[..], 8),
+        ] {
+            assert!(matches!(packing.unpack(bytes.to_vec(), size), Err(Fault::Damaged(_))), "{packing:?}");
+        }
+        assert!(matches!(Packing::new(Compression::LZ4_RAW), Err(Fault::Unsupported(_))));
+    }
 }
