@@ -24,7 +24,7 @@ fn peak() -> Option<u64> {
 }
 
 #[test]
-fn a_row_group_of_a_million_rows_takes_little_memory() {
+fn a_large_row_group_of_parquet_takes_little_memory() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("large.parquet");
     let columns: Vec<String> = (0..COLUMNS).map(|column| format!("REQUIRED DOUBLE x{column};")).collect();
