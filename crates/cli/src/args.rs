@@ -89,7 +89,7 @@ pub struct PredictArguments {
     /// Directory of the model, as `train --model` wrote it.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// CSV or NPY file with the feature columns of the training data, in any order; the target column is ignored.
+    /// CSV, NPY or Parquet file with the feature columns of the training data, in any order; the target column is ignored.
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// Where the predictions go; the standard output without it.
@@ -109,7 +109,7 @@ pub struct PredictArguments {
 /// Arguments of `share`.
 #[derive(Debug, Args)]
 pub struct ShareArguments {
-    /// CSV or NPY files, as from several owners with the same columns.
+    /// CSV, NPY or Parquet files, as from several owners with the same columns.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Directory with the four MNIST files, gzipped or not.
@@ -124,7 +124,7 @@ pub struct ShareArguments {
     /// New directory for the shares: `party0`, `party1` and `party2` for the servers, and `preprocessing.json`, which stays.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
-    /// CSV or NPY files to test on.
+    /// CSV, NPY or Parquet files to test on.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub test: Vec<PathBuf>,
     /// Fraction of the rows held out for the test; 0 shares all rows to train on. [default: 0.2]

@@ -23,7 +23,7 @@ use crate::train::LIMIT;
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobFields {
-    /// CSV or NPY files with the training data, as from several owners with the same columns.
+    /// CSV, NPY or Parquet files with the training data, as from several owners with the same columns.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Directory that `shamisen share` wrote, in place of a table.
@@ -38,7 +38,7 @@ pub struct JobFields {
     /// Predict classes or numbers.
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
-    /// CSV or NPY files to test on.
+    /// CSV, NPY or Parquet files to test on.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub test: Vec<PathBuf>,
     /// Fraction of the rows held out for the test; 0 trains and scores on all rows. [default: 0.2]

@@ -158,7 +158,7 @@ impl Cutter {
             let bytes = std::mem::replace(&mut self.rest, rest);
             let first = std::mem::replace(&mut self.line, next);
             if rows > 0 {
-                return Ok(Some(Chunk { rows, first, bytes }));
+                return Ok(Some(Chunk::of_rows(rows, first, bytes)));
             }
         }
     }

@@ -406,6 +406,15 @@ pub enum DataError {
         found: u64,
     },
 
+    /// A file is no Parquet file that can be read.
+    #[error("{path} cannot be read as a Parquet table: {problem}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+
     /// A directory lacks one of the IDX files.
     #[error("{dir} has no file {name} (or {name}.gz): the four MNIST files belong in this directory")]
     MissingIdxFile {
@@ -718,7 +727,7 @@ impl DataError {
 }
 
 /// Text of a file between backquotes: control characters escaped, and cut after 60 characters.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const MAX: usize = 60;
     let mut out = String::from("`");
     for (i, c) in text.chars().enumerate() {

@@ -131,7 +131,7 @@ impl TableFile for IdxPart {
                     return Err(DataError::IdxLabel { path, row, label: label[0] });
                 }
             }
-            Ok(Chunk { rows, first: row + 1, bytes })
+            Ok(Chunk::of_rows(rows, row + 1, bytes))
         })))
     }
 

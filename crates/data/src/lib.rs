@@ -1,6 +1,6 @@
-//! Tables in and out: CSV, NPY and IDX files, scaling, share files and model files.
+//! Tables in and out: CSV, NPY, Parquet and IDX files, scaling, share files and model files.
 //!
-//! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], `idx`), scales and splits it
+//! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], `parquet`, `idx`), scales and splits it
 //! ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
 //! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
@@ -30,6 +30,7 @@ mod csv;
 mod damage;
 mod idx;
 mod numbers;
+mod parquet;
 mod pipeline;
 mod source;
 mod split;

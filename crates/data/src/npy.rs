@@ -117,7 +117,7 @@ impl TableFile for NpyFile {
             let mut bytes = vec![0; rows * row_bytes];
             file.read_exact_at(&mut bytes, self.start + row * row_bytes as u64)
                 .map_err(|e| DataError::io("read", &self.path, e))?;
-            Ok(Chunk { rows, first: row + 1, bytes })
+            Ok(Chunk::of_rows(rows, row + 1, bytes))
         })))
     }
 

@@ -83,11 +83,7 @@ pub(crate) fn parse(
                 return Ok(value);
             }
             let (row, column) = (chunk.first + row as u64, columns[column].clone());
-            let (place, text) = (Place { file: Some(path.to_owned()), row, column }, value.to_string());
-            if value.is_finite() {
-                return Err(DataError::OutOfRange { place, text, limit: selection.limit });
-            }
-            Err(DataError::NotFinite { place, text })
+            Err(refusal(Place { file: Some(path.to_owned()), row, column }, value, selection.limit))
         };
         for &column in &selection.features {
             features.push(check(column)?);
@@ -109,8 +105,17 @@ pub(crate) fn parse(
     Ok(Block { features: Matrix::with_origin(selection.features.len(), features, origin), target })
 }
 
+/// Why a number is refused whose magnitude is not at most `limit`.
+pub(crate) fn refusal(place: Place, value: f64, limit: f64) -> DataError {
+    let text = value.to_string();
+    if value.is_finite() {
+        return DataError::OutOfRange { place, text, limit };
+    }
+    DataError::NotFinite { place, text }
+}
+
 /// Numbers as names of classes: `3` for 3.0.
-fn classes(numbers: &[f64]) -> Found {
+pub(crate) fn classes(numbers: &[f64]) -> Found {
     let mut found = Found::default();
     let mut index: HashMap<u64, u32> = HashMap::new();
     for (row, number) in numbers.iter().enumerate() {

@@ -14,7 +14,8 @@ use crate::table::{Matrix, TargetKind};
 /// This enum is complete.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// Files with the same columns, one below the other: NPY if their name ends with `.npy`, otherwise CSV.
+    /// Files with the same columns, one below the other: NPY if their name ends with `.npy`, Parquet if they are
+    /// called or begin so, otherwise CSV.
     Files {
         /// The files.
         files: Vec<PathBuf>,

@@ -228,7 +228,7 @@ impl Preprocessing {
         }
     }
 
-    /// Reads the features of a file for prediction, CSV or NPY, and scales them.
+    /// Reads the features of a file for prediction, CSV, NPY or Parquet, and scales them.
     ///
     /// Columns may stand in any order; the target column may be present and is ignored.
     ///

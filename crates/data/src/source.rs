@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::csv::CsvFile;
 use crate::error::{DataError, Result};
 use crate::npy::{NpyFile, is_npy};
+use crate::parquet;
 use crate::pipeline::in_order;
 use crate::table::{Matrix, Schema, TargetKind};
 
@@ -39,10 +40,13 @@ pub(crate) trait TableFile: Send + Sync {
     fn parse(&self, chunk: &Chunk, selection: &Selection) -> Result<Block>;
 }
 
-/// Opens a file: as NPY if its name ends with `.npy`, otherwise as CSV.
+/// Opens a file: as NPY if its name ends with `.npy`, as Parquet if it is called or begins so, otherwise as CSV.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn TableFile>> {
     if is_npy(path) {
         return Ok(Box::new(NpyFile::open(path)?));
+    }
+    if parquet::is_parquet(path) {
+        return parquet::open(path);
     }
     Ok(Box::new(CsvFile::open(path)?))
 }
@@ -53,7 +57,24 @@ pub(crate) struct Chunk {
     pub(crate) rows: usize,
     /// Where the first one is: the line of a CSV file, or the row counted from 1.
     pub(crate) first: u64,
+    /// The rows of a format that has one after the other.
     pub(crate) bytes: Vec<u8>,
+    /// The columns of a format that has one after the other.
+    #[cfg(feature = "parquet")]
+    pub(crate) columns: Vec<parquet::Cells>,
+}
+
+impl Chunk {
+    /// Rows one after the other.
+    pub(crate) fn of_rows(rows: usize, first: u64, bytes: Vec<u8>) -> Self {
+        Self {
+            rows,
+            first,
+            bytes,
+            #[cfg(feature = "parquet")]
+            columns: vec![],
+        }
+    }
 }
 
 /// Which columns of a file are read, and as what.
@@ -91,7 +112,7 @@ pub(crate) enum Values {
 pub(crate) const DISTINCT: usize = crate::csv::MAX_CLASSES + 1;
 
 /// Classes as they were found in some rows.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Found {
     /// The names in the order of their first rows, up to [`DISTINCT`].
     pub(crate) names: Vec<String>,

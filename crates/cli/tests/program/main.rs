@@ -9,6 +9,7 @@ mod demo;
 mod lost;
 mod model;
 mod service;
+mod parquet;
 mod share;
 mod support;
 mod train;
