@@ -229,3 +229,35 @@ pub(crate) fn varint(bytes: &[u8]) -> Result<(u64, usize)> {
     }
     Err(Problem::End)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_read_and_what_follows_is_left() {
+        // Data of 300 plain values, and fields that nobody knows: a list, a map and a structure.
+        let mut bytes = vec![0x15, 0, 0x15, 20, 0x15, 18, 0x15, 1];
+        bytes.extend([0x1c, 0x15, 0xd8, 4, 0x15, 0, 0x15, 6, 0x15, 6, 0x1c, 0x18, 2, b'a', b'b', 0, 0]);
+        bytes.extend([0x89, 0x23, 1, 2, 0x1b, 1, 0x51, 6, 1, 0x1c, 0x11, 0, 0]);
+        let length = bytes.len();
+        bytes.extend([9; 5]);
+        let (header, read) = PageHeader::read(&bytes).expect("it is whole");
+        assert_eq!(read, length);
+        assert_eq!((header.kind, header.size, header.packed, header.crc), (0, 10, 9, Some(u32::MAX)));
+        assert_eq!((header.values, header.encoding, header.definitions), (300, 0, 3));
+        for cut in 0..length {
+            assert_eq!(PageHeader::read(&bytes[..cut]).map(|_| ()), Err(Problem::End), "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_nonsense() {
+        // Structures in structures, and a list of more elements than there are bytes.
+        assert_eq!(PageHeader::read(&[0xdc; 1000]), Err(Problem::Nonsense));
+        assert_eq!(PageHeader::read(&[0x99; 1000]).map(|_| ()), Err(Problem::Nonsense));
+        assert_eq!(PageHeader::read(&[0x99, 0xf3, 0xff, 0xff, 0xff, 0xff, 0x0f, 1]), Err(Problem::End));
+        assert_eq!(varint(&[0xff; 11]), Err(Problem::Nonsense));
+        assert_eq!(varint(&[0xff, 0xff, 3]), Ok((0xffff, 3)));
+    }
+}
