@@ -7,7 +7,7 @@ use shamisen_mpc::protocol::gate::rectify;
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
 use shamisen_mpc::protocol::multiply::{multiply, reshare};
-use shamisen_mpc::protocol::split::{Split, split};
+use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_mpc::protocol::{
     add_bits, and, arg_max, compare, convert, exp, log, lookup, open, range, reciprocal, soft_max,
     square_root, truncate,
@@ -102,7 +102,9 @@ const PROTOCOLS: &[Protocol] = &[
     Protocol("arg_max of 10", ANY, |i, session| {
         arg_max::arg_max(&i.x, i.elements / CLASSES, CLASSES, 27, session).map(drop)
     }),
-    Protocol("split", ANY, |i, session| split(i.x.to_additive(), 0, 64, session).map(drop)),
+    Protocol("open_split, replicated", ANY, |i, session| {
+        open_split(i.x.to_additive(), 0, 64, session).replicated(session).map(drop)
+    }),
     Protocol("replicated", ANY, |i, session| Split::of(&i.x, session.party()).replicated(session).map(drop)),
     Protocol("leading_digit of 8", ANY, |i, session| {
         let window = DigitWindow { low: 0, digits: 8 };

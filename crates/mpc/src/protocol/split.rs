@@ -9,7 +9,7 @@ use shamisen_ring::words::Words;
 use shamisen_ring::{bits, pack};
 
 use crate::error::Result;
-use crate::roles::{CHUNK, Incoming, Part, Role, Round, chunks, cuts, parts, parts_at};
+use crate::roles::{CHUNK, Incoming, Part, Role, Round, chunks, cuts, parts, parts_at, together};
 use crate::session::{Key, Session};
 use crate::share::{Additive, Rep};
 
@@ -73,19 +73,19 @@ impl Split {
     /// This form as a replicated sharing.
     ///
     /// First takes component 0 from `s_0`, which it has in common with Third, and sends Second the rest of `a`, masked by
-    /// that. 1 round, 8 bytes.
+    /// that. 1 round, 8 bytes; it closes what is open.
     ///
     /// # Errors
     ///
     /// When a peer fails.
-    pub fn replicated(&self, session: &mut Session) -> Result<Rep> {
-        debug_assert!(!self.is_open(), "both components are there");
+    pub fn replicated(&mut self, session: &mut Session) -> Result<Rep> {
         let parts = self.parts(session.party());
         let mut out = Rep::scratch(self.len());
-        let mut round = Round::new(&parts, |role, part| Peers {
-            next: if role == Role::First { part.len() } else { 0 },
-            prev: 0,
+        let mut round = Round::new(&parts, |role, part| {
+            let size = if role == Role::First { part.len() } else { 0 };
+            together(self.sends(role, part), Peers { next: size, prev: 0 })
         });
+        self.send(&parts, &mut round);
         for part in &parts {
             let [component] = session.steps();
             let range = part.elements.clone();
@@ -97,16 +97,22 @@ impl Split {
                     bits::sub_assign(next, mine);
                     round.write_next(part.len()).copy_from_slice(next);
                 }
-                Role::Second => next.copy_from_slice(&self.own[range]),
-                Role::Third => {
-                    mine.copy_from_slice(&self.own[range]);
-                    session.stream(Key::Next, component).fill(0, next);
-                }
+                Role::Second => {}
+                Role::Third => session.stream(Key::Next, component).fill(0, next),
             }
         }
         let mut incoming = round.exchange(session)?;
-        for part in parts.iter().filter(|part| part.role == Role::Second) {
-            out.mine[part.elements.clone()].copy_from_slice(incoming.take_prev(part.len()));
+        self.receive(&parts, &mut incoming);
+        for part in &parts {
+            let range = part.elements.clone();
+            match part.role {
+                Role::First => {}
+                Role::Second => {
+                    out.mine[range.clone()].copy_from_slice(incoming.take_prev(part.len()));
+                    out.next[range.clone()].copy_from_slice(&self.own[range]);
+                }
+                Role::Third => out.mine[range.clone()].copy_from_slice(&self.own[range]),
+            }
         }
         Ok(out)
     }
@@ -129,12 +135,6 @@ impl Split {
     /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.own.is_empty()
-    }
-
-    /// Adds another sharing of the same length.
-    pub fn add_assign(&mut self, other: &Self) {
-        debug_assert!(!self.is_open() && !other.is_open(), "sums are of what is exchanged");
-        bits::add_assign(&mut self.own, &other.own);
     }
 
     /// Adds an open sharing of the same length; the sum is open.
@@ -246,39 +246,12 @@ impl Split {
             }
         }
     }
-
-    /// Exchanges what is still to be exchanged. 1 round, or none.
-    fn close(&mut self, session: &mut Session) -> Result<()> {
-        let parts = self.parts(session.party());
-        let mut round = Round::new(&parts, |role, part| self.sends(role, part));
-        self.send(&parts, &mut round);
-        let mut incoming = round.exchange(session)?;
-        self.receive(&parts, &mut incoming);
-        Ok(())
-    }
 }
 
 impl fmt::Debug for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Split({} elements)", self.len())
     }
-}
-
-/// Bits `low..low + width` of an additive sharing, `low + width <= 64`, as numbers modulo `2^width`.
-///
-/// As [`open_split`], with the exchange. 1 round, 2 `width` bits.
-///
-/// # Errors
-///
-/// When a peer fails.
-///
-/// # Panics
-///
-/// When there are no such bits in a word, which is a mistake of the caller.
-pub fn split(sum: Additive, low: u32, width: u32, session: &mut Session) -> Result<Split> {
-    let mut split = open_split(sum, low, width, session);
-    split.close(session)?;
-    Ok(split)
 }
 
 /// Bits `low..low + width` of an additive sharing, `low + width <= 64`, as numbers modulo `2^width`, still open. Local.

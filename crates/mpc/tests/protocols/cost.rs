@@ -144,10 +144,6 @@ pub(crate) fn closing_split(n: usize, width: u32) -> Cost {
     closing(2 * packed(n, width))
 }
 
-pub(crate) fn split(n: usize, width: u32) -> Cost {
-    Cost::new(1, 2 * packed(n, width))
-}
-
 pub(crate) fn replicated(n: usize) -> Cost {
     Cost::new(1, n)
 }

@@ -74,7 +74,7 @@ fn what_is_open_is_closed_on_the_way() {
         assert_cost("rectify and pass while open", len, &out, cost);
 
         let back = run(SEED, |session| {
-            out.results[session.party().index()].2.each_ref().map(|split| split.replicated(session).unwrap())
+            out.results[session.party().index()].2.clone().map(|mut split| split.replicated(session).unwrap())
         });
         let [closed_x, closed_y] =
             [0, 1].map(|at| combine(&back.results.each_ref().map(|both| both[at].clone())));

@@ -77,8 +77,9 @@ fn every_number_falls_into_its_interval() {
             let cost = cost::look_up_leading_digit(window, len) + cost::closing_split(len, 64);
             assert_cost("look_up_leading_digit", len, &out, cost);
             let entries = combine(&out.results.each_ref().map(|(entries, _)| entries.clone()));
-            let back =
-                run(SEED, |session| out.results[session.party().index()].1.replicated(session).unwrap());
+            let back = run(SEED, |session| {
+                out.results[session.party().index()].1.clone().replicated(session).unwrap()
+            });
             assert_eq!(combine(&back.results), values);
             let indices = (0..len).map(index_of).zip(entries).flat_map(|(index, entry)| [index, entry]);
             for (at, index) in indices.enumerate() {

@@ -1,7 +1,7 @@
 //! The two-component form.
 
 use shamisen_mpc::protocol::multiply::product;
-use shamisen_mpc::protocol::split::{Split, split};
+use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_testkit::{combine, deal, random_words, rng, run};
 
 use crate::common::{LENGTHS, SEED, assert_cost, on_ring};
@@ -33,12 +33,12 @@ fn additive_sharings() {
         for (low, width) in [(0, 64), (0, 17), (18, 46), (40, 20), (63, 1)] {
             let out = run(SEED, |session| {
                 let me = session.party().index();
-                split(product(&a[me], &b[me]), low, width, session).unwrap()
+                open_split(product(&a[me], &b[me]), low, width, session).replicated(session).unwrap()
             });
-            assert_cost("split", len, &out, cost::split(len, width));
-            let back = run(SEED, |session| out.results[session.party().index()].replicated(session).unwrap());
+            let expected = cost::closing_split(len, width) + cost::replicated(len);
+            assert_cost("open_split, replicated", len, &out, expected);
             let mask = u64::MAX >> (64 - width);
-            for (at, got) in combine(&back.results).into_iter().enumerate() {
+            for (at, got) in combine(&out.results).into_iter().enumerate() {
                 let exact = x[at].wrapping_mul(y[at]) >> low;
                 let more = (got & mask).wrapping_sub(exact) & mask;
                 let most = if low > 0 { mask.min(2) } else { 0 };

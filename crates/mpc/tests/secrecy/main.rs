@@ -23,7 +23,7 @@ use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_bits, look_up_sums}
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
 use shamisen_mpc::protocol::points::Points;
 use shamisen_mpc::protocol::soft_max::{cross_entropy, soft_max};
-use shamisen_mpc::protocol::split::{Split, open_split, split};
+use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_mpc::protocol::square_root::{
     inverse_square_root, inverse_square_root_of_fixed, refine, square,
 };
@@ -328,9 +328,11 @@ fn bits() {
             value.add_open(&open_split(product(&inputs.x, &inputs.y), 6, 58, session), party);
             look_up_leading_digit(&mut value, window, &[&table(6)], session).map(drop)
         }),
-        ("split", 2, |inputs, session| split(product(&inputs.x, &inputs.y), 0, 64, session).map(drop)),
-        ("split in part", 2, |inputs, session| {
-            split(product(&inputs.x, &inputs.y), 18, 46, session).map(drop)
+        ("open_split", 2, |inputs, session| {
+            open_split(product(&inputs.x, &inputs.y), 0, 64, session).replicated(session).map(drop)
+        }),
+        ("open_split in part", 2, |inputs, session| {
+            open_split(product(&inputs.x, &inputs.y), 18, 46, session).replicated(session).map(drop)
         }),
         ("replicated", 2, |inputs, session| {
             Split::of(&inputs.x, session.party()).replicated(session).map(drop)
