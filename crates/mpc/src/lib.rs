@@ -15,4 +15,4 @@ mod share;
 pub use error::{MpcError, Result};
 pub use lanes::Lanes;
 pub use session::{Session, SessionKeys};
-pub use share::{Additive, Bits, Rep};
+pub use share::{Additive, Bits, Rep, RepMut};

@@ -15,6 +15,12 @@ pub struct Rep {
     pub(crate) next: Words,
 }
 
+/// Some elements of a [`Rep`], to be changed.
+pub struct RepMut<'a> {
+    mine: &'a mut [u64],
+    next: &'a mut [u64],
+}
+
 /// A vector of `Z_2^64` as the sum of one summand per party: the local result of a product.
 ///
 /// It is not masked yet. Linear work goes on in it; one [`reshare`](crate::protocol::multiply::reshare) or
@@ -111,17 +117,6 @@ impl Rep {
         bits::sub_assign(&mut self.next, &other.next);
     }
 
-    /// Subtracts another sharing from the elements from `first` on.
-    ///
-    /// # Panics
-    ///
-    /// When there are not so many elements, which is a mistake of the caller.
-    pub fn sub_at(&mut self, first: usize, other: &Self) {
-        let range = first..first + other.len();
-        bits::sub_assign(&mut self.mine[range.clone()], &other.mine);
-        bits::sub_assign(&mut self.next[range], &other.next);
-    }
-
     /// Multiplies every element by a public number.
     pub fn scale(&mut self, factor: u64) {
         bits::scale_assign(&mut self.mine, factor);
@@ -132,6 +127,27 @@ impl Rep {
     pub fn add_scaled(&mut self, other: &Self, factor: u64) {
         bits::add_scaled(&mut self.mine, &other.mine, factor);
         bits::add_scaled(&mut self.next, &other.next, factor);
+    }
+
+    /// Adds a number of times some elements of another sharing of the same length.
+    pub fn add_scaled_in(&mut self, elements: Range<usize>, other: &Self, factor: u64) {
+        bits::add_scaled(&mut self.mine[elements.clone()], &other.mine[elements.clone()], factor);
+        bits::add_scaled(&mut self.next[elements.clone()], &other.next[elements], factor);
+    }
+
+    /// All elements, cut in runs of the given lengths, to be changed.
+    ///
+    /// # Panics
+    ///
+    /// When there are fewer elements, which is a mistake of the caller.
+    pub fn runs_mut(&mut self, lengths: impl IntoIterator<Item = usize>) -> Vec<RepMut<'_>> {
+        let (mut mine, mut next) = (&mut self.mine[..], &mut self.next[..]);
+        let run = |len: usize| {
+            let (first, second) = (mine.split_off_mut(..len), next.split_off_mut(..len));
+            let (Some(mine), Some(next)) = (first, second) else { panic!("a run of {len} elements") };
+            RepMut { mine, next }
+        };
+        lengths.into_iter().map(run).collect()
     }
 
     /// The negative.
@@ -178,6 +194,14 @@ impl Rep {
     /// This party's summand of the value.
     pub fn to_additive(&self) -> Additive {
         Additive(self.mine.clone())
+    }
+}
+
+impl RepMut<'_> {
+    /// Subtracts some elements of another sharing of the same length.
+    pub fn sub_in(&mut self, elements: Range<usize>, other: &Rep) {
+        bits::sub_assign(&mut self.mine[elements.clone()], &other.mine[elements.clone()]);
+        bits::sub_assign(&mut self.next[elements.clone()], &other.next[elements]);
     }
 }
 

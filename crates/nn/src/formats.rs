@@ -9,7 +9,7 @@
 //! | feature, activation, output | 14, less for wide layers | 512 | 2048 |
 //! | weight | 20 | 16 | 64 |
 //! | bias | 20 | 512 | 2048 |
-//! | back-propagated error of a row | 20 | 8 | 32 |
+//! | back-propagated error of a row | 18 | 32 | 128 |
 //! | gradient, mean over the mini-batch | 18 | 32 | 128 |
 //!
 //! A layer's sum has at most `n 2^(25 + 26)` for `n` inputs and 14 fractional bits, so `n <= 2^11`; wider layers take a
@@ -23,7 +23,7 @@ use crate::plan::{Optimizer, Plan, Task};
 /// Fractional bits of weights and biases.
 pub const WEIGHT_FRAC: u32 = 20;
 /// Fractional bits of the back-propagated error of one row.
-pub const DELTA_FRAC: u32 = 20;
+pub const DELTA_FRAC: u32 = 18;
 /// Fractional bits of a gradient.
 pub const GRADIENT_FRAC: u32 = 18;
 
@@ -39,7 +39,7 @@ pub(crate) const ACTIVATION_BITS: u32 = 11;
 /// Bounds for the range checks: `|x| < 2^(bound - 1)` passes.
 pub(crate) const WEIGHT_BOUND: u32 = WEIGHT_FRAC + 5;
 pub(crate) const BIAS_BOUND: u32 = WEIGHT_FRAC + FEATURE_BITS + 1;
-pub(crate) const DELTA_BOUND: u32 = DELTA_FRAC + 4;
+pub(crate) const DELTA_BOUND: u32 = DELTA_FRAC + 6;
 pub(crate) const GRADIENT_BOUND: u32 = GRADIENT_FRAC + 6;
 /// An activation is below this.
 const ACTIVATION_LIMIT: f64 = 1.5 * (1 << (FEATURE_BITS + 1)) as f64;

@@ -11,11 +11,12 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use shamisen_mpc::lanes::{Lanes, pieces};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, look_up_leading_digit};
-use shamisen_mpc::protocol::multiply::product;
 use shamisen_mpc::protocol::range::RangeChecks;
 use shamisen_mpc::protocol::split::{Split, open_split};
-use shamisen_mpc::protocol::truncate::{RANGE_BITS, truncate_roughly, truncate_shared};
-use shamisen_mpc::{Additive, Rep, Session};
+use shamisen_mpc::protocol::truncate::{
+    RANGE_BITS, Shift, truncate_in_pieces, truncate_shared, truncate_twice,
+};
+use shamisen_mpc::{Additive, Rep, RepMut, Session};
 use shamisen_net::Party;
 
 use crate::checkpoint::{Shares, push_rep, unfit};
@@ -44,7 +45,7 @@ const RATIO_BITS: u32 = 5;
 const SMALLEST_ENTRY_BITS: i32 = 3;
 /// With an older table a gradient need not be checked if it is below two to this power, which leaves room for its product with the
 /// table: it counts in the first moment alone. Entries then have a bit less.
-const TOLERATED_BITS: u32 = GRADIENT_BOUND + 3;
+const TOLERATED_BITS: u32 = GRADIENT_BOUND + 5;
 
 /// How the public weights of a moment's terms grow: they start at two to `base` and are kept below two to `base + span`.
 #[derive(Clone, Copy)]
@@ -54,7 +55,7 @@ struct Growth {
 }
 
 /// Of Adam's first moment: so small that its product with the preconditioner stays in range, also with an older one.
-const FIRST: Growth = Growth { base: 4.0, span: 4.0 };
+const FIRST: Growth = Growth { base: 4.0, span: 2.0 };
 /// Of Adam's second moment. The terms of rarer updates weigh more, up to `2^7` times the square.
 const SECOND: Growth = Growth { base: 6.0, span: 1.0 };
 /// Of the velocity of gradient descent.
@@ -164,18 +165,20 @@ impl Pieces {
         checks: &mut RangeChecks,
         lanes: &mut Lanes,
     ) -> Result<()> {
-        if let [all] = &mut self.0[..] {
-            parameters.sub_assign(&all.step(gradient, learning_rate, checks, lanes.main())?);
-            return Ok(());
+        let runs = parameters.runs_mut(self.0.iter().map(|state| state.parameters.len()));
+        let mut work: Vec<_> = self.0.iter_mut().zip(runs).collect();
+        if work.len() == 1
+            && let Some((all, parameters)) = work.pop()
+        {
+            return all.step(gradient, learning_rate, parameters, checks, lanes.main());
         }
-        let updates = lanes.each(self.0.iter_mut().collect(), |state: &mut State, session| {
+        let claims = lanes.each(work, |(state, parameters), session| {
             let mut checks = RangeChecks::default();
             let piece = Gradient { sum: gradient.sum.slice(state.parameters.clone()), ..gradient };
-            let update = state.step(piece, learning_rate, &mut checks, session)?;
-            Ok::<_, NnError>((update, checks))
+            state.step(piece, learning_rate, parameters, &mut checks, session)?;
+            Ok::<_, NnError>(checks)
         })?;
-        for (state, (update, claims)) in self.0.iter().zip(updates) {
-            parameters.sub_at(state.parameters.start, &update);
+        for claims in claims {
             checks.absorb(claims);
         }
         Ok(())
@@ -283,42 +286,38 @@ impl State {
         Ok(())
     }
 
-    /// What is to be subtracted from the parameters.
+    /// Updates the parameters of this part.
     fn step(
         &mut self,
         gradient: Gradient,
         learning_rate: f64,
+        mut parameters: RepMut<'_>,
         checks: &mut RangeChecks,
         session: &mut Session,
-    ) -> Result<Rep> {
-        session.enter("truncation");
-        let Gradient { sum, shift, nominal } = gradient;
-        let values = truncate_roughly(sum, shift, roughness(shift), session)?;
-        session.enter("optimizer");
-        if matches!(self.rule, Rule::Descent) {
-            return Ok(values);
-        }
+    ) -> Result<()> {
         let tolerated = self.rule.tolerated_bits();
+        let (values, shift) = match &mut self.rule {
+            Rule::Adam(adam) => adam.step(gradient, learning_rate, parameters, session)?,
+            Rule::Momentum(velocity) => velocity.step(gradient, learning_rate, &mut parameters, session)?,
+            Rule::Descent => {
+                session.enter("truncation");
+                let Gradient { sum, shift, .. } = gradient;
+                truncate_in_pieces(
+                    sum,
+                    rough(shift),
+                    |_, _| (),
+                    |elements, update| parameters.sub_in(elements, update),
+                    session,
+                )?;
+                session.enter("optimizer");
+                return Ok(());
+            }
+        };
         for (range, prior) in self.priors.iter().filter(|(_, prior)| *prior > tolerated) {
             checks.claim_part("a gradient", &values, range.clone(), GRADIENT_BOUND, *prior, session.party());
         }
-        let (update, shift) = match &mut self.rule {
-            Rule::Adam(adam) => adam.step(&values, nominal, learning_rate, session)?,
-            Rule::Momentum(velocity) => {
-                velocity.add(&values, session)?;
-                let factor = learning_rate * f64::from(1 << (WEIGHT_FRAC - GRADIENT_FRAC))
-                    / (nominal * velocity.decay.weight(1.0) as f64);
-                // 2^14 at most, times a velocity below 2^(25 + 16) / (1 - 0.99), stays in range.
-                let shift = 13 - factor.log2().floor() as i32;
-                let shift = shift.clamp(1, 60) as u32;
-                let mut update = velocity.sum.clone();
-                update.scale((factor * 2.0_f64.powi(shift as i32)).round() as u64);
-                (truncate_shared(&update, shift, session)?, shift)
-            }
-            Rule::Descent => unreachable!("done above"),
-        };
         self.update_bits = self.update_bits.max(RANGE_BITS - shift + 1);
-        Ok(update)
+        Ok(())
     }
 
     /// Claims that the second moment stayed inside its window since the last check.
@@ -359,50 +358,113 @@ impl Adam {
     /// one product and one truncation give the update.
     ///
     /// After the first steps `V` takes in a square, and a new table value is read, in every `refresh`-th step alone.
-    /// Returns the update and the bits that its truncation dropped.
+    /// Returns the mean gradient and the bits that the update's truncation dropped.
     fn step(
         &mut self,
-        gradient: &Rep,
-        nominal: f64,
+        gradient: Gradient,
         learning_rate: f64,
+        parameters: RepMut<'_>,
         session: &mut Session,
     ) -> Result<(Rep, u32)> {
-        self.first.add(gradient, session)?;
+        session.enter("optimizer");
         self.step += 1;
-        if self.is_fresh(self.step) {
-            let elapsed = self.step - self.preconditioner.as_ref().map_or(0, |last| last.step);
-            // What the squares between would have weighed all together.
-            let share = (1.0 - self.beta2.powi(elapsed as i32)) / (1.0 - self.beta2);
-            self.second.add(product(gradient, gradient), elapsed, share, session)?;
-            self.preconditioner = Some(self.preconditioner(nominal, learning_rate, session)?);
+        let weight = self.first.pass(session)?;
+        match self.preconditioner.take() {
+            Some(older) if !self.is_fresh(self.step) => {
+                self.step_with(older, gradient, weight, parameters, session)
+            }
+            older => {
+                let elapsed = self.step - older.map_or(0, |older| older.step);
+                self.fresh_step(gradient, elapsed, learning_rate, weight, parameters, session)
+            }
         }
-        let Some(fresh) = &self.preconditioner else { unreachable!("made in the first step") };
-        let ratio = fresh.weight_sum / self.first.decay.weight_sum;
-        if fresh.step == self.step {
-            return Ok((
-                truncate_roughly(
-                    product(&self.first.sum, &fresh.values),
-                    fresh.shift,
-                    roughness(fresh.shift),
-                    session,
-                )?,
-                fresh.shift,
-            ));
-        }
-        // An older table does not bound the product by the second moment: a gradient may have grown since. What bounds it
-        // is the greatest entry and the greatest gradient; where that is too much, the sum gives up low bits first.
-        let sum_bits = self.gradient_bits() + self.first.decay.weight_sum.log2().ceil() as u32;
-        let drop = (sum_bits + fresh.entry_bits + RATIO_BITS).saturating_sub(RANGE_BITS - 1);
-        let mut update = if drop > 0 {
-            product(&truncate_shared(&self.first.sum, drop, session)?, &fresh.values)
-        } else {
-            product(&self.first.sum, &fresh.values)
-        };
+    }
+
+    /// A step that makes a new table, so many after the last one; the gradient comes into the first moment with a weight.
+    fn fresh_step(
+        &mut self,
+        gradient: Gradient,
+        elapsed: u32,
+        learning_rate: f64,
+        weight: u64,
+        mut parameters: RepMut<'_>,
+        session: &mut Session,
+    ) -> Result<(Rep, u32)> {
+        // What the squares between would have weighed all together.
+        let share = (1.0 - self.beta2.powi(elapsed as i32)) / (1.0 - self.beta2);
+        let square_weight = self.second.pass(elapsed, share, session)?;
+        session.enter("truncation");
+        let Gradient { sum, shift, nominal } = gradient;
+        let mut squares = Additive::unwritten(sum.len());
+        let values = truncate_in_pieces(
+            sum,
+            rough(shift),
+            |_, _| (),
+            |elements, values| {
+                self.first.sum.add_scaled_in(elements.clone(), values, weight);
+                squares.set_product(elements, values, values, square_weight);
+            },
+            session,
+        )?;
+        session.enter("optimizer");
+        self.second.add(squares, session);
+        let fresh = self.preconditioner(nominal, learning_rate, session)?;
+        truncate_in_pieces(
+            Additive::unwritten(values.len()),
+            rough(fresh.shift),
+            |elements, update| update.set_product(elements, &self.first.sum, &fresh.values, 1),
+            |elements, update| parameters.sub_in(elements, update),
+            session,
+        )?;
+        let shift = fresh.shift;
+        self.preconditioner = Some(fresh);
+        Ok((values, shift))
+    }
+
+    /// A step with an older table; the gradient comes into the first moment with a weight.
+    fn step_with(
+        &mut self,
+        older: Preconditioner,
+        gradient: Gradient,
+        weight: u64,
+        mut parameters: RepMut<'_>,
+        session: &mut Session,
+    ) -> Result<(Rep, u32)> {
+        // The table does not bound the product by the second moment: a gradient may have grown since. What bounds it is the
+        // greatest entry and the greatest gradient; where that is too much, the sum gives up low bits first.
+        let weight_sum = self.first.decay.weight_sum;
+        let sum_bits = self.gradient_bits() + weight_sum.log2().ceil() as u32;
+        let drop = (sum_bits + older.entry_bits + RATIO_BITS).saturating_sub(RANGE_BITS - 1);
         // The weights have grown since.
+        let ratio = older.weight_sum / weight_sum;
         let places = RATIO_BITS as i32 - 1 - ratio.log2().floor() as i32;
-        update.scale((ratio * 2.0_f64.powi(places)).round() as u64);
-        let shift = (fresh.shift as i32 + places - drop as i32) as u32;
-        Ok((truncate_roughly(update, shift, roughness(shift), session)?, shift))
+        let factor = (ratio * 2.0_f64.powi(places)).round() as u64;
+        let shift = (older.shift as i32 + places - drop as i32) as u32;
+        let Gradient { sum, shift: gradient_shift, .. } = gradient;
+        let mut done = |elements: Range<usize>, update: &Rep| parameters.sub_in(elements, update);
+        let first = &mut self.first.sum;
+        let values = if drop == 0 {
+            let between = |elements: Range<usize>, values: &Rep, update: &mut Additive| {
+                first.add_scaled_in(elements.clone(), values, weight);
+                update.set_product(elements, first, &older.values, factor);
+            };
+            truncate_twice(sum, [rough(gradient_shift), rough(shift)], between, done, session)?.0
+        } else {
+            let mut take =
+                |elements: Range<usize>, values: &Rep| first.add_scaled_in(elements, values, weight);
+            let values = truncate_in_pieces(sum, rough(gradient_shift), |_, _| (), &mut take, session)?;
+            let shorter = truncate_shared(first, drop, session)?;
+            truncate_in_pieces(
+                Additive::unwritten(values.len()),
+                rough(shift),
+                |elements, update| update.set_product(elements, &shorter, &older.values, factor),
+                &mut done,
+                session,
+            )?;
+            values
+        };
+        self.preconditioner = Some(older);
+        Ok((values, shift))
     }
 
     fn preconditioner(
@@ -428,6 +490,11 @@ impl Adam {
         let values = look_up_leading_digit(&mut self.second.sum, window, &[&table], session)?.swap_remove(0);
         Ok(Preconditioner { values, step: self.step, shift, entry_bits, weight_sum })
     }
+}
+
+/// A truncation of values whose last place matters little.
+fn rough(bits: u32) -> Shift {
+    Shift { bits, low: roughness(bits) }
 }
 
 /// Public weights proportional to `decay^-s` for the terms of a sum, so that the sum decays without being touched.
@@ -492,10 +559,10 @@ impl Moment {
         Self { sum: Rep::zeros(len), decay: Decay::new(decay, growth) }
     }
 
-    /// One step of decay, then the new vector comes in.
-    fn add(&mut self, values: &Rep, session: &mut Session) -> Result<()> {
+    /// One step of decay. Returns the weight with which the new vector is to come in.
+    fn pass(&mut self, session: &mut Session) -> Result<u64> {
         if self.decay.rate == 0.0 {
-            self.sum = Rep::zeros(values.len());
+            self.sum = Rep::zeros(self.sum.len());
             self.decay.weight_sum = 0.0;
         } else {
             let drop = self.decay.pass(1);
@@ -503,8 +570,35 @@ impl Moment {
                 self.sum = truncate_shared(&self.sum, drop, session)?;
             }
         }
-        self.sum.add_scaled(values, self.decay.take(1.0));
-        Ok(())
+        Ok(self.decay.take(1.0))
+    }
+
+    /// A step of gradient descent with this as the velocity. Returns the mean gradient and the bits that the update's truncation
+    /// dropped.
+    fn step(
+        &mut self,
+        gradient: Gradient,
+        learning_rate: f64,
+        parameters: &mut RepMut<'_>,
+        session: &mut Session,
+    ) -> Result<(Rep, u32)> {
+        session.enter("optimizer");
+        let weight = self.pass(session)?;
+        session.enter("truncation");
+        let Gradient { sum, shift, nominal } = gradient;
+        let take = |elements: Range<usize>, values: &Rep| self.sum.add_scaled_in(elements, values, weight);
+        let values = truncate_in_pieces(sum, rough(shift), |_, _| (), take, session)?;
+        session.enter("optimizer");
+        let factor = learning_rate * f64::from(1 << (WEIGHT_FRAC - GRADIENT_FRAC))
+            / (nominal * self.decay.weight(1.0) as f64);
+        // 2^14 at most, times a velocity below 2^(25 + 16) / (1 - 0.99), stays in range.
+        let shift = 13 - factor.log2().floor() as i32;
+        let shift = shift.clamp(1, 60) as u32;
+        let mut update = self.sum.clone();
+        update.scale((factor * 2.0_f64.powi(shift as i32)).round() as u64);
+        let update = truncate_shared(&update, shift, session)?;
+        parameters.sub_in(0..update.len(), &update);
+        Ok((values, shift))
     }
 }
 
@@ -530,8 +624,8 @@ impl SecondMoment {
         Self { sum: Split::zeros(len), decay: Decay::new(decay, growth), drop, unchecked_low: None }
     }
 
-    /// Some steps of decay, then the squares come in with the weight of `share` terms. The sum is open until it is looked at.
-    fn add(&mut self, mut squares: Additive, elapsed: u32, share: f64, session: &mut Session) -> Result<()> {
+    /// Some steps of decay. Returns the weight with which the new squares are to come in, that of `share` terms.
+    fn pass(&mut self, elapsed: u32, share: f64, session: &mut Session) -> Result<u64> {
         let drop = self.decay.pass(elapsed);
         if drop > 0 {
             // Shifted up the sum is exact.
@@ -539,12 +633,15 @@ impl SecondMoment {
             sum.scale(1 << self.drop);
             self.sum = Split::of(&truncate_shared(&sum, self.drop + drop, session)?, session.party());
         }
-        squares.scale(self.decay.take(share));
+        Ok(self.decay.take(share))
+    }
+
+    /// The weighted squares come in. The sum is open until it is looked at.
+    fn add(&mut self, squares: Additive, session: &mut Session) {
         let squares = open_split(squares, self.drop, 64 - self.drop, session);
         self.sum.add_open(&squares, session.party());
         let low = self.window().low;
         self.unchecked_low = Some(self.unchecked_low.map_or(low, |first| first.min(low)));
-        Ok(())
     }
 
     /// The window's top is the square of the largest root mean square, its place follows the sum of the weights.

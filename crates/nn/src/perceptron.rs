@@ -13,8 +13,8 @@ use shamisen_ring::fixed;
 
 use crate::error::Result;
 use crate::formats::{
-    ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, DELTA_FRAC, WEIGHT_BOUND, WEIGHT_FRAC, WEIGHT_LIMIT,
-    activation_bound, activation_frac, delta_prior, input_limit, largest_weight, output_prior, roughness,
+    ACTIVATION_BITS, BIAS_BOUND, DELTA_BOUND, WEIGHT_BOUND, WEIGHT_FRAC, WEIGHT_LIMIT, activation_bound,
+    activation_frac, delta_prior, input_limit, largest_weight, output_prior, roughness,
 };
 use crate::init::initial_parameters;
 use crate::plan::Plan;
@@ -131,7 +131,7 @@ impl Perceptron {
     }
 
     /// The way back: the gradient of all parameters, summed over the rows, with `frac + DELTA_FRAC` fractional bits,
-    /// from the derivative of the loss with respect to the outputs ([`DELTA_FRAC`] fractional bits).
+    /// from the derivative of the loss with respect to the outputs ([`DELTA_FRAC`](crate::formats::DELTA_FRAC) fractional bits).
     pub(crate) fn backward(
         &self,
         mut trace: Trace,
@@ -239,5 +239,3 @@ fn split_roughly(sum: Additive, session: &mut Session) -> Split {
     let low = roughness(WEIGHT_FRAC);
     open_split(sum, low, u64::BITS - low, session).shifted_up(low)
 }
-
-const _: () = assert!(DELTA_FRAC == WEIGHT_FRAC, "both are taken off by the same truncation");

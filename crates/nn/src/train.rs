@@ -5,7 +5,7 @@ use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::reshare;
 use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::soft_max::{FACTOR_BITS, LossTerms, PROBABILITY_FRAC, soft_max_times};
+use shamisen_mpc::protocol::soft_max::{FACTOR_BITS, Form, LossTerms, soft_max_as};
 use shamisen_mpc::protocol::square_root::square;
 use shamisen_mpc::protocol::tell::tell;
 use shamisen_mpc::protocol::truncate::truncate_shared;
@@ -326,8 +326,8 @@ fn output_delta(
     match plan.task {
         Task::Classification => {
             session.enter("soft-max");
-            let soft_max = soft_max_times(
-                factor,
+            let soft_max = soft_max_as(
+                Form { factor, frac: DELTA_FRAC },
                 outputs,
                 unreported.rows,
                 network.outputs(),
@@ -336,7 +336,6 @@ fn output_delta(
                 session,
             )?;
             let (mut delta, terms) = soft_max.into_loss_terms(outputs, &targets);
-            const { assert!(PROBABILITY_FRAC == DELTA_FRAC) };
             unreported.terms.extend(&terms);
             let mut one_hot = targets;
             one_hot.scale(factor.numerator() << (DELTA_FRAC - factor.bits()));

@@ -86,6 +86,21 @@ impl Additive {
         let len = x.0.rows() * y.0.cols();
         matmul::multiply(&mut self.0[first..first + len], x.0, y.0);
     }
+
+    /// Writes some elements of a [`product`], times a public number.
+    ///
+    /// # Panics
+    ///
+    /// When there are not so many elements, which is a mistake of the caller.
+    pub fn set_product(&mut self, elements: Range<usize>, x: &Rep, y: &Rep, factor: u64) {
+        let out = &mut self.0[elements.clone()];
+        let [x_mine, x_next, y_mine, y_next] =
+            [&x.mine, &x.next, &y.mine, &y.next].map(|words| &words[elements.clone()]);
+        bits::mul_shares(out, x_mine, x_next, y_mine, y_next);
+        if factor != 1 {
+            bits::scale_assign(out, factor);
+        }
+    }
 }
 
 /// Turns an additive sharing into a replicated one.

@@ -20,13 +20,22 @@ pub const PROBABILITY_FRAC: u32 = 20;
 /// Fractional bits of `1 / sum` for more classes than [`Points`] take.
 const INVERSE_FRAC: u32 = 24;
 
-/// Most bits of a factor of [`soft_max_times`].
+/// Most bits of a [`Form`]'s factor.
 pub const FACTOR_BITS: u32 = 9;
+
+/// How probabilities come out of [`soft_max_as`].
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// What they are multiplied with, of at most [`FACTOR_BITS`] bits.
+    pub factor: Factor,
+    /// Their fractional bits.
+    pub frac: u32,
+}
 
 /// The soft-max of some rows.
 pub struct SoftMax {
-    /// The probability of each class of each row, row-major, with [`PROBABILITY_FRAC`] fractional bits; times the factor of
-    /// [`soft_max_times`].
+    /// The probability of each class of each row, row-major, with [`PROBABILITY_FRAC`] fractional bits or in the form that was
+    /// wanted.
     pub probabilities: Rep,
     powers: Powers,
 }
@@ -69,12 +78,13 @@ pub fn soft_max(
     integer_bits: u32,
     session: &mut Session,
 ) -> Result<SoftMax> {
-    soft_max_times(Factor::ONE, logits, rows, classes, frac, integer_bits, session)
+    let form = Form { factor: Factor::ONE, frac: PROBABILITY_FRAC };
+    soft_max_as(form, logits, rows, classes, frac, integer_bits, session)
 }
 
-/// [`soft_max`] with the probabilities multiplied by a public factor of at most [`FACTOR_BITS`] bits.
+/// [`soft_max`] with the probabilities in another form.
 ///
-/// The factor goes into the last truncation: rounds and precision stay, and it costs 3 bits an element for each of its bits.
+/// It goes into the last truncation: rounds stay, and a bit of the factor, or one less in the fraction, costs 3 bits an element.
 ///
 /// # Errors
 ///
@@ -83,8 +93,8 @@ pub fn soft_max(
 /// # Panics
 ///
 /// When the factor has more bits, which is a mistake of the caller.
-pub fn soft_max_times(
-    factor: Factor,
+pub fn soft_max_as(
+    form: Form,
     logits: &Rep,
     rows: usize,
     classes: usize,
@@ -92,6 +102,7 @@ pub fn soft_max_times(
     integer_bits: u32,
     session: &mut Session,
 ) -> Result<SoftMax> {
+    let Form { factor, frac: result_frac } = form;
     assert!(
         factor.bits() <= FACTOR_BITS,
         "the product of a power and an inverse leaves room for {FACTOR_BITS} bits"
@@ -107,7 +118,7 @@ pub fn soft_max_times(
     let inverse = inverse.gather((0..rows * classes).map(|at| at / classes));
     let mut scaled = product(&powers.each, &inverse);
     scaled.scale(factor.numerator());
-    let bits = EXP_FRAC + inverse_frac - PROBABILITY_FRAC + factor.bits();
+    let bits = EXP_FRAC + inverse_frac - result_frac + factor.bits();
     let probabilities = truncate(scaled, bits, session)?;
     Ok(SoftMax { probabilities, powers })
 }

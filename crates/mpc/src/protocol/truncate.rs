@@ -55,38 +55,171 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
 ///
 /// When not all of the `low` bits are dropped in the end, which is a mistake of the caller.
 pub fn truncate_roughly(sum: Additive, bits: u32, low: u32, session: &mut Session) -> Result<Rep> {
-    assert!(low < bits, "bits that are dropped beforehand, {low}, are some of {bits}");
-    let Additive(mut sum) = sum;
-    let mut begun = Vec::new();
-    for parts in pieces(&parts(sum.len(), session.party())) {
-        begun.push(begin(parts, &mut sum, bits, low, session)?);
-    }
-    let mut out = Rep::scratch(sum.len());
-    let mut halved = Vec::with_capacity(begun.len());
-    for (at, Begun { parts, mut wraps, posted }) in begun.into_iter().enumerate() {
-        let incoming = posted.collect(at == 0, session)?;
-        meet(&parts, &mut sum, &mut wraps, incoming, bits, low);
-        let halves = parts.each_ref().map(|part| &sum[part.elements.clone()]);
-        let (kept, posted) = replicate(&parts, halves, &wraps, bits, &mut out, session)?;
-        halved.push((parts, kept, posted));
-    }
-    for (at, (parts, kept, posted)) in halved.into_iter().enumerate() {
-        let halves = parts.each_ref().map(|part| &sum[part.elements.clone()]);
-        complete(&parts, halves, kept, bits, &mut out, posted.collect(at == 0, session)?);
-    }
-    session.flush()?;
-    Ok(out)
+    truncate_in_pieces(sum, Shift { bits, low }, |_, _| (), |_, _| (), session)
 }
 
-/// A piece of which the first messages are sent.
+/// The bits that a truncation drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shift {
+    /// All of them.
+    pub bits: u32,
+    /// Those that each party drops for itself beforehand, as in [`truncate_roughly`].
+    pub low: u32,
+}
+
+/// [`truncate_roughly`] of what `fill` writes, stretch by stretch; `done` is told which results are there.
+///
+/// Both are called once for each element, with ranges that are the same for all three parties: what comes before and after a
+/// truncation can so be done while the numbers are in the cache.
+///
+/// # Errors
+///
+/// When a peer fails.
+///
+/// # Panics
+///
+/// As [`truncate_roughly`].
+pub fn truncate_in_pieces(
+    sum: Additive,
+    shift: Shift,
+    mut fill: impl FnMut(Range<usize>, &mut Additive),
+    mut done: impl FnMut(Range<usize>, &Rep),
+    session: &mut Session,
+) -> Result<Rep> {
+    let mut truncation = Truncation::new(sum, shift);
+    for parts in pieces(&parts(truncation.sum.len(), session.party())) {
+        truncation.begin(parts, &mut fill, session)?;
+    }
+    truncation.replicate(session)?;
+    while let Some(parts) = truncation.complete(session)? {
+        for part in parts {
+            done(part.elements, &truncation.out);
+        }
+    }
+    session.flush()?;
+    Ok(truncation.out)
+}
+
+/// [`truncate_roughly`] of a vector, and of a second one of the same length that `between` makes of the results, stretch by stretch;
+/// `done` is told which results of the second are there. Returns the results of both.
+///
+/// A piece goes from the first truncation into the second without waiting for the others. 4 rounds, and the bytes of both.
+///
+/// # Errors
+///
+/// When a peer fails.
+///
+/// # Panics
+///
+/// As [`truncate_roughly`].
+pub fn truncate_twice(
+    sum: Additive,
+    shifts: [Shift; 2],
+    mut between: impl FnMut(Range<usize>, &Rep, &mut Additive),
+    mut done: impl FnMut(Range<usize>, &Rep),
+    session: &mut Session,
+) -> Result<(Rep, Rep)> {
+    let mut second = Truncation::new(Additive::unwritten(sum.len()), shifts[1]);
+    let mut first = Truncation::new(sum, shifts[0]);
+    for parts in pieces(&parts(first.sum.len(), session.party())) {
+        first.begin(parts, &mut |_, _| (), session)?;
+    }
+    first.replicate(session)?;
+    while let Some(parts) = first.complete(session)? {
+        second.begin(parts, &mut |elements, sum| between(elements, &first.out, sum), session)?;
+    }
+    second.replicate(session)?;
+    while let Some(parts) = second.complete(session)? {
+        for part in parts {
+            done(part.elements, &second.out);
+        }
+    }
+    session.flush()?;
+    Ok((first.out, second.out))
+}
+
+/// A truncation that goes through its vector piece by piece.
+struct Truncation {
+    shift: Shift,
+    /// The summands, and then the halves.
+    sum: Additive,
+    out: Rep,
+    /// Pieces of which the first messages are sent.
+    begun: Vec<Begun>,
+    /// Pieces of which the second messages are sent.
+    replicated: std::vec::IntoIter<Replicated>,
+    /// Whether the last round has begun.
+    is_completing: bool,
+}
+
 struct Begun {
     parts: [Part; 3],
     wraps: Vec<Wrap>,
     posted: Posted,
 }
 
+struct Replicated {
+    parts: [Part; 3],
+    kept: Kept,
+    posted: Posted,
+}
+
+impl Truncation {
+    fn new(sum: Additive, shift: Shift) -> Self {
+        let Shift { bits, low } = shift;
+        assert!(low < bits, "bits that are dropped beforehand, {low}, are some of {bits}");
+        Self {
+            shift,
+            out: Rep::scratch(sum.len()),
+            sum,
+            begun: Vec::new(),
+            replicated: Vec::new().into_iter(),
+            is_completing: false,
+        }
+    }
+
+    /// First half of the first round for a piece that is filled.
+    fn begin(
+        &mut self,
+        parts: [Part; 3],
+        fill: &mut dyn FnMut(Range<usize>, &mut Additive),
+        session: &mut Session,
+    ) -> Result<()> {
+        for part in &parts {
+            fill(part.elements.clone(), &mut self.sum);
+        }
+        self.begun.push(begin(parts, &mut self.sum.0, self.shift, session)?);
+        Ok(())
+    }
+
+    /// Second half of the first round and first half of the second one, for all pieces.
+    fn replicate(&mut self, session: &mut Session) -> Result<()> {
+        let (sum, Shift { bits, low }) = (&mut self.sum.0, self.shift);
+        let mut replicated = Vec::with_capacity(self.begun.len());
+        for (at, Begun { parts, mut wraps, posted }) in self.begun.drain(..).enumerate() {
+            let incoming = posted.collect(at == 0, session)?;
+            meet(&parts, sum, &mut wraps, incoming, bits, low);
+            let halves = parts.each_ref().map(|part| &sum[part.elements.clone()]);
+            let (kept, posted) = replicate(&parts, halves, &wraps, bits, &mut self.out, session)?;
+            replicated.push(Replicated { parts, kept, posted });
+        }
+        self.replicated = replicated.into_iter();
+        Ok(())
+    }
+
+    /// Second half of the second round, for the next piece, if there is one: its results are there.
+    fn complete(&mut self, session: &mut Session) -> Result<Option<[Part; 3]>> {
+        let Some(Replicated { parts, kept, posted }) = self.replicated.next() else { return Ok(None) };
+        let incoming = posted.collect(!std::mem::replace(&mut self.is_completing, true), session)?;
+        let halves = parts.each_ref().map(|part| &self.sum.0[part.elements.clone()]);
+        complete(&parts, halves, kept, self.shift.bits, &mut self.out, incoming);
+        Ok(Some(parts))
+    }
+}
+
 /// First half of the first round: the summands on their way to Second, and the bits that will hide its top bits.
-fn begin(parts: [Part; 3], sum: &mut [u64], bits: u32, low: u32, session: &mut Session) -> Result<Begun> {
+fn begin(parts: [Part; 3], sum: &mut [u64], shift: Shift, session: &mut Session) -> Result<Begun> {
+    let Shift { bits, low } = shift;
     let width = u64::BITS - low;
     let mut round = Round::new(&parts, |role, part| match role {
         Role::First => Peers { next: pack::packed_words(part.len(), width), prev: 0 },

@@ -1,7 +1,12 @@
 //! Truncation.
 
+use std::ops::Range;
+
 use shamisen_mpc::protocol::multiply::product;
-use shamisen_mpc::protocol::truncate::{truncate, truncate_roughly, truncate_shared};
+use shamisen_mpc::protocol::truncate::{
+    Shift, truncate, truncate_in_pieces, truncate_roughly, truncate_shared, truncate_twice,
+};
+use shamisen_mpc::{Additive, Rep};
 use shamisen_testkit::{combine, deal, factors, rng, run};
 
 use crate::common::{LENGTHS, LONG, SEED, assert_cost, bounded, on_ring};
@@ -60,6 +65,66 @@ fn a_rough_one_errs_by_little_more() {
                     assert!(error.abs() <= most, "{} by {bits} bits, {low} before: {error}", x as i64);
                 }
             }
+        }
+    }
+}
+
+/// What comes before a truncation, between two of them, and after it, is done with each element once.
+#[test]
+fn piece_by_piece() {
+    let mut rng = rng(SEED);
+    let shifts = [Shift { bits: 20, low: 0 }, Shift { bits: 16, low: 9 }];
+    for len in LENGTHS.into_iter().chain([LONG]) {
+        // No product reaches 2^62.
+        let (x, y) = (bounded(len, 52, &mut rng), bounded(len, 9, &mut rng));
+        let start = bounded(len, 60, &mut rng);
+        let [x_shares, y_shares, starts] = [&x, &y, &start].map(|values| deal(values, &mut rng));
+        let at_once = run(SEED, |session| {
+            let me = session.party().index();
+            let (x, y, mut left) = (&x_shares[me], &y_shares[me], starts[me].clone());
+            let [mut left_run] = left.runs_mut([len]).try_into().ok().expect("one run");
+            let (first, second) = truncate_twice(
+                x.to_additive(),
+                shifts,
+                |elements, first, sum| sum.set_product(elements, first, y, 3),
+                |elements, second| left_run.sub_in(elements, second),
+                session,
+            )
+            .unwrap();
+            (first, second, left)
+        });
+        assert_cost(
+            "truncate_twice",
+            len,
+            &at_once,
+            cost::truncate(len, 20) + cost::truncate_roughly(len, 16, 9),
+        );
+        let part = |pick: fn(&(Rep, Rep, Rep)) -> &Rep| {
+            combine(&at_once.results.each_ref().map(|all| pick(all).clone()))
+        };
+        let (first, second, left) = (part(|all| &all.0), part(|all| &all.1), part(|all| &all.2));
+        for at in 0..len {
+            assert!(is_close(x[at], 20, first[at]), "{len}: {at}");
+            let sum = first[at].wrapping_mul(y[at]).wrapping_mul(3);
+            assert!(error(sum, 16, second[at]).abs() <= 1.0 + 1.5 / 128.0, "{len}: {at}");
+            assert_eq!(left[at], start[at].wrapping_sub(second[at]), "{len}: {at}");
+        }
+
+        let one_by_one = run(SEED, |session| {
+            let me = session.party().index();
+            let (x, y, mut total) = (&x_shares[me], &y_shares[me], starts[me].clone());
+            let fill = |elements: Range<usize>, sum: &mut Additive| sum.set_product(elements, x, y, 1);
+            let done = |elements: Range<usize>, result: &Rep| total.add_scaled_in(elements, result, 5);
+            let result = truncate_in_pieces(Additive::unwritten(len), shifts[0], fill, done, session);
+            (result.unwrap(), total)
+        });
+        assert_cost("truncate_in_pieces", len, &one_by_one, cost::truncate(len, 20));
+        let part = |pick: fn(&(Rep, Rep)) -> &Rep| {
+            combine(&one_by_one.results.each_ref().map(|all| pick(all).clone()))
+        };
+        for (at, (result, total)) in part(|all| &all.0).into_iter().zip(part(|all| &all.1)).enumerate() {
+            assert!(is_close(x[at].wrapping_mul(y[at]), 20, result), "{len}: {at}");
+            assert_eq!(total, start[at].wrapping_add(result.wrapping_mul(5)), "{len}: {at}");
         }
     }
 }

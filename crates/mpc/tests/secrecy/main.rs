@@ -15,6 +15,7 @@
 mod statistics;
 
 use std::array;
+use std::ops::Range;
 
 use shamisen_mpc::protocol::gate::rectify;
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
@@ -27,10 +28,11 @@ use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_mpc::protocol::square_root::{
     inverse_square_root, inverse_square_root_of_fixed, refine, square,
 };
+use shamisen_mpc::protocol::truncate::Shift;
 use shamisen_mpc::protocol::{
     add_bits, and, arg_max, compare, convert, exp, log, range, reciprocal, truncate,
 };
-use shamisen_mpc::{Bits, Rep, Result, Session};
+use shamisen_mpc::{Additive, Bits, Rep, Result, Session};
 use shamisen_net::recording::{Received, Recording};
 use shamisen_net::{Party, Transport, memory};
 use shamisen_testkit::{keys, random_words, rng, run_over};
@@ -253,7 +255,14 @@ fn products() {
 
 #[test]
 fn truncations() {
-    const CASES: [Case; 8] = [
+    const CASES: [Case; 9] = [
+        ("truncate twice", 4, |inputs, session| {
+            let shifts = [Shift { bits: 9, low: 3 }, Shift { bits: 17, low: 0 }];
+            let between = |elements: Range<usize>, first: &Rep, sum: &mut Additive| {
+                sum.set_product(elements, first, &inputs.y, 3);
+            };
+            truncate::truncate_twice(inputs.x.to_additive(), shifts, between, |_, _| (), session).map(drop)
+        }),
         ("truncate by 24, roughly", 2, |inputs, session| {
             truncate::truncate_roughly(product(&inputs.x, &inputs.y), 24, 17, session).map(drop)
         }),
