@@ -1,7 +1,7 @@
 //! The program `shamisen`: secure deep learning among three parties, from the command line.
 //!
 //! The commands read their arguments, let the crates `local` and `service` do the work, show how far it is, and print what came of
-//! it. What the program alone has is the [benchmarks](bench).
+//! it. What the program alone has is the [benchmarks](mod@bench).
 //!
 //! Exit status: 0 for success, 2 for bad input or configuration, 1 for a run that failed, 130 after Ctrl-C.
 

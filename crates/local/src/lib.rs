@@ -2,7 +2,7 @@
 //! together what they hand back.
 //!
 //! [`train`](train::train) and [`predict`](predict::SharedModel::predict) deal the shares of a table, or take those that are there, to
-//! three [work directories](workdir), start a party in each ([processes](launch) over TLS, or [threads] in memory) and
+//! three [work directories](workdir), start a party in each ([processes](launch) over TLS, or threads in memory) and
 //! [watch](supervise) them. [`share`] only deals. Whoever calls is told how far they are ([`Progress`]), and can ask them to stop
 //! ([`interrupt`]).
 
