@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::builder::styling::Styles;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
+use shamisen_local::transport::{Ports, TransportName};
+use shamisen_service::Role;
 
 use crate::bench::args::BenchArguments;
-use crate::choices::{Ports, ScalingName, TargetScalingName, TaskName, TransportName};
+use crate::choices::{ScalingName, TargetScalingName, TaskName, transport_parser};
 use crate::job::JobFields;
-use shamisen_service::Role;
 
 /// Train and use neural networks on data that none of three servers sees.
 #[derive(Debug, Parser)]
@@ -64,7 +65,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// How the three parties are joined.
-    #[arg(long, value_enum, default_value = "tls")]
+    #[arg(long, value_parser = transport_parser(), default_value = "tls")]
     pub transport: TransportName,
 }
 
@@ -96,7 +97,7 @@ pub struct PredictArguments {
     #[arg(long, value_name = "FILE.csv")]
     pub output: Option<PathBuf>,
     /// How the three parties are joined; by TCP with --ports.
-    #[arg(long, value_enum, default_value = "tls")]
+    #[arg(long, value_parser = transport_parser(), default_value = "tls")]
     pub transport: TransportName,
     /// Fixed local ports of the three parties, which are then joined by TCP.
     #[arg(long, value_name = "A,B,C")]

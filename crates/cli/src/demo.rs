@@ -4,14 +4,17 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Instant;
 
+use shamisen_local::report::{Report, Scores};
+use shamisen_local::train::train;
+use shamisen_local::transport::TransportName;
+
 use crate::args::DemoArguments;
-use crate::choices::{Hidden, TargetScalingName, TaskName, TransportName};
+use crate::choices::{Hidden, TargetScalingName, TaskName};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
 use crate::job::JobFields;
-use crate::report::{Report, Scores};
+use crate::progress::Screen;
 use crate::summary::{bytes, counted, layers, seconds};
-use crate::train::train;
 
 /// A bundled data set, and how to train on it.
 struct Example {
@@ -95,7 +98,7 @@ fn train_on(example: &Example, transport: TransportName, verbose: u8) -> Result<
         twin: true,
         ..JobFields::default()
     };
-    train(&fields.resolve()?, verbose)
+    Ok(train(&fields.resolve()?, verbose, &mut Screen::default())?)
 }
 
 fn text(example: &Example, report: &Report) -> String {

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use shamisen_data::DataError;
+use shamisen_local::share::Stop;
+use shamisen_party::event::Failed;
 use shamisen_service::ServiceError;
 
 /// The result of a command.
@@ -14,99 +16,83 @@ pub type Result<T> = std::result::Result<T, Failure>;
 /// This enum is complete.
 #[derive(Debug)]
 pub enum Failure {
-    /// Input or configuration that the user can mend: status 2.
-    Input(Message),
-    /// A run that failed: status 1.
-    Run(Message),
-    /// The same, but the message was given elsewhere.
+    /// What the user is told: status 2 for what the user can mend, 1 for a run that failed, 130 after Ctrl-C or a request to
+    /// terminate.
+    Told(shamisen_local::Failure),
+    /// The message was given elsewhere.
     Reported {
         /// The exit status.
         status: u8,
     },
-    /// Ctrl-C, or a request to terminate: status 130.
-    Interrupted,
-    /// The same, of a run that can go on: where it stopped, and how to go on.
-    Paused(String),
-}
-
-/// One sentence, and what to do about it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Message {
-    /// What happened, where, and why.
-    pub text: String,
-    /// What to do, where the text does not say it.
-    pub hint: Option<String>,
-}
-
-impl Message {
-    /// A message from a text that may have a line `hint: ...`.
-    pub fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
-        match text.split_once("\nhint: ") {
-            Some((text, hint)) => Self { text: text.to_owned(), hint: Some(hint.to_owned()) },
-            None => Self { text, hint: None },
-        }
-    }
-}
-
-impl Message {
-    /// The message with another hint, from the one that it has.
-    pub(crate) fn with_hint(self, hint: impl FnOnce(Option<String>) -> String) -> Self {
-        Self { hint: Some(hint(self.hint)), ..self }
-    }
 }
 
 impl Failure {
     /// Bad input, or bad configuration.
     pub fn input(text: impl Into<String>) -> Self {
-        Self::Input(Message::new(text))
+        shamisen_local::Failure::input(text).into()
     }
 
     /// A failed run.
     pub fn run(text: impl Into<String>) -> Self {
-        Self::Run(Message::new(text))
+        shamisen_local::Failure::run(text).into()
     }
 
     /// A file that could not be read, written or created.
     pub fn file(action: &str, path: &Path, source: &io::Error) -> Self {
-        Self::input(match source.kind() {
-            io::ErrorKind::NotFound => format!("{} does not exist: check the path", path.display()),
-            _ => format!("cannot {action} {}: {source}", path.display()),
-        })
+        shamisen_local::Failure::file(action, path, source).into()
+    }
+
+    /// The same, after the message was given elsewhere.
+    #[must_use]
+    pub fn reported(self) -> Self {
+        Self::Reported { status: self.status() }
     }
 
     /// The exit status of the process.
     pub fn status(&self) -> u8 {
+        use shamisen_local::Failure::{Input, Interrupted, Paused, Run};
         match self {
-            Self::Input(_) => 2,
-            Self::Run(_) => 1,
+            Self::Told(Input(_)) => 2,
+            Self::Told(Run(_)) => 1,
+            Self::Told(Interrupted | Paused(_)) => 130,
             Self::Reported { status } => *status,
-            Self::Interrupted | Self::Paused(_) => 130,
         }
     }
 
     /// Tells the user, on the standard error.
     pub fn print(&self) {
+        use shamisen_local::Failure::{Interrupted, Paused};
         let text = match self {
-            Self::Input(message) | Self::Run(message) => match &message.hint {
-                Some(hint) => format!("error: {}\nhint: {hint}\n", message.text),
-                None => format!("error: {}\n", message.text),
-            },
+            Self::Told(stopped @ (Interrupted | Paused(_))) => format!("{stopped}\n"),
+            Self::Told(failure) => format!("error: {failure}\n"),
             Self::Reported { .. } => return,
-            Self::Interrupted => "interrupted\n".to_owned(),
-            Self::Paused(text) => format!("{text}\n"),
         };
         // Without a standard error there is nobody to tell.
         drop(io::stderr().write_all(text.as_bytes()));
     }
 }
 
+impl From<shamisen_local::Failure> for Failure {
+    fn from(failure: shamisen_local::Failure) -> Self {
+        Self::Told(failure)
+    }
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        Self::Told(stop.into())
+    }
+}
+
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
-        match error {
-            DataError::Randomness { .. } => Self::run(error.to_string()),
-            _ => Self::input(error.to_string()),
-        }
+        Self::Told(error.into())
+    }
+}
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        Self::Told(failed.into())
     }
 }
 

@@ -3,12 +3,12 @@
 use std::fs;
 
 use shamisen_data::generate::Synthetic;
+use shamisen_local::store::check_writable;
 
 use crate::args::GenerateArguments;
 use crate::choices::TaskName;
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
-use crate::store::check_writable;
 use crate::summary::{bytes, grouped};
 
 /// Carries out `generate`.

@@ -4,17 +4,17 @@ use std::fs;
 use std::path::Path;
 
 use shamisen_data::checkpoint;
-use shamisen_data::dataset::{self, DatasetDescription};
-use shamisen_data::model::PREPROCESSING_FILE;
+use shamisen_data::dataset;
 use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
 use shamisen_data::table::TargetKind;
+use shamisen_local::dataset::read_shares;
+use shamisen_local::predict::SharedModel;
+use shamisen_local::resume::{OwnersPart, read_assignment};
+use shamisen_local::share::party_dirs;
 use shamisen_nn::checkpoint::State;
 
 use crate::args::InspectArguments;
 use crate::failure::{Failure, Result};
-use crate::predict::read_model;
-use crate::resume::{OwnersPart, read_assignment};
-use crate::share::party_dirs;
 use crate::summary::{bytes, counted, grouped, layers, line, scores, seconds, task};
 
 /// Carries out `inspect`.
@@ -27,29 +27,6 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<()> {
             Err(Failure::input("nothing is named: give --model DIR, --shares DIR or --checkpoint DIR"))
         }
     }
-}
-
-/// Reads what is known of the data set in a directory that `share` wrote.
-pub(crate) fn read_shares(dir: &Path) -> Result<(DatasetDescription, Preprocessing)> {
-    if !dir.is_dir() {
-        return Err(Failure::input(format!(
-            "{} is no directory: name the directory that `shamisen share` wrote",
-            dir.display()
-        )));
-    }
-    let description = dataset::read_descriptions(&party_dirs(dir))?;
-    let path = dir.join(PREPROCESSING_FILE);
-    let preprocessing = Preprocessing::read(&path)?;
-    if preprocessing.kind() != description.task
-        || preprocessing.feature_names.len() != description.features
-        || preprocessing.classes.len().max(1) != description.outputs
-    {
-        return Err(Failure::input(format!(
-            "{} does not fit the shares beside it: use the files of one sharing",
-            path.display()
-        )));
-    }
-    Ok((description, preprocessing))
 }
 
 /// Prints the description of a shared data set whose files are all there and whole.
@@ -96,8 +73,7 @@ fn shares(dir: &Path) -> Result<()> {
 
 /// Prints the description of a model whose files are all there and whole.
 fn model(dir: &Path) -> Result<()> {
-    let (description, summary) = read_model(dir)?;
-    let preprocessing = Preprocessing::read(&dir.join(PREPROCESSING_FILE))?;
+    let SharedModel { description, training: summary, preprocessing, .. } = SharedModel::read(dir)?;
     let plan = &summary.plan;
     let mut lines = vec![
         ("model", description.id.clone()),

@@ -3,7 +3,6 @@
 use std::fs;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 
 use clap::Args;
 use serde::Deserialize;
@@ -11,13 +10,15 @@ use shamisen_data::npy::{column_name, is_npy};
 use shamisen_data::prepare::{PrepareOptions, Source, TestSource};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::table::TargetKind;
+use shamisen_local::job::{Job, LIMIT, Rows, default_threads};
+use shamisen_local::link::Link;
+use shamisen_local::resume::Changes;
+use shamisen_local::transport::{Ports, TransportName};
 use shamisen_nn::plan::Optimizer;
+use shamisen_party::checkpoint::{DEFAULT_EVERY, rounded};
 
-use crate::checkpoint::{DEFAULT_EVERY, rounded};
-use crate::choices::{Hidden, OptimizerName, Ports, ScalingName, TargetScalingName, TaskName, TransportName};
+use crate::choices::{Hidden, OptimizerName, ScalingName, TargetScalingName, TaskName, transport_parser};
 use crate::failure::{Failure, Result};
-use crate::link::Link;
-use crate::train::LIMIT;
 
 /// The fields of a job, all optional: flags of `train`, and names in a job file.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -79,7 +80,7 @@ pub struct JobFields {
     pub seed: Option<u64>,
     /// Processes joined by TLS over Unix sockets (tls) or over TCP (tcp), or threads in memory. [default: tls, or tcp
     /// with --ports]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = transport_parser())]
     pub transport: Option<TransportName>,
     /// Threads of each party that work on the optimiser and the range checks at the same time, if the network is large
     /// enough. [default: a third of the cores, up to 8; at least 2 for exact Adam]
@@ -115,64 +116,10 @@ pub struct JobFields {
     pub report: Option<PathBuf>,
 }
 
-/// What is trained on.
-///
-/// This enum is complete.
-#[derive(Clone, Debug)]
-pub enum Rows {
-    /// Files, which are shared first.
-    Table(PrepareOptions),
-    /// A directory with shares.
-    Shares(PathBuf),
-}
-
-/// A job with all choices made.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// What is trained on.
-    pub rows: Rows,
-    /// Widths of the hidden layers.
-    pub hidden: Vec<usize>,
-    /// Passes over the training rows.
-    pub epochs: usize,
-    /// Rows of a mini-batch, if the user said so.
-    pub batch_size: Option<usize>,
-    /// The optimiser.
-    pub optimizer: Optimizer,
-    /// Step size.
-    pub learning_rate: f64,
-    /// L2 penalty.
-    pub weight_decay: f64,
-    /// The public seed.
-    pub seed: u64,
-    /// How the parties are joined.
-    pub link: Link,
-    /// Threads of each party.
-    pub threads: NonZeroU8,
-    /// Train the float twin, too.
-    pub twin: bool,
-    /// Where checkpoints are kept, and after how many mini-batches.
-    pub checkpoints: Option<(PathBuf, NonZeroUsize)>,
-    /// Where the model goes.
-    pub model: Option<PathBuf>,
-    /// Where the report goes.
-    pub report: Option<PathBuf>,
-}
-
 const DEFAULT_HIDDEN: [usize; 2] = [128, 128];
 const DEFAULT_SEED: u64 = 1;
 const DEFAULT_TEST_FRACTION: f64 = 0.2;
 const DEFAULT_LEARNING_RATE: f64 = 0.001;
-
-/// Threads of each of three parties on this machine unless the user says otherwise: a third of the cores, up to 8.
-///
-/// Exact Adam has so much to do for each parameter that two are worth it also where there is not even a core for each party:
-/// one computes while the other waits for a peer.
-pub(crate) fn default_threads(optimizer: Optimizer) -> NonZeroU8 {
-    let least = if matches!(optimizer, Optimizer::Adam { refresh: 1, .. }) { 2 } else { 1 };
-    let third = available_parallelism().map_or(1, usize::from) / 3;
-    NonZeroU8::new(third.clamp(least, 8) as u8).unwrap_or(NonZeroU8::MIN)
-}
 
 impl JobFields {
     /// Reads a job file.
@@ -391,10 +338,10 @@ impl JobFields {
         Ok(())
     }
 
-    /// Fails if something is asked for that was decided when a training began that goes on.
+    /// What may be said anew of a training that goes on: where model and report go, and how the parties are joined.
     ///
-    /// Where model and report go, and how the parties are joined, may be said anew.
-    pub(crate) fn check_resumed(&self) -> Result<()> {
+    /// Fails if something is asked for that was decided when the training began.
+    pub(crate) fn changes(self) -> Result<Changes> {
         let Self {
             data,
             shares,
@@ -414,17 +361,17 @@ impl JobFields {
             scaling,
             target_scaling,
             seed,
-            transport: _,
+            transport,
             threads,
-            latency: _,
-            bandwidth: _,
-            ports: _,
-            deadline: _,
+            latency,
+            bandwidth,
+            ports,
+            deadline,
             twin,
             checkpoint,
             checkpoint_every,
-            model: _,
-            report: _,
+            model,
+            report,
         } = self;
         let given = [
             ("--data", !data.is_empty()),
@@ -446,7 +393,7 @@ impl JobFields {
             ("--target-scaling", target_scaling.is_some()),
             ("--seed", seed.is_some()),
             ("--threads", threads.is_some()),
-            ("--twin", *twin),
+            ("--twin", twin),
             ("--checkpoint", checkpoint.is_some()),
             ("--checkpoint-every", checkpoint_every.is_some()),
         ];
@@ -454,7 +401,7 @@ impl JobFields {
             Some((flag, _)) => Err(Failure::input(format!(
                 "{flag} was decided when the training began, and --resume goes on with that one: leave it out"
             ))),
-            None => Ok(()),
+            None => Ok(Changes { transport, latency, bandwidth, ports, deadline, model, report }),
         }
     }
 

@@ -1,45 +1,28 @@
 //! The program `shamisen`: secure deep learning among three parties, from the command line.
 //!
-//! `share` is the data owner's part: it deals the shares of a table to three directories. `train` and `predict` are the data
-//! owner and the launcher in one: they deal the shares of a table, or take those that are there, to three
-//! [work directories](workdir), start a [party] in each ([processes](launch) over TLS, or [threads](local) in memory),
-//! [watch](supervise) them and put together what they hand back. A party sees its own directory and nothing else, so
-//! that three operators on three machines can start it by hand with `shamisen party --dir DIR`.
+//! The commands read their arguments, let the crates `local` and `service` do the work, show how far it is, and print what came of
+//! it. What the program alone has is the [benchmarks](mod@bench).
 //!
 //! Exit status: 0 for success, 2 for bad input or configuration, 1 for a run that failed, 130 after Ctrl-C.
 
 pub mod args;
-pub mod assignment;
 pub mod bench;
-mod checkpoint;
 pub mod choices;
-pub mod config;
 mod demo;
 mod doctor;
-pub mod event;
 pub mod failure;
 mod generate;
 mod inspect;
 mod interrupt;
 pub mod job;
 mod keygen;
-pub mod launch;
-pub mod link;
-pub mod local;
-mod meter;
-pub mod party;
+mod party;
 mod predict;
 mod progress;
-pub mod report;
-mod resume;
-mod rows;
 mod serve;
 mod share;
-mod store;
 pub mod summary;
-pub mod supervise;
 mod train;
-pub mod workdir;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -47,9 +30,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Arguments, Command, PartyArguments};
+use crate::args::{Arguments, Command};
 use crate::failure::{Failure, Result};
-use crate::party::End;
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -73,20 +55,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Generate(generate) => generate::run(generate),
         Command::Bench(bench) => bench::run(&bench.command, arguments.verbose),
-        Command::Party(party) => run_party(party),
+        Command::Party(party) => party::run(party),
         Command::Keygen(keygen) => keygen::run(keygen),
         Command::Serve(serve) => serve::run(serve),
         Command::Doctor(doctor) => doctor::run(doctor),
-    }
-}
-
-fn run_party(party: &PartyArguments) -> Result<()> {
-    match party::run_process(&party.dir).map_err(|failed| failed.into_failure(party.launched))? {
-        End::Finished => Ok(()),
-        End::Stopped { .. } if party.launched => Err(Failure::Reported { status: 130 }),
-        End::Stopped { epoch, batch } => Err(Failure::Paused(format!(
-            "interrupted after epoch {epoch}, mini-batch {batch}; start all three parties again to go on"
-        ))),
     }
 }
 

@@ -1,268 +1,62 @@
-//! One party: it opens its own directory, meets its two peers, and does its part of the job.
+//! `party`: one party, whose events are JSON lines on the standard output.
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use std::{fs, process};
+use std::process;
 
-use shamisen_data::model::{DESCRIPTION_FILE, read_description, read_party_share, write_party_share};
-use shamisen_mpc::{Lanes, Rep};
-use shamisen_net::throttled::Throttled;
-use shamisen_net::tls::TlsTransport;
-use shamisen_net::{Party, Transport};
-use shamisen_nn::evaluate::{evaluate, predict};
-use shamisen_nn::formats::CHECK_EVERY;
-use shamisen_nn::perceptron::Perceptron;
-use shamisen_nn::train::{Ended, Progress, train, train_with_checkpoints};
+use shamisen_local::Failure as Stopped;
+use shamisen_party::event::{Event, Failed};
+use shamisen_party::{End, PartyDir};
 
-use crate::assignment::{Assignment, Score, Work};
-use crate::checkpoint::Kept;
-use crate::config::PartyConfig;
-use crate::event::{Cause, Cost, Event, Failed, Outcome, Steady, Step};
+use crate::args::PartyArguments;
+use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
-use crate::meter::Metered;
-use crate::rows::{DealtRows, Part};
-use crate::store::write_share;
 
-/// Name of a party's share of a model, in its directory.
-pub const MODEL_SHARE_FILE: &str = "model.share";
-
-/// Name of a party's share of predictions, in its directory.
-pub const PREDICTIONS_FILE: &str = "predictions.share";
-
-/// Least time between two reports of progress.
-const REPORT_EVERY: Duration = Duration::from_millis(100);
-
-/// Bytes of share files that a party on a slow disk checks in a second.
-const CHECKED_PER_SECOND: f64 = 50e6;
-
-/// How a party's part ended.
+/// Carries out `party`.
 ///
-/// This enum is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// All is done.
-    Finished,
-    /// The three have stopped where one of them was asked to, and can go on from there.
-    Stopped {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Mini-batches of this epoch that are done.
-        batch: usize,
-    },
-}
-
-/// Runs the party of a directory in this process and writes its events to the standard output.
-///
-/// If the job keeps checkpoints, it goes on from those in its directory. Ctrl-C then makes all three keep one and stop, and ends
-/// the process at once when it comes again, or before the peers are there.
-///
-/// # Errors
-///
-/// Whatever keeps it from doing its part; it has then been written as an event, too.
-pub fn run_process(dir: &Path) -> Result<End, Failed> {
-    let mut emit = |event: Event| {
-        let Ok(mut line) = serde_json::to_string(&event) else {
-            process::exit(1);
-        };
-        line.push('\n');
-        let mut out = io::stdout().lock();
-        if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
-            // Whoever started this party is gone, so that nobody wants the result.
-            process::exit(1);
-        }
-    };
-    let result = connect_and_work(dir, &mut emit);
-    if let Err(failed) = &result {
-        emit(Event::Failed(failed.clone()));
+/// If the job keeps checkpoints, Ctrl-C makes all three keep one and stop, and ends the process at once when it comes again, or
+/// before the peers are there.
+pub(crate) fn run(arguments: &PartyArguments) -> Result<()> {
+    let launched = arguments.launched;
+    let ended = run_dir(&arguments.dir).map_err(|failed| {
+        write(&Event::Failed(failed.clone()));
+        let failure = Failure::from(failed);
+        // The launcher read the event, and tells the user.
+        if launched { failure.reported() } else { failure }
+    })?;
+    match ended {
+        End::Finished => Ok(()),
+        End::Stopped { .. } if launched => Err(Failure::Reported { status: 130 }),
+        End::Stopped { epoch, batch } => Err(Stopped::Paused(format!(
+            "interrupted after epoch {epoch}, mini-batch {batch}; start all three parties again to go on"
+        ))
+        .into()),
     }
-    result
 }
 
-fn connect_and_work(dir: &Path, emit: &mut dyn FnMut(Event)) -> Result<End, Failed> {
-    let config = PartyConfig::read(dir)?;
-    let (assignment, hash) = Assignment::read(dir)?;
-    let party = config.party()?;
-    if assignment.checkpoints().is_some() {
+fn run_dir(dir: &Path) -> std::result::Result<End, Failed> {
+    let party = PartyDir::open(dir)?;
+    let keeps = party.assignment().checkpoints().is_some();
+    if keeps {
         interrupt::install_impatiently();
     }
-    // Files are checked before the peers are made to wait.
-    let kept = Kept::open(dir, &assignment, &hash, party, emit)?;
-    let inputs = Inputs::open(dir, &assignment, party)?;
-    let mut tls = config.tls(dir, assignment.lanes(), hash)?;
-    tls.connect_timeout += inputs.time_to_check();
-    let lanes = TlsTransport::connect(&tls)?;
-    tracing::info!("{party} is connected with both peers");
-    let latency = Duration::try_from_secs_f64(config.latency.unwrap_or(0.0) / 1e3).map_err(|_| {
-        Failed::new(Cause::Input, "the latency in party.toml makes no sense: give milliseconds")
-    })?;
-    let lanes = match (config.latency, config.bandwidth) {
-        (None, None) => boxed(lanes),
-        (_, bandwidth) => boxed(Throttled::lanes(lanes, latency, bandwidth.unwrap_or(0.0) * 1e6)),
+    let mut protection = None;
+    party.run(&|| interrupt::requests() > 0, &mut |event| {
+        if keeps && matches!(event, Event::Connected) {
+            protection = Some(Protection::new());
+        }
+        write(&event);
+    })
+}
+
+fn write(event: &Event) {
+    let Ok(mut line) = serde_json::to_string(event) else {
+        process::exit(1);
     };
-    inputs.work(dir, &assignment, kept, lanes, emit)
-}
-
-/// Transports of any kind.
-pub(crate) fn boxed<T: Transport + 'static>(transports: Vec<T>) -> Vec<Box<dyn Transport>> {
-    transports.into_iter().map(|transport| -> Box<dyn Transport> { Box::new(transport) }).collect()
-}
-
-/// Does the part of `party`, whose directory is `dir`, over open transports, one for each lane of the job.
-///
-/// # Errors
-///
-/// Whatever keeps it from doing its part.
-pub fn work(
-    dir: &Path,
-    party: Party,
-    lanes: Vec<Box<dyn Transport>>,
-    emit: &mut dyn FnMut(Event),
-) -> Result<End, Failed> {
-    let (assignment, hash) = Assignment::read(dir)?;
-    let kept = Kept::open(dir, &assignment, &hash, party, emit)?;
-    let inputs = Inputs::open(dir, &assignment, party)?;
-    inputs.work(dir, &assignment, kept, lanes, emit)
-}
-
-/// A party's shares of what goes in.
-enum Inputs {
-    Train { train: Box<DealtRows>, test: Option<Box<DealtRows>> },
-    Predict { features: Box<DealtRows>, parameters: Rep },
-}
-
-impl Inputs {
-    fn open(dir: &Path, assignment: &Assignment, party: Party) -> Result<Self, Failed> {
-        match &assignment.work {
-            Work::Train { score, .. } => {
-                let open = |part| DealtRows::open(dir, part, assignment, party).map(Box::new);
-                let test = match score {
-                    Score::TestRows => Some(open(Part::Test)?),
-                    Score::TrainingRows => None,
-                };
-                Ok(Self::Train { train: open(Part::Train)?, test })
-            }
-            Work::Predict => {
-                let description = read_description(dir)?;
-                let (mine, next) =
-                    read_party_share(&dir.join(MODEL_SHARE_FILE), &description, party.index())?;
-                if mine.len() != assignment.plan.parameters() {
-                    let text = format!("{DESCRIPTION_FILE} and the job have different numbers of parameters");
-                    return Err(Failed::new(Cause::Input, text));
-                }
-                let features = Box::new(DealtRows::open(dir, Part::Predict, assignment, party)?);
-                Ok(Self::Predict { features, parameters: Rep::from_components(mine, next) })
-            }
-        }
+    line.push('\n');
+    let mut out = io::stdout().lock();
+    if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
+        // Whoever started this party is gone, so that nobody wants the result.
+        process::exit(1);
     }
-
-    /// How long a peer may still check its share files when this party has done so: party 0 has next to nothing to check.
-    fn time_to_check(&self) -> Duration {
-        let bytes = match self {
-            Self::Train { train, test } => train.bytes() + test.as_ref().map_or(0, |test| test.bytes()),
-            Self::Predict { features, .. } => features.bytes(),
-        };
-        Duration::from_secs_f64(bytes as f64 / CHECKED_PER_SECOND)
-    }
-
-    fn work(
-        self,
-        dir: &Path,
-        assignment: &Assignment,
-        mut kept: Option<Kept<'_>>,
-        lanes: Vec<Box<dyn Transport>>,
-        emit: &mut dyn FnMut(Event),
-    ) -> Result<End, Failed> {
-        let _protection = kept.is_some().then(Protection::new);
-        let sent = Arc::new(AtomicU64::new(0));
-        let metered = lanes.into_iter().map(|lane| Metered::new(lane, &sent)).collect();
-        let mut lanes = Lanes::open(boxed(metered))?;
-        let start = kept.as_ref().map(|kept| kept.agree(&mut lanes)).transpose()?.flatten();
-        emit(Event::Connected);
-        let plan = &assignment.plan;
-        let started = Instant::now();
-        lanes.main().enter("other");
-        let before = lanes.counters();
-        let mut outcome = Outcome::default();
-        match (self, &assignment.work) {
-            (Self::Train { mut train, test }, Work::Train { model, .. }) => {
-                let mut reported: Option<Instant> = None;
-                let (mut done, mut warm) = (0, None);
-                let mut observe = |progress: Progress, lanes: &Lanes| {
-                    done += 1;
-                    if done == CHECK_EVERY {
-                        warm = Some((Instant::now(), lanes.counters()));
-                    }
-                    let due = reported.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
-                    if due || progress.loss.is_some() || progress.batch == progress.batches {
-                        reported = Some(Instant::now());
-                        let bytes_sent = sent.load(Ordering::Relaxed);
-                        emit(Event::Progress(step(progress, bytes_sent)));
-                    }
-                };
-                outcome.resumed_from = start.as_ref().map(|start| start.state.done as u64);
-                let ended = match &mut kept {
-                    None => Ended::Trained(self::train(plan, &mut *train, &mut observe, &mut lanes)?),
-                    Some(kept) => {
-                        train_with_checkpoints(plan, &mut *train, kept, start, &mut observe, &mut lanes)?
-                    }
-                };
-                let trained = match ended {
-                    Ended::Trained(trained) => trained,
-                    Ended::Stopped { epoch, batch } => {
-                        emit(Event::Stopped { epoch, batch });
-                        return Ok(End::Stopped { epoch, batch });
-                    }
-                };
-                lanes.main().enter("evaluation");
-                outcome.seconds = started.elapsed().as_secs_f64();
-                let now = lanes.counters();
-                outcome.cost = Cost::between(&before, &now);
-                outcome.steady = warm.filter(|_| done > CHECK_EVERY).map(|(start, warm)| Steady {
-                    batches: done - CHECK_EVERY,
-                    seconds: start.elapsed().as_secs_f64(),
-                    cost: Cost::between(&warm, &now),
-                });
-                outcome.loss = trained.loss;
-                let mut scored = test.unwrap_or(train);
-                outcome.metrics = Some(evaluate(plan, &trained.network, &mut *scored, lanes.main())?);
-                if let Some(id) = model {
-                    let (mine, next) = trained.network.parameters().components();
-                    write_party_share(&dir.join(MODEL_SHARE_FILE), id, lanes.party().index(), mine, next)?;
-                }
-            }
-            (Self::Predict { mut features, parameters }, _) => {
-                let network = Perceptron::from_parameters(plan, parameters);
-                let predictions = predict(plan, &network, &mut *features, lanes.main())?;
-                lanes.main().enter("other");
-                outcome.seconds = started.elapsed().as_secs_f64();
-                outcome.cost = Cost::between(&before, &lanes.counters());
-                let path = dir.join(PREDICTIONS_FILE);
-                write_share(&path, &predictions).map_err(|error| {
-                    Failed::new(Cause::Input, format!("cannot write {}: {error}", path.display()))
-                })?;
-            }
-            (Self::Train { .. }, Work::Predict) => {
-                unreachable!("inputs are opened for the work of the same job")
-            }
-        }
-        outcome.cost.peak_rss_bytes = peak_rss_bytes();
-        emit(Event::Finished(Box::new(outcome)));
-        Ok(End::Finished)
-    }
-}
-
-fn step(progress: Progress, bytes_sent: u64) -> Step {
-    let Progress { epoch, batch, batches, loss, .. } = progress;
-    Step { epoch, batch, batches, loss: loss.filter(|loss| loss.is_finite()), bytes_sent }
-}
-
-/// The largest resident memory of this process so far; 0 where the system does not tell.
-fn peak_rss_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
 }

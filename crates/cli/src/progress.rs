@@ -4,10 +4,48 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use shamisen_local::Progress;
 use shamisen_nn::plan::Plan;
+use shamisen_party::event::Step;
 
-use crate::event::Step;
 use crate::summary::bytes;
+
+/// Shows how far the work is, if the standard error is a terminal.
+#[derive(Default)]
+pub(crate) enum Screen {
+    /// Nothing is shown.
+    #[default]
+    Empty,
+    Reading(Reading),
+    Training(Display),
+}
+
+impl Progress for Screen {
+    fn reading(&mut self) {
+        *self = Self::Reading(Reading::first_pass());
+    }
+
+    fn sharing(&mut self, rows: usize, all: usize) {
+        match self {
+            Self::Reading(display) => display.show(rows),
+            _ => *self = Self::Reading(Reading::sharing(all)),
+        }
+    }
+
+    fn training(&mut self, plan: &Plan, rows: usize) {
+        *self = Self::Training(Display::new(plan, rows));
+    }
+
+    fn step(&mut self, party: usize, step: Step) {
+        if let Self::Training(display) = self {
+            display.show(party, step);
+        }
+    }
+
+    fn done(&mut self) {
+        *self = Self::Empty;
+    }
+}
 
 /// When the first report came, from which on rates count: the connections stand then.
 #[derive(Clone, Copy)]

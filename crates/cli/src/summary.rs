@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
+use shamisen_local::report::{Report, Scores};
 use shamisen_nn::plan::Task;
-
-use crate::report::{Report, Scores};
 
 /// A small table of a report.
 pub fn text(report: &Report) -> String {

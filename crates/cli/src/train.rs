@@ -1,60 +1,16 @@
-//! `train`: the data owner and launcher.
+//! `train`: reads the job, and prints what came of it.
 
-use std::fs;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use shamisen_data::dataset::DatasetDescription;
-use shamisen_data::model::{ModelDescription, PREPROCESSING_FILE, SHARE_FILES, VERSION, write_description};
-use shamisen_data::prepare::{PrepareOptions, Prepared};
-use shamisen_data::scaling::Preprocessing;
-use shamisen_data::shares::random_id;
-use shamisen_data::table::TargetKind;
-use shamisen_nn::formats::{self, FEATURE_BITS, WEIGHT_FRAC, activation_frac};
-use shamisen_nn::plan::{Optimizer, Plan, Task};
-use shamisen_nn::twin::{self, PlainExamples};
+use shamisen_local::report::Report;
+use shamisen_local::train::{resume, train};
 
 use crate::args::TrainArguments;
-use crate::assignment::{Assignment, Schedule, Score, Work};
-use crate::event::Outcome;
 use crate::failure::{Failure, Result};
-use crate::inspect::read_shares;
 use crate::interrupt;
-use crate::job::{Job, JobFields, Rows};
-use crate::launch;
-use crate::party::MODEL_SHARE_FILE;
-use crate::progress::Display;
-use crate::report::{Cost, Data, Model, Report, Scores, Training, Twin};
-use crate::resume::{OwnersPart, anywhere, is_run, read_assignment, with_way_on};
-use crate::share::{look_at, party_dirs};
-use crate::store::{Staged, check_new_dir, check_writable, write_atomically};
+use crate::job::JobFields;
+use crate::progress::Screen;
 use crate::summary;
-use crate::workdir::WorkDir;
-
-/// Rows of a mini-batch unless the user says otherwise.
-const DEFAULT_BATCH: usize = 128;
-
-/// Largest magnitude of a scaled feature or target.
-pub(crate) const LIMIT: f64 = (1_u64 << FEATURE_BITS) as f64;
-
-/// What a model's description says about its training.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct TrainingSummary {
-    /// The plan that was followed.
-    pub(crate) plan: Plan,
-    /// Training rows.
-    pub(crate) rows: usize,
-    /// Wall time.
-    pub(crate) seconds: f64,
-    /// The loss of the last epoch.
-    pub(crate) loss: Option<f64>,
-    /// How good the network was, and on which rows.
-    pub(crate) scores: Scores,
-    /// `test rows` or `training rows`.
-    pub(crate) scored_on: String,
-}
 
 /// Carries out `train`.
 pub(crate) fn run(arguments: &TrainArguments, verbose: u8) -> Result<()> {
@@ -62,18 +18,19 @@ pub(crate) fn run(arguments: &TrainArguments, verbose: u8) -> Result<()> {
         let file = arguments.job.as_deref().map(JobFields::read).transpose()?.unwrap_or_default();
         let job = arguments.fields.clone().or(file).resolve()?;
         interrupt::install();
-        let report = train(&job, verbose)?;
-        return print(&report, job.checkpoints.as_ref().map(|(dir, _)| dir));
+        let report = train(&job, verbose, &mut Screen::default())?;
+        return print(&report, job.checkpoints.as_ref().map(|(dir, _)| dir.as_path()));
     };
     if arguments.job.is_some() {
         return Err(Failure::input("--resume goes on with the job that was begun: leave --job out"));
     }
     interrupt::install();
-    let report = resume(dir, &arguments.fields, verbose)?;
+    let changes = arguments.fields.clone().changes()?;
+    let report = resume(dir, changes, verbose, &mut Screen::default())?;
     print(&report, Some(dir))
 }
 
-fn print(report: &Report, removed: Option<&PathBuf>) -> Result<()> {
+fn print(report: &Report, removed: Option<&Path>) -> Result<()> {
     let mut text = summary::text(report);
     if let Some(dir) = removed {
         text.push_str(&summary::line(
@@ -82,320 +39,4 @@ fn print(report: &Report, removed: Option<&PathBuf>) -> Result<()> {
         ));
     }
     crate::print(&text)
-}
-
-/// Trains by a job: prepares and shares the data, runs the parties, and writes model and report.
-pub(crate) fn train(job: &Job, verbose: u8) -> Result<Report> {
-    let (model, report) = (job.model.as_deref(), job.report.as_deref());
-    check_outputs(model, report)?;
-    job.checkpoints.as_ref().map_or(Ok(()), |(dir, _)| check_checkpoints(dir, model))?;
-    launch::check_ports(&job.link)?;
-    let Dealt { mut work, plan, description, preprocessing, twin } = match &job.rows {
-        Rows::Table(options) => Dealt::from_table(job, options)?,
-        Rows::Shares(dir) => Dealt::from_shares(job, dir)?,
-    };
-    let DatasetDescription { id, rows, test_rows, .. } = description;
-    let score = if test_rows.is_some() { Score::TestRows } else { Score::TrainingRows };
-    let schedule = |every: NonZeroUsize| Ok::<_, Failure>(Schedule { run: random_id()?, every });
-    let checkpoints = job.checkpoints.as_ref().map(|(_, every)| schedule(*every)).transpose()?;
-    // A training that can go on may be asked for its model later.
-    let model = (model.is_some() || checkpoints.is_some()).then(random_id).transpose()?;
-    let assignment = Assignment::new(plan, id, Work::Train { score, model, checkpoints }, job.threads);
-    work.write_assignment(&assignment)?;
-    let owner = OwnersPart {
-        link: job.link,
-        rows,
-        test_rows,
-        twin,
-        model: job.model.as_deref().map(anywhere).transpose()?,
-        report: job.report.as_deref().map(anywhere).transpose()?,
-    };
-    let Some((dir, _)) = &job.checkpoints else {
-        return Ready { work, assignment, preprocessing, owner }.carry_out(verbose);
-    };
-    owner.write(work.root(), &preprocessing, dir)?;
-    interrupt::check()?;
-    work.publish()?;
-    let ready = Ready { work, assignment, preprocessing, owner };
-    ready.carry_out_kept(dir, verbose)
-}
-
-/// Goes on with a training that keeps checkpoints in a directory.
-fn resume(dir: &Path, fields: &JobFields, verbose: u8) -> Result<Report> {
-    let (owner, preprocessing) = OwnersPart::read(dir)?;
-    let owner = owner.with(fields)?;
-    let work = WorkDir::kept(dir)?;
-    let (assignment, _) = read_assignment(&party_dirs(dir))?;
-    check_outputs(owner.model.as_deref(), owner.report.as_deref())?;
-    launch::check_ports(&owner.link)?;
-    Ready { work, assignment, preprocessing, owner }.carry_out_kept(dir, verbose)
-}
-
-/// Fails early if there is no place for what the run will give.
-fn check_outputs(model: Option<&Path>, report: Option<&Path>) -> Result<()> {
-    if let Some(report) = report {
-        check_writable(report)?;
-    }
-    model.map_or(Ok(()), |dir| check_new_dir(dir, "model"))
-}
-
-/// Fails if no checkpoints can be kept in a directory.
-fn check_checkpoints(dir: &Path, model: Option<&Path>) -> Result<()> {
-    let (name, model) = (dir.display(), model.map(anywhere).transpose()?);
-    if model.is_some_and(|model| anywhere(dir).is_ok_and(|dir| dir == model)) {
-        return Err(Failure::input(format!(
-            "{name} cannot hold model and checkpoints: name two directories"
-        )));
-    }
-    if is_run(dir) {
-        return Err(Failure::input(format!(
-            "{name} holds a training that is not complete: go on with it by --resume {name}, or name a new directory"
-        )));
-    }
-    check_new_dir(dir, "checkpoints")
-}
-
-/// A training whose parties can be started.
-struct Ready {
-    work: WorkDir,
-    assignment: Assignment,
-    preprocessing: Preprocessing,
-    owner: OwnersPart,
-}
-
-impl Ready {
-    /// As [`carry_out`](Self::carry_out), with checkpoints in this directory, which is removed when it is not needed any more.
-    fn carry_out_kept(self, dir: &Path, verbose: u8) -> Result<Report> {
-        let report = self.carry_out(verbose).map_err(|failure| with_way_on(dir, failure))?;
-        self.work.complete()?;
-        Ok(report)
-    }
-
-    /// Runs the parties, and writes model and report.
-    fn carry_out(&self, verbose: u8) -> Result<Report> {
-        let Self { work, assignment, preprocessing, owner } = self;
-        let mut display = Display::new(&assignment.plan, owner.rows);
-        let outcomes = launch::run(work, &owner.link, verbose, &mut |party, step| display.show(party, step))?;
-        display.finish();
-        interrupt::check()?;
-
-        let report = report(assignment, preprocessing, &outcomes, owner)?;
-        if let (Some(dir), Work::Train { model: Some(id), .. }) = (&owner.model, &assignment.work) {
-            write_model(dir, id, work, &assignment.plan, preprocessing, &report)?;
-        }
-        if let Some(path) = &owner.report {
-            write_atomically(path, report.json().as_bytes())?;
-        }
-        Ok(report)
-    }
-}
-
-/// Shared rows in a work directory, and what the owner knows of them.
-struct Dealt {
-    work: WorkDir,
-    plan: Plan,
-    description: DatasetDescription,
-    preprocessing: Preprocessing,
-    twin: Option<Twin>,
-}
-
-impl Dealt {
-    /// Shares a table. With the twin, its rows are in memory before.
-    fn from_table(job: &Job, options: &PrepareOptions) -> Result<Self> {
-        let survey = look_at(options)?;
-        let preprocessing = survey.preprocessing().clone();
-        let (features, outputs) = (preprocessing.feature_names.len(), survey.outputs());
-        let plan = plan(job, &preprocessing, (features, outputs), survey.rows(), survey.target_bits())?;
-        // First, because there is nothing to clean up yet, and alone, because it would slow the parties down.
-        let twin = if job.twin { Some(train_twin(&plan, &survey.collect()?)) } else { None };
-        let work = work_dir(job)?;
-        let description = work.share(&plan, &survey, &random_id()?)?;
-        Ok(Self { work, plan, description, preprocessing, twin })
-    }
-
-    /// Takes the shares of a directory that `share` wrote.
-    fn from_shares(job: &Job, dir: &Path) -> Result<Self> {
-        let (description, preprocessing) = read_shares(dir)?;
-        let DatasetDescription { features, outputs, rows, target_bits, .. } = description;
-        let plan = plan(job, &preprocessing, (features, outputs), rows, target_bits)?;
-        let (needed, given) = (activation_frac(&plan), description.feature_frac);
-        if needed != given {
-            let widest = plan.layers.iter().copied().max().unwrap_or_default();
-            return Err(Failure::input(format!(
-                "the rows in {} are shared with {given} fractional bits, but a network whose widest layer has {widest} \
-                 units needs {needed}: share the table again with --widest-layer {widest}",
-                dir.display()
-            )));
-        }
-        let work = work_dir(job)?;
-        work.link_shares(&party_dirs(dir), &description)?;
-        Ok(Self { work, plan, description, preprocessing, twin: None })
-    }
-}
-
-/// The parties' directories, where they stay if checkpoints are kept.
-fn work_dir(job: &Job) -> Result<WorkDir> {
-    job.checkpoints.as_ref().map_or_else(WorkDir::new, |(dir, _)| WorkDir::staged(dir))
-}
-
-/// The public plan of the training, with so many features and outputs.
-fn plan(
-    job: &Job,
-    preprocessing: &Preprocessing,
-    (features, outputs): (usize, usize),
-    rows: usize,
-    target_bits: u32,
-) -> Result<Plan> {
-    let mut layers = vec![features];
-    layers.extend(&job.hidden);
-    layers.push(outputs);
-    let plan = Plan {
-        task: match preprocessing.kind() {
-            TargetKind::Classes => Task::Classification,
-            TargetKind::Number => Task::Regression,
-        },
-        layers,
-        optimizer: job.optimizer,
-        learning_rate: job.learning_rate,
-        weight_decay: job.weight_decay,
-        batch_size: job.batch_size.unwrap_or(DEFAULT_BATCH.min(rows)),
-        epochs: job.epochs,
-        seed: job.seed,
-        feature_bits: preprocessing.scaling.feature_bits(FEATURE_BITS),
-        target_bits,
-    };
-    formats::check(&plan).map_err(|error| Failure::input(error.to_string()))?;
-    if plan.batch_size > rows {
-        return Err(Failure::input(format!(
-            "the batch size is {}, but there are only {rows} training rows: choose at most {rows}",
-            plan.batch_size
-        )));
-    }
-    Ok(plan)
-}
-
-/// The same training in the clear.
-fn train_twin(plan: &Plan, prepared: &Prepared) -> Twin {
-    let started = Instant::now();
-    let train = &prepared.train;
-    let examples = PlainExamples {
-        features: train.features.values(),
-        targets: train.targets.values(),
-        rows: train.features.rows(),
-    };
-    let model = twin::train(plan, examples, |_, _, _| ());
-    let scored = prepared.test.as_ref().unwrap_or(train);
-    let outputs = model.outputs(scored.features.values());
-    let scores = Scores::from(twin::evaluate(plan.task, plan.outputs(), &outputs, scored.targets.values()));
-    Twin {
-        scores: scores.in_own_units(&prepared.preprocessing),
-        loss: model.loss,
-        seconds: started.elapsed().as_secs_f64(),
-    }
-}
-
-fn report(
-    assignment: &Assignment,
-    preprocessing: &Preprocessing,
-    outcomes: &[Outcome; 3],
-    owner: &OwnersPart,
-) -> Result<Report> {
-    let &OwnersPart { link, rows, test_rows, .. } = owner;
-    let [first, ..] = outcomes;
-    let metrics = first
-        .metrics
-        .ok_or_else(|| Failure::run("the parties evaluated nothing, which is a bug of shamisen"))?;
-    let same = |other: &Outcome| {
-        other.metrics == first.metrics && other.loss == first.loss && other.resumed_from == first.resumed_from
-    };
-    if !outcomes.iter().all(same) {
-        return Err(Failure::run(
-            "the parties disagree about the opened results: one of them did not follow the protocol",
-        ));
-    }
-    let scores = Scores::from(metrics);
-    let plan = &assignment.plan;
-    let batches = plan.epochs * rows.div_ceil(plan.batch_size);
-    // Those that were computed now; none if a training went on after its last one.
-    let counted = batches.saturating_sub(first.resumed_from.unwrap_or(0) as usize);
-    let (optimizer, refresh, momentum) = match plan.optimizer {
-        Optimizer::Adam { refresh, .. } => ("adam", Some(refresh), None),
-        Optimizer::Sgd { momentum } => ("sgd", None, Some(momentum)),
-        _ => ("other", None, None),
-    };
-    Ok(Report {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        security: "semi-honest".to_owned(),
-        joined: link.joined(),
-        processes: link.joined().processes(),
-        threads: assignment.working_lanes().get().into(),
-        task: plan.task,
-        model: Model { layers: plan.layers.clone(), parameters: plan.parameters() },
-        data: Data {
-            rows,
-            features: plan.features(),
-            test_rows: test_rows.unwrap_or(rows),
-            scored_on: if test_rows.is_some() { "test rows" } else { "training rows" }.to_owned(),
-        },
-        training: Training {
-            optimizer: optimizer.to_owned(),
-            refresh,
-            momentum,
-            learning_rate: plan.learning_rate,
-            weight_decay: plan.weight_decay,
-            seed: plan.seed,
-            epochs: plan.epochs,
-            batch_size: plan.batch_size,
-            batches,
-            resumed_from: first.resumed_from,
-            seconds: outcomes.iter().map(|outcome| outcome.seconds).fold(0.0, f64::max),
-            loss: first.loss.clone(),
-        },
-        test: scores.in_own_units(preprocessing),
-        twin: owner.twin.clone(),
-        cost: Cost::new(outcomes, counted.max(1)),
-    })
-}
-
-/// Writes the model directory, which appears when it is complete.
-fn write_model(
-    dir: &Path,
-    id: &str,
-    work: &WorkDir,
-    plan: &Plan,
-    preprocessing: &Preprocessing,
-    report: &Report,
-) -> Result<()> {
-    let summary = TrainingSummary {
-        plan: plan.clone(),
-        rows: report.data.rows,
-        seconds: report.training.seconds,
-        loss: report.training.loss.last().copied(),
-        scores: report.test,
-        scored_on: report.data.scored_on.clone(),
-    };
-    let json = |error: serde_json::Error| Failure::run(format!("the model cannot be described: {error}"));
-    let description = ModelDescription {
-        id: id.to_owned(),
-        version: VERSION,
-        task: preprocessing.kind(),
-        layers: serde_json::to_value(&plan.layers).map_err(json)?,
-        frac: WEIGHT_FRAC,
-        parameters: plan.parameters() as u64,
-        feature_names: preprocessing.feature_names.clone(),
-        target_name: preprocessing.target_name.clone(),
-        classes: preprocessing.classes.clone(),
-        training: serde_json::to_value(summary).map_err(json)?,
-        share_files: SHARE_FILES.map(str::to_owned),
-    };
-    let failed = |error: std::io::Error| Failure::file("write", dir, &error);
-    let staged = Staged::new(dir)?;
-    write_description(staged.path(), &description)?;
-    preprocessing.write(&staged.path().join(PREPROCESSING_FILE))?;
-    for (share, name) in work.files(MODEL_SHARE_FILE).iter().zip(SHARE_FILES) {
-        // The copy is as secret as the original.
-        fs::copy(share, staged.path().join(name)).map_err(failed)?;
-        fs::File::open(staged.path().join(name)).and_then(|file| file.sync_all()).map_err(failed)?;
-    }
-    staged.publish().map(drop)
 }

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 use serde::{Deserialize, Serialize};
+use shamisen_local::transport::TransportName;
 
-use crate::choices::{OptimizerName, TransportName};
+use crate::choices::{OptimizerName, transport_parser};
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -66,7 +67,7 @@ pub struct CaseArguments {
     #[arg(long, value_name = "DIR")]
     pub mnist: Option<PathBuf>,
     /// Processes joined by TLS over Unix sockets (tls) or over TCP (tcp), or threads in memory.
-    #[arg(long, value_enum, default_value = "tls")]
+    #[arg(long, value_parser = transport_parser(), default_value = "tls")]
     pub transport: TransportName,
 }
 
@@ -108,7 +109,7 @@ pub struct ProtocolArguments {
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
     /// How the three threads are joined: in memory, or by TLS over Unix sockets (tls) or over TCP (tcp).
-    #[arg(long, value_enum, default_value = "memory")]
+    #[arg(long, value_parser = transport_parser(), default_value = "memory")]
     pub transport: TransportName,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE.json")]
@@ -178,7 +179,7 @@ pub struct PaperArguments {
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
     /// Processes joined by TLS over Unix sockets (tls) or over TCP (tcp), or threads in memory.
-    #[arg(long, value_enum, default_value = "tls")]
+    #[arg(long, value_parser = transport_parser(), default_value = "tls")]
     pub transport: TransportName,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE.json")]

@@ -7,22 +7,22 @@ use shamisen_data::prepare::{Examples, PrepareOptions, Prepared, Source, TestSou
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::shares::random_id;
 use shamisen_data::table::Matrix;
+use shamisen_local::job::LIMIT;
+use shamisen_local::job::default_threads;
+use shamisen_local::launch;
+use shamisen_local::link::Link;
+use shamisen_local::workdir::WorkDir;
 use shamisen_nn::formats::{self, FEATURE_BITS};
 use shamisen_nn::plan::{Optimizer, Plan, Task};
 use shamisen_nn::train::useful_lanes;
+use shamisen_party::assignment::{Assignment, Score, Work};
+use shamisen_party::event::{Outcome, Step};
 
-use crate::assignment::{Assignment, Score, Work};
 use crate::bench::args::CaseArguments;
 use crate::choices::OptimizerName;
-use crate::event::{Outcome, Step};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
-use crate::job::default_threads;
-use crate::launch;
-use crate::link::Link;
 use crate::summary::{counted, layers};
-use crate::train::LIMIT;
-use crate::workdir::WorkDir;
 
 /// The public seed of weights, order and synthetic rows.
 pub(crate) const SEED: u64 = 1;

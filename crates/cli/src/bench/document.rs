@@ -5,11 +5,11 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use serde::Serialize;
+use shamisen_local::store::write_atomically;
+use shamisen_local::transport::{Joined, TransportName};
 use shamisen_ring::level::level;
 
-use crate::choices::{Joined, TransportName};
 use crate::failure::{Failure, Result};
-use crate::store::write_atomically;
 
 /// The JSON of a benchmark: what all have in common, and beside it the fields of its own.
 #[derive(Serialize)]
@@ -90,5 +90,5 @@ pub(crate) fn write_json<T: Serialize>(
     let mut text = serde_json::to_string_pretty(&document)
         .map_err(|error| Failure::run(format!("the figures cannot be written as JSON: {error}")))?;
     text.push('\n');
-    write_atomically(path, text.as_bytes())
+    Ok(write_atomically(path, text.as_bytes())?)
 }

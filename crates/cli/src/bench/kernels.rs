@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use shamisen_local::store::check_writable;
 use shamisen_ring::level::Level;
 use shamisen_ring::matmul::{MatRef, multiply};
 use shamisen_ring::prg::Prg;
@@ -19,7 +20,6 @@ use crate::bench::document::{Machine, publish};
 use crate::bench::table::{significant, table};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
-use crate::store::check_writable;
 
 /// The figures of `bench kernels`.
 #[derive(Serialize)]

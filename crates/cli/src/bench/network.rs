@@ -1,18 +1,18 @@
 //! `bench network`: the standard case over imitated networks.
 
 use serde::Serialize;
+use shamisen_local::link::Link;
+use shamisen_local::store::check_writable;
+use shamisen_local::transport::{Joined, TransportName};
 use shamisen_nn::formats::CHECK_EVERY;
+use shamisen_party::event::Outcome;
 
 use crate::bench::args::{NetworkArguments, Profile};
 use crate::bench::case::Case;
 use crate::bench::document::{Machine, publish};
 use crate::bench::standard::{rows, steady};
 use crate::bench::table::table;
-use crate::choices::{Joined, TransportName};
-use crate::event::Outcome;
 use crate::failure::Result;
-use crate::link::Link;
-use crate::store::check_writable;
 
 /// The figures of `bench network`.
 #[derive(Serialize)]

@@ -13,6 +13,8 @@ mod trainer;
 use std::fs;
 use std::path::PathBuf;
 
+use shamisen_local::store::{check_writable, write_atomically};
+use shamisen_local::transport::Joined;
 use shamisen_nn::formats::CHECK_EVERY;
 
 use crate::bench::args::PaperArguments;
@@ -24,9 +26,7 @@ use crate::bench::paper::measured::Measured;
 use crate::bench::paper::tables::{Data, LARGE, Shape, TABLES, Table};
 use crate::bench::paper::text::{HOW_TO_READ, in_markdown, plain, wrapped};
 use crate::bench::paper::trainer::{Setting, Trainer};
-use crate::choices::Joined;
 use crate::failure::{Failure, Result};
-use crate::store::{check_writable, write_atomically};
 use crate::summary::counted;
 
 /// Characters of a line of text.

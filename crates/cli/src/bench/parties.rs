@@ -5,14 +5,14 @@ use std::num::NonZeroU8;
 use std::thread;
 use std::time::Duration;
 
+use shamisen_local::launch;
+use shamisen_local::transport::TransportName;
 use shamisen_net::tls::{Address, Identity, PeerAddress, TlsConfig, TlsTransport};
 use shamisen_net::{Party, Peers, Transport, memory};
+use shamisen_party::event::Failed;
 
-use crate::choices::TransportName;
-use crate::event::Failed;
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
-use crate::launch;
 
 /// Longest wait of a party for another one: a protocol with a million elements takes seconds.
 const DEADLINE: Duration = Duration::from_mins(5);
@@ -81,7 +81,7 @@ fn in_threads<T: Send, F: FnOnce() -> std::result::Result<T, Failed> + Send>(
         }
     }
     if let Some(failed) = failures.into_iter().min_by_key(|failed| failed.cause) {
-        return Err(failed.into_failure(false));
+        return Err(failed.into());
     }
     results.try_into().map_err(|_| Failure::run("a party is missing, which is a bug of shamisen"))
 }

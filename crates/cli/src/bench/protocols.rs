@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use shamisen_local::store::check_writable;
+use shamisen_local::transport::{Joined, TransportName};
 use shamisen_mpc::protocol::gate::rectify;
 use shamisen_mpc::protocol::leading_bit::{Window, leading_index};
 use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit};
@@ -20,10 +22,8 @@ use crate::bench::case::SplitMix64;
 use crate::bench::document::{Machine, publish};
 use crate::bench::parties;
 use crate::bench::table::{median, significant, table};
-use crate::choices::{Joined, TransportName};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
-use crate::store::check_writable;
 
 /// The figures of `bench protocols`.
 #[derive(Serialize)]

@@ -6,15 +6,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use shamisen_local::transport::TransportName;
 use shamisen_net::{Peers, Transport};
 use shamisen_nn::plan::Plan;
+use shamisen_party::event::Failed;
 use shamisen_ring::matmul::{MatRef, multiply};
 use shamisen_ring::prg::Prg;
 
 use crate::bench::case::SplitMix64;
 use crate::bench::parties;
-use crate::choices::TransportName;
-use crate::event::Failed;
 use crate::failure::Result;
 
 /// What one of three parties gets while the two others want the same.

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
+use shamisen_local::link::Link;
+use shamisen_local::store::check_writable;
+use shamisen_local::transport::{Joined, TransportName};
 use shamisen_nn::plan::{Optimizer, Plan};
 use tempfile::TempDir;
 
@@ -13,11 +16,8 @@ use crate::bench::args::SklearnArguments;
 use crate::bench::case::Case;
 use crate::bench::document::{Machine, publish};
 use crate::bench::table::{median, table};
-use crate::choices::{Joined, TransportName};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
-use crate::link::Link;
-use crate::store::check_writable;
 
 /// The program that trains with scikit-learn.
 const SCRIPT: &str = include_str!("../../../../scripts/versus_sklearn.py");

@@ -3,20 +3,20 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use shamisen_local::link::Link;
+use shamisen_local::report::mean_by_phase;
+use shamisen_local::store::check_writable;
+use shamisen_local::transport::{Joined, TransportName};
 use shamisen_nn::formats::CHECK_EVERY;
 use shamisen_nn::plan::{Optimizer, Plan};
+use shamisen_party::event::{Outcome, PhaseCost, Steady};
 
 use crate::bench::args::StandardArguments;
 use crate::bench::case::Case;
 use crate::bench::document::{Machine, publish};
 use crate::bench::rates::{self, Rates};
 use crate::bench::table::{prefixed, table};
-use crate::choices::{Joined, TransportName};
-use crate::event::{Outcome, PhaseCost, Steady};
 use crate::failure::{Failure, Result};
-use crate::link::Link;
-use crate::report::mean_by_phase;
-use crate::store::check_writable;
 
 /// The figures of `bench standard`.
 #[derive(Serialize)]

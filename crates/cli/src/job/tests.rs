@@ -1,3 +1,5 @@
+use shamisen_local::Failure::Input;
+
 use super::*;
 
 fn fields(text: &str) -> JobFields {
@@ -71,7 +73,7 @@ fn contradictions_are_named() {
         ("mnist = 'b'\ndeadline = nan", "deadline"),
     ] {
         match fields(text).resolve() {
-            Err(Failure::Input(message)) => {
+            Err(Failure::Told(Input(message))) => {
                 assert!(message.text.contains(part), "{text}: {}", message.text);
             }
             other => panic!("{text}: {other:?}"),

@@ -7,16 +7,17 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Place, children, classify, shamisen, signal, table, text, wait, wait_for_line};
-use shamisen_cli::assignment::{Assignment, Schedule, Score, Work};
-use shamisen_cli::choices::TransportName;
-use shamisen_cli::config::PartyConfig;
-use shamisen_cli::link::Link;
-use shamisen_cli::workdir::WorkDir;
 use shamisen_data::prepare::Examples;
 use shamisen_data::shares::random_id;
 use shamisen_data::table::Matrix;
+use shamisen_local::link::Link;
+use shamisen_local::transport::TransportName;
+use shamisen_local::workdir::WorkDir;
 use shamisen_nn::plan::{Optimizer, Plan, Task};
+use shamisen_party::assignment::{Assignment, Schedule, Score, Work};
+use shamisen_party::config::PartyConfig;
+
+use crate::support::{Place, children, classify, shamisen, signal, table, text, wait, wait_for_line};
 
 /// Flags of a training that takes much longer than the tests wait, on two lanes of each party.
 const ENDLESS: &str =

@@ -1,10 +1,9 @@
 //! Keys, and three servers as a service.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
 use std::fmt::Write;
+use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 

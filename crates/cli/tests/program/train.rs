@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::support::{Place, classify, names, numbers, output, shamisen, succeed, table, text};
 use serde_json::Value;
+
+use crate::support::{Place, classify, names, numbers, output, shamisen, succeed, table, text};
 
 fn report(place: &Place, name: &str, arguments: &[String]) -> Value {
     let path = place.path(name);

@@ -7,21 +7,21 @@ use shamisen_data::prepare::{Examples, Part};
 use shamisen_data::scaling::Scaling;
 use shamisen_data::shares::{Dealer, random_id, share_path};
 use shamisen_data::table::Matrix;
+use shamisen_local::launch;
+use shamisen_local::share::Stop;
+use shamisen_local::workdir::WorkDir;
 use shamisen_nn::formats::{CHECK_EVERY, FEATURE_BITS, activation_frac, target_frac};
 use shamisen_nn::plan::Plan;
+use shamisen_party::assignment::{Assignment, Score, Work};
 
-use crate::assignment::{Assignment, Score, Work};
 use crate::bench::case::SEED;
 use crate::bench::paper::measured::{Measured, score};
 use crate::bench::paper::tables::{Output, Shape};
 use crate::bench::paper::trainer::{Setting, plan};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
-use crate::launch;
 use crate::progress::{Display, Reading};
-use crate::share::Stop;
 use crate::summary::grouped;
-use crate::workdir::WorkDir;
 
 /// Rows of the paper's table, its columns, and classes for which the generator has a teacher.
 pub(super) const ROWS: usize = 10_000_000;

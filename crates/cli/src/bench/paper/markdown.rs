@@ -4,8 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use shamisen_local::store::{check_writable, parent, write_atomically};
+
 use crate::failure::{Failure, Result};
-use crate::store::{check_writable, parent, write_atomically};
 
 /// The lines between which the tables stand.
 const BEGIN: &str = "<!-- shamisen bench paper: begin -->\n";
@@ -54,12 +55,14 @@ impl Section {
     /// Writes the file with these tables.
     pub(super) fn write(&self, tables: &str) -> Result<()> {
         let Self { path, before, after } = self;
-        write_atomically(path, format!("{before}{BEGIN}{tables}{END}{after}").as_bytes())
+        Ok(write_atomically(path, format!("{before}{BEGIN}{tables}{END}{after}").as_bytes())?)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shamisen_local::Failure::Input;
+
     use super::*;
 
     #[test]
@@ -81,7 +84,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.md");
         fs::write(&path, "# Title\n").unwrap();
-        let Err(Failure::Input(message)) = Section::find(&path) else { panic!("it was found") };
+        let Err(Failure::Told(Input(message))) = Section::find(&path) else { panic!("it was found") };
         assert!(message.text.contains("has no place for the tables"), "{}", message.text);
     }
 }

@@ -1,13 +1,13 @@
 //! What a training of the paper's tables gave, and how long its epochs take.
 
+use shamisen_local::report::Scores;
 use shamisen_nn::formats::CHECK_EVERY;
 use shamisen_nn::metrics::Metrics;
 use shamisen_nn::plan::Plan;
+use shamisen_party::event::Outcome;
 
 use crate::bench::standard::steady;
-use crate::event::Outcome;
 use crate::failure::Result;
-use crate::report::Scores;
 
 /// How long a training takes, how good the network is, and what was measured to know it.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub(super) fn score(metrics: Metrics) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Steady;
+    use shamisen_party::event::Steady;
 
     fn plan(epochs: usize) -> Plan {
         serde_json::from_value(serde_json::json!({

@@ -5,11 +5,11 @@ use std::path::Path;
 use shamisen_data::prepare::{Examples, PrepareOptions, Prepared, Source, TestSource, prepare};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::table::TargetKind;
+use shamisen_local::job::LIMIT;
 use shamisen_nn::formats::FEATURE_BITS;
 
 use crate::bench::case::{MNIST_ROWS, SEED, head, mnist, synthetic};
 use crate::failure::Result;
-use crate::train::LIMIT;
 
 /// Test rows of a quick run.
 const QUICK_TEST_ROWS: usize = 1000;

@@ -3,6 +3,8 @@
 use std::num::NonZeroU8;
 
 use shamisen_data::prepare::Examples;
+use shamisen_local::job::default_threads;
+use shamisen_local::link::Link;
 use shamisen_nn::formats::{self, CHECK_EVERY};
 use shamisen_nn::plan::{Optimizer, Plan, Task};
 use shamisen_nn::twin::{self, PlainExamples};
@@ -13,8 +15,6 @@ use crate::bench::paper::measured::{Measured, score};
 use crate::bench::paper::rows::{Rows, Scored};
 use crate::bench::paper::tables::{Data, Output, Shape};
 use crate::failure::{Failure, Result};
-use crate::job::default_threads;
-use crate::link::Link;
 use crate::progress::Display;
 
 /// The paper's optimiser, which it gives in full: exact Adam.

@@ -6,12 +6,12 @@ use std::thread;
 
 use shamisen_net::throttled::Throttled;
 use shamisen_net::{Party, Transport, memory};
+use shamisen_party::assignment::Assignment;
+use shamisen_party::event::{Cause, Event, Failed, Outcome, Step};
 
-use crate::assignment::Assignment;
-use crate::event::{Cause, Event, Failed, Outcome, Step};
 use crate::failure::Result;
+use crate::interrupt;
 use crate::link::Link;
-use crate::party;
 use crate::supervise::{Control, News, Note, watch};
 use crate::workdir::WorkDir;
 
@@ -20,9 +20,9 @@ use crate::workdir::WorkDir;
 /// # Errors
 ///
 /// With the most telling reason if a party fails. After Ctrl-C the threads still run: the process has to end.
-pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) -> Result<[Outcome; 3]> {
+pub(crate) fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) -> Result<[Outcome; 3]> {
     let (sender, notes) = channel();
-    let (assignment, _) = Assignment::read(work.party(0)).map_err(|failed| failed.into_failure(false))?;
+    let (assignment, _) = Assignment::read(work.party(0))?;
     let mut lanes = [const { Vec::new() }; 3];
     for _ in 0..assignment.lanes().get() {
         for (lanes, end) in lanes.iter_mut().zip(memory::mesh()) {
@@ -31,9 +31,9 @@ pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) ->
     }
     for (me, lanes) in Party::ALL.into_iter().zip(lanes) {
         let mut lanes = if link.is_throttled() {
-            party::boxed(Throttled::lanes(lanes, link.latency, link.bandwidth))
+            shamisen_party::boxed(Throttled::lanes(lanes, link.latency, link.bandwidth))
         } else {
-            party::boxed(lanes)
+            shamisen_party::boxed(lanes)
         };
         for lane in &mut lanes {
             lane.set_deadline(link.deadline);
@@ -46,7 +46,9 @@ pub fn run(work: &WorkDir, link: &Link, observe: &mut dyn FnMut(usize, Step)) ->
             let send = |news| drop(sender.send(Note { party, news }));
             let mut emit = |event| send(News::Event(event));
             // A panic was reported by the panic hook; what this party held is not used any more.
-            let result = catch_unwind(AssertUnwindSafe(|| party::work(&dir, me, lanes, &mut emit)));
+            let stop = || interrupt::requests() > 0;
+            let work = || shamisen_party::work(&dir, me, lanes, &stop, &mut emit);
+            let result = catch_unwind(AssertUnwindSafe(work));
             send(match result {
                 Ok(Ok(_)) => News::Ended(None),
                 Ok(Err(failed)) => News::Event(Event::Failed(failed)),

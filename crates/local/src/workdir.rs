@@ -14,17 +14,19 @@ use shamisen_data::table::Matrix;
 use shamisen_net::tls::Identity;
 use shamisen_nn::formats::{activation_frac, target_frac};
 use shamisen_nn::plan::Plan;
+use shamisen_party::Part;
+use shamisen_party::assignment::{self, Assignment};
+use shamisen_party::checkpoint::lock;
+use shamisen_party::config::{self, PartyConfig, PeerConfig};
+use shamisen_party::handover::write_secret;
 use tempfile::TempDir;
 
-use crate::assignment::{self, Assignment};
-use crate::checkpoint::lock;
-use crate::config::{self, PartyConfig, PeerConfig};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Protection};
 use crate::link::Link;
-use crate::rows::Part;
+use crate::progress::Progress;
 use crate::share::{Stop, party_dirs, share_among};
-use crate::store::{Staged, create_secret_dir, parent, write_secret};
+use crate::store::{Staged, create_secret_dir, parent};
 
 /// A directory with a directory for each party.
 pub struct WorkDir {
@@ -145,17 +147,25 @@ impl WorkDir {
     /// # Errors
     ///
     /// If a value is too large, or a file cannot be read or written.
-    pub(crate) fn share(&self, plan: &Plan, survey: &Survey, dataset: &str) -> Result<DatasetDescription> {
+    pub(crate) fn share(
+        &self,
+        plan: &Plan,
+        survey: &Survey,
+        dataset: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<DatasetDescription> {
         let parties = self.parties.each_ref().map(PathBuf::as_path);
-        share_among(survey, parties, dataset, (activation_frac(plan), target_frac(plan))).map_err(|stop| {
-            match (stop, &self.place) {
-                // The name of the directory that the user knows.
-                (Stop::Data(DataError::DiskFull { .. }), Place::Staged { staged, .. }) => {
-                    DataError::DiskFull { path: staged.name().to_owned() }.into()
+        share_among(survey, parties, dataset, (activation_frac(plan), target_frac(plan)), progress).map_err(
+            |stop| {
+                match (stop, &self.place) {
+                    // The name of the directory that the user knows.
+                    (Stop::Data(DataError::DiskFull { .. }), Place::Staged { staged, .. }) => {
+                        DataError::DiskFull { path: staged.name().to_owned() }.into()
+                    }
+                    (stop, _) => stop.into(),
                 }
-                (stop, _) => stop.into(),
-            }
-        })
+            },
+        )
     }
 
     /// Lets each party use the files of its directory among those of a shared data set, where they are.
@@ -183,7 +193,7 @@ impl WorkDir {
     /// # Errors
     ///
     /// If a link cannot be made.
-    pub(crate) fn link(&self, name: &str, files: &[PathBuf; 3]) -> Result<()> {
+    pub fn link(&self, name: &str, files: &[PathBuf; 3]) -> Result<()> {
         for (party, file) in files.iter().enumerate() {
             let to = share_path(self.party(party), name);
             symlink(file, &to).map_err(|error| Failure::file("write", &to, &error))?;

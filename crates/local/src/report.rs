@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use shamisen_data::scaling::Preprocessing;
 use shamisen_nn::metrics::Metrics;
 use shamisen_nn::plan::Task;
+use shamisen_party::event::{self, Outcome, PhaseCost};
 
-use crate::choices::Joined;
-use crate::event::{self, Outcome, PhaseCost};
+use crate::transport::Joined;
 
 /// What a training gave and what it cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -197,7 +197,7 @@ impl Cost {
 }
 
 /// What a mini-batch costs a party by phase, mean of the parties, from the cost of so many.
-pub(crate) fn mean_by_phase(costs: [&event::Cost; 3], batches: usize) -> BTreeMap<String, PhaseCost> {
+pub fn mean_by_phase(costs: [&event::Cost; 3], batches: usize) -> BTreeMap<String, PhaseCost> {
     let mut by_phase: BTreeMap<String, PhaseCost> = BTreeMap::new();
     for (phase, cost) in costs.iter().flat_map(|cost| &cost.by_phase) {
         *by_phase.entry(phase.clone()).or_default() += cost.times(1.0 / (3 * batches) as f64);

@@ -3,7 +3,8 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::event::{Cause, Event, Failed, Outcome, Step};
+use shamisen_party::event::{Cause, Event, Failed, Outcome, Step};
+
 use crate::failure::Failure;
 use crate::interrupt;
 
@@ -192,7 +193,7 @@ impl From<Stopped> for Failure {
                 if !matches!(failed.cause, Cause::Range | Cause::Died) {
                     failed.message = format!("party {party}: {}", failed.message);
                 }
-                failed.into_failure(false)
+                failed.into()
             }
         }
     }
@@ -240,7 +241,6 @@ mod tests {
             (1, News::Ended(Some(Failed::new(Cause::Died, "party 1 was killed by signal 9")))),
         ]);
         let failure = Failure::from(result.unwrap_err());
-        assert_eq!(failure.status(), 1);
         let Failure::Run(message) = failure else { panic!("{failure:?}") };
         assert_eq!(message.text, "party 1 was killed by signal 9");
     }

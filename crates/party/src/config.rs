@@ -162,7 +162,7 @@ fn key_file() -> PathBuf {
 }
 
 /// Seconds that a party waits for its peers to start.
-pub(crate) fn connect_timeout() -> f64 {
+pub fn connect_timeout() -> f64 {
     30.0
 }
 

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use shamisen_data::model::PREPROCESSING_FILE;
 use shamisen_data::scaling::Preprocessing;
 use shamisen_data::sealed;
+use shamisen_party::assignment::Assignment;
 
-use crate::assignment::Assignment;
 use crate::failure::{Failure, Result};
-use crate::job::JobFields;
 use crate::link::Link;
 use crate::report::Twin;
+use crate::transport::{Ports, TransportName};
 
 /// Name of the file in the directory of a training that keeps checkpoints.
 const FILE: &str = "run.json";
@@ -21,19 +21,38 @@ const FORMAT: &str = "shamisen-run-1";
 /// The owner's part of a training. All of it is public but what the twin found, which is the owner's.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct OwnersPart {
+pub struct OwnersPart {
     /// How the parties are joined.
-    pub(crate) link: Link,
+    pub link: Link,
     /// Training rows.
-    pub(crate) rows: usize,
+    pub rows: usize,
     /// Test rows, if there are any.
-    pub(crate) test_rows: Option<usize>,
+    pub test_rows: Option<usize>,
     /// The float twin, which was trained before.
-    pub(crate) twin: Option<Twin>,
+    pub twin: Option<Twin>,
     /// Where the model goes; an absolute path.
-    pub(crate) model: Option<PathBuf>,
+    pub model: Option<PathBuf>,
     /// Where the report goes; an absolute path.
-    pub(crate) report: Option<PathBuf>,
+    pub report: Option<PathBuf>,
+}
+
+/// What may be said anew of a training that goes on: how the parties are joined, and where model and report go.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// How the parties are joined.
+    pub transport: Option<TransportName>,
+    /// Imitated one-way latency, in milliseconds.
+    pub latency: Option<f64>,
+    /// Imitated bandwidth, in Mbit/s.
+    pub bandwidth: Option<f64>,
+    /// Fixed ports.
+    pub ports: Option<Ports>,
+    /// Longest wait of a party for another one, in seconds.
+    pub deadline: Option<f64>,
+    /// Where the model goes.
+    pub model: Option<PathBuf>,
+    /// Where the report goes.
+    pub report: Option<PathBuf>,
 }
 
 impl OwnersPart {
@@ -51,8 +70,12 @@ impl OwnersPart {
         Ok(preprocessing.write(&dir.join(PREPROCESSING_FILE))?)
     }
 
-    /// Reads what [`write`](Self::write) wrote.
-    pub(crate) fn read(dir: &Path) -> Result<(Self, Preprocessing)> {
+    /// Reads what a training with checkpoints wrote into its directory, and the statistics of its table.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, or damaged.
+    pub fn read(dir: &Path) -> Result<(Self, Preprocessing)> {
         if !is_run(dir) {
             return Err(Failure::input(format!(
                 "{} holds no training that can go on: name the directory that --checkpoint named, which is removed when the \
@@ -65,21 +88,10 @@ impl OwnersPart {
     }
 
     /// The same with what is given anew.
-    pub(crate) fn with(self, fields: &JobFields) -> Result<Self> {
-        fields.check_resumed()?;
-        let link = self.link.changed(
-            fields.transport,
-            fields.latency,
-            fields.bandwidth,
-            fields.ports,
-            fields.deadline,
-        )?;
-        Ok(Self {
-            link,
-            model: fields.model.clone().or(self.model),
-            report: fields.report.clone().or(self.report),
-            ..self
-        })
+    pub(crate) fn with(self, changes: Changes) -> Result<Self> {
+        let Changes { transport, latency, bandwidth, ports, deadline, model, report } = changes;
+        let link = self.link.changed(transport, latency, bandwidth, ports, deadline)?;
+        Ok(Self { link, model: model.or(self.model), report: report.or(self.report), ..self })
     }
 }
 
@@ -96,8 +108,12 @@ pub(crate) fn anywhere(path: &Path) -> Result<PathBuf> {
 /// The job of a training that keeps checkpoints, as the parties have it.
 ///
 /// Whether it is the same at all three, they see when they meet.
-pub(crate) fn read_assignment(parties: &[PathBuf; 3]) -> Result<(Assignment, [u8; 32])> {
-    let read = Assignment::read(&parties[0]).map_err(|failed| failed.into_failure(false))?;
+///
+/// # Errors
+///
+/// If it cannot be read, or is not of such a training.
+pub fn read_assignment(parties: &[PathBuf; 3]) -> Result<(Assignment, [u8; 32])> {
+    let read = Assignment::read(&parties[0])?;
     if read.0.checkpoints().is_none() {
         return Err(Failure::input(format!(
             "the job in {} keeps no checkpoints: name the directory that --checkpoint named",
@@ -124,15 +140,14 @@ pub(crate) fn with_way_on(dir: &Path, failure: Failure) -> Failure {
         Failure::Run(message) => Failure::Run(message.with_hint(hint)),
         Failure::Interrupted => Failure::Paused(format!("interrupted; {}", how_to_go_on(dir))),
         Failure::Paused(text) => Failure::Paused(format!("{text}; {}", how_to_go_on(dir))),
-        reported @ Failure::Reported { .. } => reported,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shamisen_party::Message;
+
     use super::*;
-    use crate::choices::TransportName;
-    use crate::failure::Message;
     use crate::report::Scores;
 
     #[test]
@@ -140,7 +155,7 @@ mod tests {
         let hint = |failure| match with_way_on(Path::new("run"), failure) {
             Failure::Input(Message { hint, .. }) | Failure::Run(Message { hint, .. }) => hint.unwrap(),
             Failure::Paused(text) => text,
-            failure => panic!("{failure:?}"),
+            Failure::Interrupted => panic!("it does not say how to go on"),
         };
         assert_eq!(hint(Failure::run("party 1 was killed")), "go on with: shamisen train --resume run");
         assert_eq!(hint(Failure::Interrupted), "interrupted; go on with: shamisen train --resume run");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::choices::{Joined, Ports, TransportName};
 use crate::failure::{Failure, Result};
+use crate::transport::{Joined, Ports, TransportName};
 
 /// Seconds that a party waits for another one unless the user says otherwise.
 const DEFAULT_DEADLINE: f64 = 60.0;
@@ -96,7 +96,7 @@ impl Link {
     }
 
     /// How the parties are joined, in the words of reports.
-    pub(crate) fn joined(&self) -> Joined {
+    pub fn joined(&self) -> Joined {
         self.transport.into()
     }
 

@@ -19,10 +19,9 @@ use zeroize::Zeroizing;
 
 use crate::assignment::Assignment;
 use crate::event::{Cause, Event, Failed};
-use crate::interrupt;
 
 /// Mini-batches between two checkpoints unless the user says otherwise: ten seconds of the standard case.
-pub(crate) const DEFAULT_EVERY: NonZeroUsize = NonZeroUsize::new(480).expect("it is not 0");
+pub const DEFAULT_EVERY: NonZeroUsize = NonZeroUsize::new(480).expect("it is not 0");
 
 /// Name of the file that a process locks while it works in a directory.
 const LOCK_FILE: &str = "lock";
@@ -34,12 +33,16 @@ const LEFT_OVER: Duration = Duration::from_secs(10);
 const KEY_WORDS: usize = 6;
 
 /// So many mini-batches, or the next number after which something is reported.
-pub(crate) fn rounded(every: NonZeroUsize) -> NonZeroUsize {
+pub fn rounded(every: NonZeroUsize) -> NonZeroUsize {
     NonZeroUsize::new(every.get().next_multiple_of(CHECK_EVERY)).unwrap_or(every)
 }
 
 /// Locks a directory for this process, for as long as the file is open; `None` if another one has it.
-pub(crate) fn lock(dir: &Path) -> io::Result<Option<File>> {
+///
+/// # Errors
+///
+/// If the directory does not let it.
+pub fn lock(dir: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join(LOCK_FILE))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
@@ -56,11 +59,13 @@ pub(crate) struct Kept<'a> {
     every: NonZeroUsize,
     /// Those that are whole, in ascending order, at most [`KEPT`].
     whole: Vec<u64>,
+    stop: &'a dyn Fn() -> bool,
     _lock: File,
 }
 
 impl<'a> Kept<'a> {
     /// Looks for checkpoints in a party's directory, if the job keeps some. One that is damaged is passed over, with a warning.
+    /// When `stop` says so, the three keep one and stop.
     ///
     /// Fails if none of those that are there is whole, or one is of another run or was written by another program; if another
     /// process works in the directory.
@@ -69,6 +74,7 @@ impl<'a> Kept<'a> {
         assignment: &Assignment,
         job: &[u8; 32],
         party: Party,
+        stop: &'a dyn Fn() -> bool,
         emit: &mut dyn FnMut(Event),
     ) -> Result<Option<Self>, Failed> {
         let Some(schedule) = assignment.checkpoints() else { return Ok(None) };
@@ -100,7 +106,7 @@ impl<'a> Kept<'a> {
             return Err(Failed::new(Cause::Input, text));
         }
         whole.drain(..whole.len().saturating_sub(KEPT));
-        Ok(Some(Self { dir, label, every: schedule.every, whole, _lock: lock }))
+        Ok(Some(Self { dir, label, every: schedule.every, whole, stop, _lock: lock }))
     }
 
     /// Reads the last checkpoint that all three have; none if nobody has got beyond the beginning.
@@ -151,7 +157,7 @@ impl Checkpoints for Kept<'_> {
     }
 
     fn wants_to_stop(&self) -> bool {
-        interrupt::requests() > 0
+        (self.stop)()
     }
 }
 

@@ -10,7 +10,7 @@ use shamisen_net::{Counters, NetError};
 use shamisen_nn::NnError;
 use shamisen_nn::metrics::Metrics;
 
-use crate::failure::{Failure, Message};
+use crate::message::Message;
 
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -226,11 +226,9 @@ impl Failed {
         Self { cause, message, hint }
     }
 
-    /// What the process ends with; if it was `reported`, with the status alone.
-    pub fn into_failure(self, reported: bool) -> Failure {
-        let message = Message { text: self.message, hint: self.hint };
-        let failure = if self.cause.is_input() { Failure::Input(message) } else { Failure::Run(message) };
-        if reported { Failure::Reported { status: failure.status() } } else { failure }
+    /// What the user is told.
+    pub fn into_message(self) -> Message {
+        Message { text: self.message, hint: self.hint }
     }
 }
 
@@ -308,7 +306,6 @@ mod tests {
     fn a_hint_is_split_off() {
         let failed = Failed::new(Cause::Range, "too large\nhint: scale");
         assert_eq!((failed.message.as_str(), failed.hint.as_deref()), ("too large", Some("scale")));
-        assert_eq!(failed.clone().into_failure(false).status(), 1);
-        assert_eq!(Failed { cause: Cause::Input, ..failed }.into_failure(true).status(), 2);
+        assert_eq!(failed.into_message(), Message::new("too large\nhint: scale"));
     }
 }

@@ -18,9 +18,11 @@ use shamisen_ring::words::Words;
 use crate::assignment::Assignment;
 use crate::event::{Cause, Failed};
 
-/// Which rows.
+/// Which rows of a party's directory.
+///
+/// This enum is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// To train on.
     Train,
     /// To test on.
@@ -31,7 +33,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// Name of the share file of the features.
-    pub(crate) fn features(self) -> &'static str {
+    pub fn features(self) -> &'static str {
         match self {
             Self::Train => prepare::Part::Train.features(),
             Self::Test => prepare::Part::Test.features(),
@@ -40,7 +42,7 @@ impl Part {
     }
 
     /// Name of the share file of the targets.
-    pub(crate) fn targets(self) -> Option<&'static str> {
+    pub fn targets(self) -> Option<&'static str> {
         match self {
             Self::Train => Some(prepare::Part::Train.targets()),
             Self::Test => Some(prepare::Part::Test.targets()),

@@ -11,13 +11,13 @@ use std::time::Duration;
 use std::{env, io};
 
 use rustix::process::{Pid, Signal, kill_process};
+use shamisen_party::event::{Cause, Event, Failed, Outcome, Step};
 
-use crate::choices::{Ports, TransportName};
-use crate::event::{Cause, Event, Failed, Outcome, Step};
 use crate::failure::{Failure, Result};
 use crate::link::Link;
-use crate::local;
 use crate::supervise::{Control, News, Note, Stopped, watch};
+use crate::threads;
+use crate::transport::{Ports, TransportName};
 use crate::workdir::WorkDir;
 
 /// How often other ports are tried when somebody else takes a free one first.
@@ -37,7 +37,7 @@ pub fn run(
     observe: &mut dyn FnMut(usize, Step),
 ) -> Result<[Outcome; 3]> {
     match link.transport {
-        TransportName::Memory => return local::run(work, link, observe),
+        TransportName::Memory => return threads::run(work, link, observe),
         TransportName::Tls => {
             work.write_configs(link, None)?;
             return Ok(run_once(work, verbose, observe)??);

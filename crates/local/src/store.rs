@@ -1,21 +1,15 @@
-//! Small files and directories that appear whole or not at all, and shares that a party hands to the one who asked.
+//! Small files and directories that appear whole or not at all, and results that three parties hand over.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use shamisen_mpc::Rep;
+use shamisen_party::handover;
 use tempfile::TempDir;
 
 use crate::failure::{Failure, Result};
 use crate::interrupt::Protection;
-
-/// Writes a file that only its owner may read.
-pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)
-}
 
 /// Creates a directory that only its owner may enter.
 pub(crate) fn create_secret_dir(path: &Path) -> io::Result<()> {
@@ -23,7 +17,11 @@ pub(crate) fn create_secret_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Writes a file under another name in the same directory, and gives it its name when it is complete.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: &io::Error| Failure::file("write", path, error);
     let dir = parent(path);
     let mut file = tempfile::Builder::new()
@@ -37,7 +35,11 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Fails if a file cannot be created at `path`; nothing is left there.
-pub(crate) fn check_writable(path: &Path) -> Result<()> {
+///
+/// # Errors
+///
+/// With the reason, for the user.
+pub fn check_writable(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Failure::input(format!("{} is a directory: name a file", path.display())));
     }
@@ -45,8 +47,12 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
     probe.map(drop).map_err(|error| Failure::file("write to", parent(path), &error))
 }
 
-/// Fails if there is something at `dir`, or no new directory can be created there; nothing is left there.
-pub(crate) fn check_new_dir(dir: &Path, what: &str) -> Result<()> {
+/// Fails if there is something at `dir`, or no new directory can be created there; nothing is left there. Messages say `what` it is for.
+///
+/// # Errors
+///
+/// With the reason, for the user.
+pub fn check_new_dir(dir: &Path, what: &str) -> Result<()> {
     let taken = match fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(_) => dir.symlink_metadata().is_ok(),
@@ -103,66 +109,26 @@ impl Staged {
 }
 
 /// The directory of a path.
-pub(crate) fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes a share: the components mine and next, little-endian.
-pub(crate) fn write_share(path: &Path, share: &Rep) -> io::Result<()> {
-    let (mine, next) = share.components();
-    let bytes: Vec<u8> = mine.iter().chain(next).flat_map(|word| word.to_le_bytes()).collect();
-    write_secret(path, &bytes)
-}
-
-/// Puts three shares of `len` words together.
+/// Puts three shares of `len` words together, each in a file.
 ///
 /// Fails if a file is missing or has another length, or two parties contradict each other.
 pub(crate) fn combine(paths: &[PathBuf; 3], len: usize) -> Result<Vec<u64>> {
-    let mut shares = Vec::with_capacity(3);
-    for (party, path) in paths.iter().enumerate() {
-        let bytes = fs::read(path).map_err(|error| {
+    let mut shares = [const { Vec::new() }; 3];
+    for (party, (share, path)) in shares.iter_mut().zip(paths).enumerate() {
+        *share = fs::read(path).map_err(|error| {
             Failure::run(format!("party {party} handed over no share of the result: {error}"))
         })?;
-        let words: Vec<u64> = bytes
-            .chunks_exact(8)
-            .map(|word| u64::from_le_bytes(word.try_into().expect("a chunk of 8 bytes")))
-            .collect();
-        if bytes.len() != 16 * len {
-            let text = format!("party {party} handed over {} bytes instead of {}", bytes.len(), 16 * len);
-            return Err(Failure::run(text));
-        }
-        shares.push(words);
     }
-    for party in 0..3 {
-        let next = (party + 1) % 3;
-        if shares[party][len..] != shares[next][..len] {
-            return Err(Failure::run(format!(
-                "parties {party} and {next} handed over shares that contradict each other"
-            )));
-        }
-    }
-    Ok((0..len).map(|at| shares[0][at].wrapping_add(shares[1][at]).wrapping_add(shares[2][at])).collect())
+    Ok(handover::combine(&shares, len)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shares_come_together_and_contradictions_are_found() {
-        let dir = tempfile::tempdir().unwrap();
-        let paths = ["a", "b", "c"].map(|name| dir.path().join(name));
-        let components = [vec![1, 2], vec![10, 20], vec![u64::MAX, 5]];
-        for party in 0..3 {
-            let share = Rep::from_components(components[party].clone(), components[(party + 1) % 3].clone());
-            write_share(&paths[party], &share).unwrap();
-            assert_eq!(fs::metadata(&paths[party]).unwrap().permissions().mode() & 0o777, 0o600);
-        }
-        assert_eq!(combine(&paths, 2).unwrap(), [10, 27]);
-        assert!(combine(&paths, 3).is_err());
-        write_share(&paths[1], &Rep::from_components(vec![11, 20], components[2].clone())).unwrap();
-        assert!(combine(&paths, 2).is_err());
-    }
 
     #[test]
     fn a_file_is_replaced_at_once() {
@@ -172,6 +138,7 @@ mod tests {
         write_atomically(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert_eq!(write_atomically(&dir.path().join("no/x"), b"").unwrap_err().status(), 2);
+        let failure = write_atomically(&dir.path().join("no/x"), b"").unwrap_err();
+        assert!(matches!(failure, Failure::Input(_)));
     }
 }

@@ -1,0 +1,81 @@
+//! Shares of a result that three parties hand to the one who asked.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use shamisen_mpc::Rep;
+
+use crate::event::{Cause, Failed};
+
+/// Writes a file that only its owner may read.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)
+}
+
+/// Writes a share: the components mine and next, little-endian.
+pub(crate) fn write_share(path: &Path, share: &Rep) -> io::Result<()> {
+    let (mine, next) = share.components();
+    let bytes: Vec<u8> = mine.iter().chain(next).flat_map(|word| word.to_le_bytes()).collect();
+    write_secret(path, &bytes)
+}
+
+/// Puts the three parties' shares of `len` words together, each as its party wrote it.
+///
+/// # Errors
+///
+/// If one has another length, or two parties contradict each other.
+///
+/// # Panics
+///
+/// Never: words are read from pieces of 8 bytes.
+pub fn combine(shares: &[Vec<u8>; 3], len: usize) -> Result<Vec<u64>, Failed> {
+    let mut words = Vec::with_capacity(3);
+    for (party, bytes) in shares.iter().enumerate() {
+        if bytes.len() != 16 * len {
+            let text = format!("party {party} handed over {} bytes instead of {}", bytes.len(), 16 * len);
+            return Err(Failed::new(Cause::Misbehaved, text));
+        }
+        let word = |word: &[u8]| u64::from_le_bytes(word.try_into().expect("a chunk of 8 bytes"));
+        words.push(bytes.chunks_exact(8).map(word).collect::<Vec<u64>>());
+    }
+    for party in 0..3 {
+        let next = (party + 1) % 3;
+        if words[party][len..] != words[next][..len] {
+            let text = format!("parties {party} and {next} handed over shares that contradict each other");
+            return Err(Failed::new(Cause::Misbehaved, text));
+        }
+    }
+    Ok((0..len).map(|at| words[0][at].wrapping_add(words[1][at]).wrapping_add(words[2][at])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn shares_come_together_and_contradictions_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a", "b", "c"].map(|name| dir.path().join(name));
+        let components = [vec![1, 2], vec![10, 20], vec![u64::MAX, 5]];
+        for party in 0..3 {
+            let share = Rep::from_components(components[party].clone(), components[(party + 1) % 3].clone());
+            write_share(&paths[party], &share).unwrap();
+            assert_eq!(fs::metadata(&paths[party]).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let read = || paths.each_ref().map(|path| fs::read(path).unwrap());
+        assert_eq!(combine(&read(), 2).unwrap(), [10, 27]);
+        assert!(combine(&read(), 3).is_err());
+        write_share(&paths[1], &Rep::from_components(vec![11, 20], components[2].clone())).unwrap();
+        assert!(combine(&read(), 2).is_err());
+    }
+}
