@@ -219,11 +219,13 @@ impl Gate {
         for part in &parts {
             let (own, next) = session.zero_sharing();
             let summand = &mut out[part.elements.clone()];
+            let message = round.write_prev(part.len());
             for chunk in chunks(part.len()) {
-                own.add_into(chunk.start, &mut summand[chunk.clone()]);
-                next.sub_into(chunk.start, &mut summand[chunk]);
+                let summand = &mut summand[chunk.clone()];
+                own.add_into(chunk.start, summand);
+                next.sub_into(chunk.start, summand);
+                message[chunk].copy_from_slice(summand);
             }
-            round.write_prev(part.len()).copy_from_slice(summand);
         }
         Ok((parts, round.post(session)?))
     }

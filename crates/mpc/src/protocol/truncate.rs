@@ -487,27 +487,19 @@ fn complete(
         let (common, other, mask, received, e) = match (part.role, mask) {
             (Role::First, Some(kappa)) => {
                 next.copy_from_slice(incoming.take_next(len));
-                (
-                    mine,
-                    next,
-                    kappa,
-                    Words::copy(incoming.take_prev(narrow)),
-                    Words::copy(incoming.take_next(plane)),
-                )
+                let (e, received) = incoming.take_of_both(plane, narrow);
+                (mine, next, kappa, received, e)
             }
-            (Role::Third, Some(lambda)) => (
-                next,
-                mine,
-                lambda,
-                Words::copy(incoming.take_next(narrow)),
-                Words::copy(incoming.take_prev(plane)),
-            ),
+            (Role::Third, Some(lambda)) => {
+                let (received, e) = incoming.take_of_both(narrow, plane);
+                (next, mine, lambda, received, e)
+            }
             _ => continue,
         };
         for chunk in chunks(len) {
             let (share, masks) = (&mut share[..chunk.len()], &mut random[..chunk.len()]);
-            pack::unpack(pack::part(&received, &chunk, bits), bits, share);
-            let e = plane_of(&e, &chunk);
+            pack::unpack(pack::part(received, &chunk, bits), bits, share);
+            let e = plane_of(e, &chunk);
             truncation::known_component(
                 &mut common[chunk.clone()],
                 share,
