@@ -12,6 +12,7 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shamisen_net::NetError;
 use shamisen_net::tls::{Fingerprint, Identity, https_client, refused_fingerprint};
@@ -23,6 +24,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::Place;
 use crate::api::Problem;
+
+/// Media types of bodies.
+const BYTES: &str = "application/octet-stream";
+const JSON: &str = "application/json";
 
 /// Longest answer that a client takes.
 const MAX_ANSWER: usize = 1 << 24;
@@ -153,14 +158,62 @@ impl Client {
         self.understood(&answer)
     }
 
+    /// Sends something as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn post_json<Q: Serialize, A: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        question: &Q,
+    ) -> Result<A, CallError> {
+        let body = serde_json::to_vec(question).map_err(|error| CallError::NotUnderstood {
+            address: self.address.clone(),
+            reason: error.to_string(),
+        })?;
+        let answer = self.call_with(Method::POST, path, JSON, body.into()).await?;
+        self.understood(&answer)
+    }
+
+    /// Puts bytes somewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn put<T: DeserializeOwned>(&mut self, path: &str, body: Bytes) -> Result<T, CallError> {
+        let answer = self.call(Method::PUT, path, body).await?;
+        self.understood(&answer)
+    }
+
+    /// Removes something.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CallError> {
+        let answer = self.call(Method::DELETE, path, Bytes::new()).await?;
+        self.understood(&answer)
+    }
+
     async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
+        self.call_with(method, path, BYTES, body).await
+    }
+
+    async fn call_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &'static str,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
         let address = self.address.clone();
         let not_understood = |reason: String| CallError::NotUnderstood { address: address.clone(), reason };
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, &address)
-            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(CONTENT_TYPE, kind)
             .body(Full::new(body))
             .map_err(|error| not_understood(error.to_string()))?;
         let exchange = async {

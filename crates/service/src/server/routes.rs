@@ -23,11 +23,11 @@ use crate::api::{Check, Health, Problem, Received, SECURITY, SPEED_BYTES, Server
 use crate::config::ServerConfig;
 use crate::doctor::look_at_peers;
 use crate::server::caller::{By, Caller, Operators, Servers};
-use crate::server::data_port;
 use crate::server::layers::{admit, explain, limit_time, observe};
 use crate::server::metrics::MEDIA_TYPE;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
+use crate::server::{data, data_port};
 
 /// Where the interface is described.
 #[derive(OpenApi)]
@@ -67,6 +67,7 @@ fn described() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(data_listen))
         .routes(routes!(metrics))
         .routes(routes!(openapi))
+        .merge(data::routes::described_routes())
 }
 
 /// The service of a server, and what its connections have to know.
