@@ -207,25 +207,25 @@ pub struct Account {
     hashes: Vec<Hash>,
     /// What it was told about the others' logs.
     witnesses: Vec<Witness>,
-    /// Common events: what and about what, with the hash of what was asked for.
-    events: BTreeMap<(String, String), String>,
+    /// Common events: what and about what, with the hash of what was asked for, and whether the others have to have them.
+    events: BTreeMap<(String, String), (String, bool)>,
     /// Whether some texts were not to be seen.
     partial: bool,
 }
 
 impl Account {
-    /// Takes in an entry that the chain has accepted.
-    pub fn take(&mut self, chain: &Chain, text: Option<Text>) {
+    /// Takes in an entry that the chain has accepted; `is_due` says that the others were read later, and have to confirm it.
+    pub fn take(&mut self, chain: &Chain, text: Option<Text>, is_due: bool) {
         self.hashes.push(*chain.head());
         let Some(text) = text else {
             self.partial = true;
             return;
         };
         if text.what == WITNESS {
-            self.witnesses.extend(text.peer);
+            self.witnesses.extend(text.peer.filter(|_| is_due));
         } else if COMMON.contains(&text.what.as_str()) {
             let key = (text.what, text.subject.unwrap_or_default());
-            self.events.insert(key, text.digest.unwrap_or_default());
+            self.events.insert(key, (text.digest.unwrap_or_default(), is_due));
         }
     }
 
@@ -282,15 +282,16 @@ pub fn compare(accounts: &[Account; 3]) -> Vec<String> {
     let keys: BTreeSet<_> = accounts.iter().flat_map(|account| account.events.keys()).collect();
     for key in keys {
         let (what, subject) = key;
-        let digests = accounts.each_ref().map(|account| account.events.get(key));
-        let present: BTreeSet<_> = digests.iter().flatten().collect();
+        let events = accounts.each_ref().map(|account| account.events.get(key));
+        let present: BTreeSet<_> = events.iter().flatten().map(|(digest, _)| digest).collect();
+        let is_due = events.iter().flatten().any(|(_, is_due)| *is_due);
         if present.len() > 1 {
             found.push(format!(
                 "the servers disagree about {what} of {subject}: its hash is not the same at all"
             ));
         }
-        for (party, digest) in digests.iter().enumerate() {
-            if digest.is_none() && !accounts[party].partial {
+        for (party, event) in events.iter().enumerate() {
+            if event.is_none() && is_due && !accounts[party].partial {
                 found.push(format!("server {party} has no {what} of {subject}, which another server has"));
             }
         }
@@ -338,7 +339,7 @@ mod tests {
             // As they come over the network.
             let entry: Entry = serde_json::from_str(&serde_json::to_string(entry).unwrap()).unwrap();
             let text = chain.follow(&entry)?;
-            account.take(&chain, text);
+            account.take(&chain, text, true);
         }
         Ok(account)
     }

@@ -294,3 +294,29 @@ pub(crate) fn broken(address: &str, source: io::Error) -> CallError {
 fn odd_status(status: StatusCode) -> String {
     format!("status {status} without a reason")
 }
+
+/// What went wrong with a call, and what to do.
+pub(crate) fn told(error: &CallError) -> (String, String) {
+    let advice = match error {
+        CallError::Unreachable { .. } => {
+            "check that the server runs, the address, and that firewalls let the port through"
+        }
+        CallError::Silent { .. } => {
+            "a firewall may swallow the connection, or the server is overloaded: check the address and look at its log"
+        }
+        CallError::WrongKey { .. } => {
+            "ask the operator of that server for its fingerprint and correct it; if it is the right one already, somebody else answers in its place"
+        }
+        CallError::Broken { .. } => {
+            "check that the port is that of a Shamisen server's control plane, and look at its log"
+        }
+        CallError::Identity(_) => "make a new key with `shamisen keygen`",
+        CallError::Refused { problem, .. } => {
+            problem.hint.as_deref().unwrap_or("look at the log of that server")
+        }
+        CallError::NotUnderstood { .. } => {
+            "install the same release at all three servers and at their clients"
+        }
+    };
+    (error.to_string(), advice.to_owned())
+}

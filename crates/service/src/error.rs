@@ -100,6 +100,20 @@ pub enum ServiceError {
     /// Something about share files.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// An upload does not go on, but may later.
+    #[error("{text}")]
+    Upload {
+        /// Which server, what is wrong, and what to do.
+        text: String,
+    },
+    /// An upload will never go on.
+    #[error("server {party} has given the upload up: {problem}")]
+    UploadGone {
+        /// The server.
+        party: usize,
+        /// Why.
+        problem: String,
+    },
     /// The operating system did not provide randomness.
     #[error("the operating system provides no randomness")]
     Randomness,
