@@ -414,8 +414,12 @@ mod tests {
                 assert!(operation["responses"].get("200").is_some());
                 assert_eq!(operation["responses"].get("401").is_none(), strangers);
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                // What is for servers is done, and what is for others or needs a body is refused as described.
                 let answer = tested.call(Some(1), method, &path.replace("{bytes}", "7"), Vec::new()).await;
-                assert_eq!(answer.status(), StatusCode::OK, "{path}");
+                let status = answer.status().as_str().to_owned();
+                assert!(operation["responses"].get(&status).is_some(), "{path} answers {status}");
+                let asks_for_more = operation.get("requestBody").is_some() || path.contains("{id}");
+                assert!(status == "200" || asks_for_more || status == "403", "{path} answers {status}");
             }
         }
         let scheme = &description["components"]["securitySchemes"]["certificate"];

@@ -123,7 +123,7 @@ impl DataSets {
     }
 
     /// Takes in what a peer has answered about an upload that is ready here.
-    fn heard(&self, id: &str, peer: Party, answer: &PeerAnswers) -> Result<()> {
+    pub(super) fn heard(&self, id: &str, peer: Party, answer: &PeerAnswers) -> Result<()> {
         let Some(upload) = self.store.read(|state| UPLOADS.get(state, id))? else { return Ok(()) };
         let has_it = matches!(answer.state, UploadState::Ready | UploadState::Complete);
         let party = peer.index();

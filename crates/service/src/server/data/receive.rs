@@ -194,7 +194,7 @@ impl DataSets {
             Err(DataError::WrongFormat { .. }) => {
                 fs::remove_file(&path).map_err(|error| ServiceError::io("remove", &path, error))?;
             }
-            Err(DataError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(DataError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(EncryptedWriter::create(&path, &self.key, sum.bytes)?)
@@ -285,7 +285,7 @@ impl DataSets {
     }
 
     /// From now on the server keeps the upload, whatever happens.
-    fn promise(&self, id: &str) -> Result<()> {
+    pub(super) fn promise(&self, id: &str) -> Result<()> {
         for dir in [&self.share_dir(id), &self.dir] {
             File::open(dir)
                 .and_then(|dir| dir.sync_all())
