@@ -10,6 +10,7 @@ use shamisen_service::Role;
 
 use crate::bench::args::BenchArguments;
 use crate::choices::{ScalingName, TargetScalingName, TaskName, transport_parser};
+use crate::data_sets::args::{AuditArguments, DataSetArguments, ListArguments, PutArguments};
 use crate::job::JobFields;
 
 /// Train and use neural networks on data that none of three servers sees.
@@ -59,6 +60,18 @@ pub enum Command {
     /// With --cluster and --key, as one of the people whom the servers know; with --config, as the operator of a server, on its
     /// machine. Looks at addresses in both directions, keys, versions, clocks, the network and disks. Exit status 2 if something is wrong.
     Doctor(DoctorArguments),
+    /// Share a table here and upload the shares to the three servers, as a data set on your terms.
+    ///
+    /// The data set exists when all three have it. After an interruption, the same command goes on.
+    Put(Box<PutArguments>),
+    /// List the data sets at the three servers that you may know of, and your uploads.
+    List(ListArguments),
+    /// Show a data set and the terms on which it is given.
+    Terms(DataSetArguments),
+    /// Take a data set of yours back, or give an upload up: its shares are deleted at all three servers.
+    Revoke(DataSetArguments),
+    /// Look after the servers' audit logs.
+    Audit(AuditArguments),
 }
 
 /// Arguments of `demo`.

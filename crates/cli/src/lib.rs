@@ -8,6 +8,7 @@
 pub mod args;
 pub mod bench;
 pub mod choices;
+pub mod data_sets;
 mod demo;
 mod doctor;
 pub mod failure;
@@ -59,6 +60,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Keygen(keygen) => keygen::run(keygen),
         Command::Serve(serve) => serve::run(serve),
         Command::Doctor(doctor) => doctor::run(doctor),
+        Command::Put(put) => data_sets::put(put),
+        Command::List(list) => data_sets::list(list),
+        Command::Terms(set) => data_sets::terms(set),
+        Command::Revoke(set) => data_sets::revoke(set),
+        Command::Audit(audit) => data_sets::audit(audit),
     }
 }
 

@@ -124,6 +124,38 @@ impl Drop for Display {
     }
 }
 
+/// Shows how far an upload is, if the standard error is a terminal.
+pub(crate) struct Sending {
+    bar: Option<ProgressBar>,
+}
+
+impl Sending {
+    pub(crate) fn new() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let template = "{bar:24} {binary_bytes} of {binary_total_bytes} uploaded, {binary_bytes_per_sec}, {eta} left";
+            let style = ProgressStyle::with_template(template);
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar }
+    }
+
+    /// The servers have so many of all bytes.
+    pub(crate) fn show(&mut self, sent: u64, all: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(all);
+            bar.set_position(sent);
+        }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// Shows how far a table is read and shared, if the standard error is a terminal.
 pub(crate) struct Reading {
     bar: Option<ProgressBar>,

@@ -92,7 +92,7 @@ pub fn write(dir: &Path, label: &Label, state: &impl Serialize, vectors: &[&[u64
 /// If the file cannot be read, is no checkpoint, or is damaged.
 pub fn read<S: DeserializeOwned + Sync>(dir: &Path, number: u64) -> Result<Stored<S>> {
     let path = checkpoint_path(dir, number);
-    let file: Reader<Header<S>> = Reader::open(&path, &KIND)?;
+    let file: Reader<Header<S>> = Reader::open(&path, &KIND, None)?;
     let bytes = |sum: u64, &words: &u64| sum.checked_add(words.checked_mul(8)?);
     file.verify(file.header.lengths.iter().try_fold(0, bytes), None)?;
     if file.header.label.number != number {

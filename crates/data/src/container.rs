@@ -14,6 +14,7 @@
 //! | 32 | BLAKE3 |
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::atomic::{Access, AtomicFile};
+use crate::encrypted::{EncryptedFile, StorageKey};
 use crate::error::{DataError, Result};
 use crate::pipeline::in_order;
 
@@ -94,21 +96,47 @@ impl Writer {
 pub(crate) struct Reader<H> {
     pub(crate) path: PathBuf,
     pub(crate) header: H,
-    file: File,
+    content: Content,
     length: u64,
     body: u64,
 }
 
+/// Where the bytes of a file are.
+enum Content {
+    Plain(File),
+    Encrypted(EncryptedFile),
+}
+
+impl Content {
+    fn read_at(&self, path: &Path, at: u64, bytes: &mut [u8]) -> Result<()> {
+        match self {
+            Self::Plain(file) => file.read_exact_at(bytes, at).map_err(|e| DataError::io("read", path, e)),
+            Self::Encrypted(file) => file.read_at(at, bytes),
+        }
+    }
+}
+
 impl<H: DeserializeOwned> Reader<H> {
-    pub(crate) fn open(path: &Path, kind: &Kind) -> Result<Self> {
-        let io = |e| DataError::io("read", path, e);
-        let file = File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
+    /// Opens a file; with a key, one that is encrypted under it.
+    pub(crate) fn open(path: &Path, kind: &Kind, key: Option<&StorageKey>) -> Result<Self> {
+        let (content, length) = match key {
+            None => {
+                let io = |e: io::Error| DataError::io("read", path, e);
+                let file = File::open(path).map_err(io)?;
+                let length = file.metadata().map_err(io)?.len();
+                (Content::Plain(file), length)
+            }
+            Some(key) => {
+                let file = EncryptedFile::open(path, key)?;
+                let length = file.length();
+                (Content::Encrypted(file), length)
+            }
+        };
         if length < PREFIX + HASH {
             return Err(DataError::WrongFormat { path: path.to_owned(), expected: kind.name });
         }
         let mut prefix = [0u8; PREFIX as usize];
-        file.read_exact_at(&mut prefix, 0).map_err(io)?;
+        content.read_at(path, 0, &mut prefix)?;
         if prefix[..15] != kind.magic {
             return Err(DataError::WrongFormat { path: path.to_owned(), expected: kind.name });
         }
@@ -122,10 +150,10 @@ impl<H: DeserializeOwned> Reader<H> {
             return Err(DataError::damaged(path, "its header has an impossible length"));
         }
         let mut json = vec![0u8; header_length as usize];
-        file.read_exact_at(&mut json, PREFIX).map_err(io)?;
+        content.read_at(path, PREFIX, &mut json)?;
         let header = serde_json::from_slice(&json)
             .map_err(|e| DataError::damaged(path, format_args!("its header is not readable: {e}")))?;
-        Ok(Self { path: path.to_owned(), header, file, length, body })
+        Ok(Self { path: path.to_owned(), header, content, length, body })
     }
 }
 
@@ -166,7 +194,7 @@ impl<H: Sync> Reader<H> {
     }
 
     fn read_at(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(bytes, at).map_err(|e| DataError::io("read", &self.path, e))
+        self.content.read_at(&self.path, at, bytes)
     }
 
     /// Reads bytes of the body.

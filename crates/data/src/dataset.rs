@@ -58,7 +58,24 @@ impl DatasetDescription {
         }
     }
 
-    fn problem(&self) -> Option<&'static str> {
+    /// The matrices of all its parts.
+    pub fn matrices(&self) -> Vec<MatrixDescription> {
+        let of = |part: Part| {
+            let rows = self.rows_of(part)?;
+            let (features, targets) = (part.features(), part.targets());
+            Some([
+                MatrixDescription { name: features, rows, cols: self.features, frac: self.feature_frac },
+                MatrixDescription { name: targets, rows, cols: self.outputs, frac: self.target_frac },
+            ])
+        };
+        [Part::Train, Part::Test].into_iter().filter_map(of).flatten().collect()
+    }
+
+    /// What makes no sense about it, if anything does not.
+    pub fn problem(&self) -> Option<&'static str> {
+        if self.version != VERSION {
+            return Some("its version is another one");
+        }
         if self.rows == 0 || self.test_rows == Some(0) || self.features == 0 || self.outputs == 0 {
             return Some("a number of rows or columns is 0");
         }
@@ -164,27 +181,46 @@ fn read(dir: &Path) -> Result<DatasetDescription> {
 ///
 /// If a file is missing or damaged, is another party's, or is of another data set.
 pub fn check_shares(dirs: &[PathBuf; 3], description: &DatasetDescription) -> Result<()> {
-    for part in [Part::Train, Part::Test] {
-        let Some(rows) = description.rows_of(part) else { continue };
-        for (name, cols, frac) in [
-            (part.features(), description.features, description.feature_frac),
-            (part.targets(), description.outputs, description.target_frac),
-        ] {
-            for (party, dir) in dirs.iter().enumerate() {
-                let path = share_path(dir, name);
-                let file = ShareFile::open(&path, party)?;
-                if file.dataset() != description.id {
-                    let (expected, found) = (description.id.clone(), file.dataset().to_owned());
-                    return Err(DataError::OtherDataset { path, expected, found });
-                }
-                if (file.rows(), file.cols(), file.frac()) != (rows, cols, frac) {
-                    let problem = format!("it does not have the rows and columns of {DESCRIPTION_FILE}");
-                    return Err(DataError::BadDescription { path, problem });
-                }
-            }
+    for (party, dir) in dirs.iter().enumerate() {
+        for matrix in description.matrices() {
+            let path = share_path(dir, matrix.name);
+            matrix.check(&ShareFile::open(&path, party)?, &path, &description.id)?;
         }
     }
     Ok(())
+}
+
+/// One of the matrices that make a data set, as its share files should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MatrixDescription {
+    /// The name of the share files.
+    pub name: &'static str,
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// Fractional bits.
+    pub frac: u32,
+}
+
+impl MatrixDescription {
+    /// Compares a share file with this description.
+    ///
+    /// # Errors
+    ///
+    /// If it is of another data set than this one, or of another size or number format.
+    pub fn check(&self, file: &ShareFile, path: &Path, dataset: &str) -> Result<()> {
+        if file.dataset() != dataset {
+            let (expected, found) = (dataset.to_owned(), file.dataset().to_owned());
+            return Err(DataError::OtherDataset { path: path.to_owned(), expected, found });
+        }
+        if (file.rows(), file.cols(), file.frac()) != (self.rows, self.cols, self.frac) {
+            let problem = format!("it does not have the rows and columns of {DESCRIPTION_FILE}");
+            return Err(DataError::BadDescription { path: path.to_owned(), problem });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

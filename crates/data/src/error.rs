@@ -57,6 +57,14 @@ pub enum DataError {
         /// The file or directory.
         path: PathBuf,
     },
+    /// Other users of the machine may read a storage key.
+    #[error("other users may read the key {path} (mode {mode:03o}): chmod 600 {path}")]
+    KeyIsOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A file's name does not say in which format a table is to be written.
     #[error("{path} is no name for a table to be written: let it end with .csv or .npy")]
     TableFormat {

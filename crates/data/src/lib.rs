@@ -4,12 +4,14 @@
 //! ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
 //! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
-//! What a server must keep to go on with a training is a [`checkpoint`].
+//! What a server must keep to go on with a training is a [`checkpoint`]. Share files of others are [`encrypted`] on its disk.
 //!
 //! Every error is a [`DataError`], whose message says what is wrong, where, why, and what to do.
 
 pub mod checkpoint;
 pub mod dataset;
+pub mod document;
+pub mod encrypted;
 mod error;
 pub mod generate;
 pub mod model;

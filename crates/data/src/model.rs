@@ -157,7 +157,7 @@ pub fn read_party_share(
     party: usize,
 ) -> Result<(Vec<u64>, Vec<u64>)> {
     check_party(party)?;
-    let file: Reader<Header> = Reader::open(path, &KIND).map_err(|e| match e {
+    let file: Reader<Header> = Reader::open(path, &KIND, None).map_err(|e| match e {
         DataError::NotFound { path } => DataError::MissingShare { path, party },
         other => other,
     })?;

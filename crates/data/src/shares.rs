@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 
 use crate::atomic::{AtomicFile, create_dir, random_hex};
 use crate::container::{BLOCK, Kind, Reader, Writer};
+use crate::encrypted::StorageKey;
 use crate::error::{DataError, Result};
 use crate::table::Matrix;
 
@@ -167,6 +168,13 @@ impl Dealer {
         Ok(())
     }
 
+    /// Shares a word of its own right, which is the next row or a part of it.
+    pub(crate) fn push_word(&mut self, word: u64) -> Result<()> {
+        self.missing = self.missing.checked_sub(1).ok_or_else(|| self.wrong_length(1))?;
+        self.block.push(word);
+        if self.block.len() == WORDS { self.write_block() } else { Ok(()) }
+    }
+
     /// Completes the three files, which then appear.
     ///
     /// # Errors
@@ -237,7 +245,20 @@ impl ShareFile {
     ///
     /// If the file cannot be read, is no share file, is damaged, or is that of another party.
     pub fn open(path: &Path, party: usize) -> Result<Self> {
-        let file: Reader<Header> = Reader::open(path, &KIND)?;
+        Self::check(Reader::open(path, &KIND, None)?, party)
+    }
+
+    /// The same of a file that is encrypted under a server's key.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), or if the file was encrypted under another key.
+    pub fn open_encrypted(path: &Path, party: usize, key: &StorageKey) -> Result<Self> {
+        Self::check(Reader::open(path, &KIND, Some(key))?, party)
+    }
+
+    fn check(file: Reader<Header>, party: usize) -> Result<Self> {
+        let path = &file.path;
         let Header { rows, cols, frac, party: found, .. } = file.header;
         let seeds = if found == 0 { 2 } else { 1 };
         let words = if found == 0 { Some(0) } else { rows.checked_mul(cols) };

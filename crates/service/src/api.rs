@@ -1,5 +1,7 @@
 //! What server and client say to each other.
 
+pub mod data;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

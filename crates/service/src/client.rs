@@ -12,6 +12,7 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shamisen_net::NetError;
 use shamisen_net::tls::{Fingerprint, Identity, https_client, refused_fingerprint};
@@ -23,6 +24,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::Place;
 use crate::api::Problem;
+
+/// Media types of bodies.
+const BYTES: &str = "application/octet-stream";
+const JSON: &str = "application/json";
 
 /// Longest answer that a client takes.
 const MAX_ANSWER: usize = 1 << 24;
@@ -153,14 +158,62 @@ impl Client {
         self.understood(&answer)
     }
 
+    /// Sends something as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn post_json<Q: Serialize, A: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        question: &Q,
+    ) -> Result<A, CallError> {
+        let body = serde_json::to_vec(question).map_err(|error| CallError::NotUnderstood {
+            address: self.address.clone(),
+            reason: error.to_string(),
+        })?;
+        let answer = self.call_with(Method::POST, path, JSON, body.into()).await?;
+        self.understood(&answer)
+    }
+
+    /// Puts bytes somewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn put<T: DeserializeOwned>(&mut self, path: &str, body: Bytes) -> Result<T, CallError> {
+        let answer = self.call(Method::PUT, path, body).await?;
+        self.understood(&answer)
+    }
+
+    /// Removes something.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CallError> {
+        let answer = self.call(Method::DELETE, path, Bytes::new()).await?;
+        self.understood(&answer)
+    }
+
     async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
+        self.call_with(method, path, BYTES, body).await
+    }
+
+    async fn call_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &'static str,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
         let address = self.address.clone();
         let not_understood = |reason: String| CallError::NotUnderstood { address: address.clone(), reason };
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, &address)
-            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(CONTENT_TYPE, kind)
             .body(Full::new(body))
             .map_err(|error| not_understood(error.to_string()))?;
         let exchange = async {
@@ -240,4 +293,30 @@ pub(crate) fn broken(address: &str, source: io::Error) -> CallError {
 
 fn odd_status(status: StatusCode) -> String {
     format!("status {status} without a reason")
+}
+
+/// What went wrong with a call, and what to do.
+pub(crate) fn told(error: &CallError) -> (String, String) {
+    let advice = match error {
+        CallError::Unreachable { .. } => {
+            "check that the server runs, the address, and that firewalls let the port through"
+        }
+        CallError::Silent { .. } => {
+            "a firewall may swallow the connection, or the server is overloaded: check the address and look at its log"
+        }
+        CallError::WrongKey { .. } => {
+            "ask the operator of that server for its fingerprint and correct it; if it is the right one already, somebody else answers in its place"
+        }
+        CallError::Broken { .. } => {
+            "check that the port is that of a Shamisen server's control plane, and look at its log"
+        }
+        CallError::Identity(_) => "make a new key with `shamisen keygen`",
+        CallError::Refused { problem, .. } => {
+            problem.hint.as_deref().unwrap_or("look at the log of that server")
+        }
+        CallError::NotUnderstood { .. } => {
+            "install the same release at all three servers and at their clients"
+        }
+    };
+    (error.to_string(), advice.to_owned())
 }

@@ -54,6 +54,8 @@ pub struct ServerConfig {
     pub data_listen: SocketAddr,
     /// Directory of what the server keeps.
     pub data: PathBuf,
+    /// The key under which share files are encrypted: beside the server's own key, and not among what it protects.
+    pub storage_key: PathBuf,
     /// The two others.
     pub peers: Peers<PeerServer>,
     /// Whom the server knows, besides its peers.
@@ -93,8 +95,16 @@ pub struct Limits {
     pub request_time: Duration,
     /// Threads of a computation, the same at all three servers.
     pub lanes: NonZeroU8,
-    /// Free disk space in bytes below which the server is said to be in need of more.
+    /// Free disk space in bytes below which the server is said to be in need of more, and takes no uploads.
     pub free_disk: u64,
+    /// Bytes of the share files of an upload.
+    pub upload_bytes: u64,
+    /// Uploads of one owner that are under way at the same time.
+    pub uploads: usize,
+    /// Data sets of one owner.
+    pub data_sets: usize,
+    /// Longest time without progress of an upload, which is forgotten then.
+    pub upload_time: Duration,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +148,10 @@ struct LimitsEntry {
     request_seconds: Option<Spanned<i64>>,
     lanes: Option<Spanned<i64>>,
     free_disk_bytes: Option<Spanned<i64>>,
+    upload_bytes: Option<Spanned<i64>>,
+    uploads: Option<Spanned<i64>>,
+    data_sets: Option<Spanned<i64>>,
+    upload_hours: Option<Spanned<i64>>,
 }
 
 impl ServerConfig {
@@ -184,7 +198,9 @@ impl ServerConfig {
                 return Err(document.wrong_at(&entry.span(), reason));
             }
         }
-        Ok(Self { party, identity, listen, data_listen, data: dir.join(&file.data), peers, people, limits })
+        let storage_key = dir.join(&file.key).join(keys::STORAGE_KEY_FILE);
+        let data = dir.join(&file.data);
+        Ok(Self { party, identity, listen, data_listen, data, storage_key, peers, people, limits })
     }
 }
 
@@ -285,6 +301,10 @@ fn limits(document: &Document, entry: &LimitsEntry) -> Result<Limits> {
         ),
         lanes: u8::try_from(lanes).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN),
         free_disk: within("free_disk_bytes", &entry.free_disk_bytes, 1_000_000_000, 0..=i64::MAX)? as u64,
+        upload_bytes: within("upload_bytes", &entry.upload_bytes, 1 << 40, 1..=1 << 50)? as u64,
+        uploads: within("uploads", &entry.uploads, 4, 1..=1000)? as usize,
+        data_sets: within("data_sets", &entry.data_sets, 1000, 1..=1_000_000)? as usize,
+        upload_time: Duration::from_hours(within("upload_hours", &entry.upload_hours, 24, 1..=10_000)? as u64),
     })
 }
 

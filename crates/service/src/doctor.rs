@@ -14,14 +14,14 @@ use hyper::body::Bytes;
 use shamisen_net::Party;
 use shamisen_net::tls::Identity;
 use tokio::io::AsyncReadExt;
-use tokio::runtime::{Builder, Runtime};
 
 use crate::api::{Check, Health, Received, SECURITY, SPEED_BYTES, ServerInfo, VERSION, Verdict, WhoAmI};
-use crate::client::{CallError, Client, broken, secured, within};
+use crate::client::{CallError, Client, broken, secured, told, within};
 use crate::cluster::{Cluster, Server};
 use crate::config::{PeerServer, ServerConfig};
+use crate::consult::runtime;
 use crate::server::now;
-use crate::{Place, Result, ServiceError};
+use crate::{Place, Result};
 
 /// Longest wait for a small answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -364,32 +364,6 @@ fn judge_lanes(lanes: &[(Party, u8)]) -> Option<Check> {
     Some(check(None, odd.0, "threads", Err((finding, advice))))
 }
 
-/// What went wrong with a call, and what to do.
-fn told(error: &CallError) -> (String, String) {
-    let advice = match error {
-        CallError::Unreachable { .. } => {
-            "check that the server runs, the address, and that firewalls let the port through"
-        }
-        CallError::Silent { .. } => {
-            "a firewall may swallow the connection, or the server is overloaded: check the address and look at its log"
-        }
-        CallError::WrongKey { .. } => {
-            "ask the operator of that server for its fingerprint and correct it; if it is the right one already, somebody else answers in its place"
-        }
-        CallError::Broken { .. } => {
-            "check that the port is that of a Shamisen server's control plane, and look at its log"
-        }
-        CallError::Identity(_) => "make a new key with `shamisen keygen`",
-        CallError::Refused { problem, .. } => {
-            problem.hint.as_deref().unwrap_or("look at the log of that server")
-        }
-        CallError::NotUnderstood { .. } => {
-            "install the same release at all three servers and at their clients"
-        }
-    };
-    (error.to_string(), advice.to_owned())
-}
-
 fn check(from: Option<Party>, server: Party, topic: &str, finding: Finding) -> Check {
     let (verdict, finding, advice) = match finding {
         Ok(finding) => (Verdict::Ok, finding, None),
@@ -403,10 +377,6 @@ fn check(from: Option<Party>, server: Party, topic: &str, finding: Finding) -> C
         finding,
         advice,
     }
-}
-
-fn runtime() -> Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().map_err(|source| ServiceError::Start { source })
 }
 
 #[cfg(test)]

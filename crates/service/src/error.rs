@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use shamisen_data::DataError;
 use shamisen_net::NetError;
 
 /// The result of this crate's functions.
@@ -76,6 +77,42 @@ pub enum ServiceError {
     InUse {
         /// The directory.
         dir: PathBuf,
+    },
+    /// The audit log is not what it was.
+    #[error(
+        "the audit log {} cannot be gone on with: {problem}\nhint: somebody or a fault of the disk has changed it; keep it, look into it, and move it away to begin a new one",
+        path.display()
+    )]
+    Audit {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The key under which the server's share files are encrypted is not there, or another one.
+    #[error("{problem}\nhint: put the key {} back from its safe copy; without it the share files cannot be read", path.display())]
+    StorageKey {
+        /// Where the key has to be.
+        path: PathBuf,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Something about share files.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// An upload does not go on, but may later.
+    #[error("{text}")]
+    Upload {
+        /// Which server, what is wrong, and what to do.
+        text: String,
+    },
+    /// An upload will never go on.
+    #[error("server {party} has given the upload up: {problem}")]
+    UploadGone {
+        /// The server.
+        party: usize,
+        /// Why.
+        problem: String,
     },
     /// The operating system did not provide randomness.
     #[error("the operating system provides no randomness")]

@@ -16,6 +16,9 @@ pub const CERTIFICATE_FILE: &str = "certificate.pem";
 /// Name of the private key (PKCS #8) in the directory of a key.
 pub const KEY_FILE: &str = "key.pem";
 
+/// Name of the key under which a server encrypts share files, in the directory of its own key.
+pub const STORAGE_KEY_FILE: &str = "storage.key";
+
 /// Longest name of a person or server in bytes: what a certificate holds.
 const LONGEST_NAME: usize = 64;
 

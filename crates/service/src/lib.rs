@@ -6,17 +6,24 @@
 //! to each other; the [doctor] says whether all is well.
 
 pub mod api;
+pub mod audit;
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod consult;
 pub mod doctor;
 mod document;
 mod error;
+mod key_id;
 pub mod keys;
+pub mod manifest;
 mod place;
+pub mod put;
 mod role;
 pub mod server;
+pub mod terms;
 
 pub use error::{Result, ServiceError};
+pub use key_id::KeyId;
 pub use place::{NoPlace, Place};
 pub use role::{NoRole, Role};

@@ -5,6 +5,7 @@
 mod bad_input;
 mod bench;
 mod checkpoint;
+mod data_sets;
 mod demo;
 mod lost;
 mod model;
@@ -12,4 +13,5 @@ mod parquet;
 mod service;
 mod share;
 mod support;
+mod three;
 mod train;

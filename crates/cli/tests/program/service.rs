@@ -1,18 +1,18 @@
 //! Keys, and three servers as a service.
 
-use std::fmt::Write;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use shamisen_net::tls::{Fingerprint, Identity};
+use shamisen_net::tls::Identity;
 use shamisen_service::api::{Health, ServerInfo, WhoAmI};
-use shamisen_service::client::{CallError, Client};
+use shamisen_service::client::CallError;
 use shamisen_service::{Role, keys};
 
-use crate::support::{LIMIT, Place, output, shamisen, signal, succeed, text, wait, wait_for_line};
+use crate::support::{Place, output, shamisen, signal, succeed, text, wait, wait_for_line};
+use crate::three::{Three, found};
 
 #[test]
 fn keygen_shows_what_to_give_to_whom() {
@@ -41,139 +41,6 @@ fn keygen_shows_what_to_give_to_whom() {
         shamisen().args(["keygen", "--role", "server", "--name", "first", "--out"]).arg(place.path("s")),
     );
     assert!(out.contains("[[peer]]") && out.contains("address = \"HOST:7443\""), "{out}");
-}
-
-/// Three servers on free ports of this machine, which know an owner and an operator.
-struct Three {
-    place: Place,
-    ports: [u16; 6],
-    identities: [Identity; 3],
-    running: [Option<Child>; 3],
-}
-
-impl Three {
-    /// Their keys and configurations; none is started.
-    fn new() -> Self {
-        let place = Place::new();
-        let free = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = free.map(|listener| listener.local_addr().unwrap().port());
-        let key = |name: &str| keys::create(&place.path(name), name).unwrap();
-        let identities = [key("server0"), key("server1"), key("server2")];
-        let mut people = String::new();
-        for role in ["owner", "operator"] {
-            let fingerprint = key(role).fingerprint();
-            writeln!(people, "[[person]]\nname = \"the {role}\"\nrole = \"{role}\"").unwrap();
-            writeln!(people, "fingerprint = \"{fingerprint}\"").unwrap();
-        }
-        let three = Self { place, ports, identities, running: [None, None, None] };
-        for party in 0..3 {
-            let [port, data_port] = [ports[party], ports[3 + party]];
-            let mut text = format!(
-                "party = {party}\nlisten = \"127.0.0.1:{port}\"\ndata_listen = \"127.0.0.1:{data_port}\"\n\
-                 key = \"server{party}\"\ndata = \"data{party}\"\n{people}"
-            );
-            for peer in (0..3).filter(|peer| *peer != party) {
-                writeln!(
-                    text,
-                    "[[peer]]\nparty = {peer}\naddress = \"127.0.0.1:{}\"\ndata_address = \"127.0.0.1:{}\"\nfingerprint = \"{}\"",
-                    ports[peer],
-                    ports[3 + peer],
-                    three.identities[peer].fingerprint()
-                )
-                .unwrap();
-            }
-            text.push_str("[limits]\nlanes = 1\nfree_disk_bytes = 0\n");
-            three.place.write(&format!("party{party}.toml"), text);
-        }
-        three
-    }
-
-    /// All three, running.
-    fn started() -> Self {
-        let mut three = Self::new();
-        (0..3).for_each(|party| three.start(party));
-        three
-    }
-
-    fn config(&self, party: usize) -> PathBuf {
-        self.place.path(&format!("party{party}.toml"))
-    }
-
-    /// Starts a server and waits until it listens.
-    fn start(&mut self, party: usize) {
-        let log = fs::File::create(self.place.path(&format!("log{party}"))).unwrap();
-        let mut command = shamisen();
-        command.args(["serve", "--config"]).arg(self.config(party)).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        self.running[party] = Some(child);
-        wait_for_line(stdout, &format!("server {party} listens at 127.0.0.1:{}", self.ports[party]));
-    }
-
-    /// Asks a server to end, and waits until it has.
-    fn stop(&mut self, party: usize) {
-        let mut child = self.running[party].take().unwrap();
-        signal("TERM", child.id());
-        assert_eq!(wait(&mut child).code(), Some(0), "{}", self.log(party));
-    }
-
-    fn log(&self, party: usize) -> String {
-        fs::read_to_string(self.place.path(&format!("log{party}"))).unwrap()
-    }
-
-    /// The clients' file, with the fingerprint of one server replaced if one is given.
-    fn cluster(&self, replaced: Option<(usize, Fingerprint)>) -> PathBuf {
-        let mut text = String::new();
-        for (party, identity) in self.identities.iter().enumerate() {
-            let fingerprint = match replaced {
-                Some((odd, fingerprint)) if odd == party => fingerprint,
-                _ => identity.fingerprint(),
-            };
-            writeln!(text, "[[server]]\nparty = {party}\naddress = \"127.0.0.1:{}\"", self.ports[party])
-                .unwrap();
-            writeln!(text, "fingerprint = \"{fingerprint}\"").unwrap();
-        }
-        self.place.write("cluster.toml", text)
-    }
-
-    /// What the doctor finds for a client, which must end with this status.
-    fn doctor(&self, cluster: &Path, key: &str, status: i32) -> String {
-        let mut command = shamisen();
-        command.args(["doctor", "--cluster"]).arg(cluster).arg("--key").arg(self.place.path(key));
-        found(&mut command, status)
-    }
-
-    /// What the doctor finds for the operator of a server.
-    fn doctor_at(&self, party: usize, status: i32) -> String {
-        found(shamisen().args(["doctor", "--config"]).arg(self.config(party)), status)
-    }
-
-    /// A connection with a key of this name, or none.
-    async fn client(&self, party: usize, key: Option<&str>) -> Client {
-        let identity = key.map(|name| keys::read(&self.place.path(name)).unwrap());
-        let pinned = self.identities[party].fingerprint();
-        self.connect(party, identity.as_ref(), pinned).await.unwrap()
-    }
-
-    async fn connect(
-        &self,
-        party: usize,
-        identity: Option<&Identity>,
-        pinned: Fingerprint,
-    ) -> Result<Client, CallError> {
-        let address = format!("127.0.0.1:{}", self.ports[party]).parse().unwrap();
-        Client::connect(identity, &address, pinned, LIMIT).await
-    }
-}
-
-impl Drop for Three {
-    fn drop(&mut self) {
-        for child in self.running.iter_mut().flatten() {
-            // It may be gone already.
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
 }
 
 #[tokio::test]
@@ -241,14 +108,6 @@ fn a_server_that_cannot_start_says_why() {
     assert!(message.contains("odd.toml, line 1: there is no party 9"), "{message}");
     let message = fails(&three.place.path("none.toml"));
     assert!(message.contains("cannot read") && message.contains("none.toml"), "{message}");
-}
-
-/// Runs the doctor, which must end with this status.
-fn found(doctor: &mut Command, status: i32) -> String {
-    let output = output(doctor);
-    let found = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(status), "{found}\n{}", text(&output.stderr));
-    found
 }
 
 /// The line about something, and whether it is as it should be; what to do is on the next one.

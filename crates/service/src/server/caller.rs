@@ -49,6 +49,11 @@ impl Known {
         Self { callers: callers.map(|caller| (caller.fingerprint, caller)).collect() }
     }
 
+    /// The name of whoever has this key.
+    pub(crate) fn name_of(&self, key: Fingerprint) -> Option<&str> {
+        self.callers.get(&key).map(|caller| &*caller.name)
+    }
+
     /// Who has the key that was shown.
     pub(crate) fn visitor(&self, key: Option<Fingerprint>) -> Visitor {
         Visitor { caller: key.and_then(|key| self.callers.get(&key)).cloned(), key }
@@ -122,6 +127,13 @@ pub(crate) struct Operators;
 
 impl Roles for Operators {
     const ROLES: &'static [Role] = &[Role::Operator, Role::Server];
+}
+
+/// Those who have data.
+pub(crate) struct Owners;
+
+impl Roles for Owners {
+    const ROLES: &'static [Role] = &[Role::Owner];
 }
 
 /// The servers.

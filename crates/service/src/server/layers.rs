@@ -6,13 +6,15 @@ use std::time::Instant;
 use axum::body::to_bytes;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
+use crate::audit::{Decision, Who};
+use crate::server::audit_log::Event;
 use crate::server::caller::Visitor;
-use crate::server::problem::Refusal;
+use crate::server::problem::{Refusal, Refused};
 use crate::server::state::Shared;
 
 /// The one path that anybody may ask for.
@@ -30,8 +32,12 @@ pub(crate) async fn observe(State(shared): State<Arc<Shared>>, request: Request,
     let id = shared.next_request();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let caller = request.extensions().get::<Visitor>().and_then(|visitor| visitor.caller.clone());
+    let visitor = request.extensions().get::<Visitor>().cloned();
+    let caller = visitor.as_ref().and_then(|visitor| visitor.caller.clone());
     let mut answer = next.run(request).await;
+    if let Some(refused) = refusal(&method, &answer) {
+        write_down(&shared, visitor.as_ref(), format!("{method} {route}"), refused).await;
+    }
     let (status, time) = (answer.status(), start.elapsed());
     shared.metrics.answered(&route, status.as_u16(), time);
     let person = caller.as_ref().map_or("a stranger", |caller| &caller.name);
@@ -52,6 +58,28 @@ pub(crate) async fn observe(State(shared): State<Arc<Shared>>, request: Request,
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
+}
+
+/// Why a request was refused, if that is for the audit log: whoever may not ask for something, and what should have changed something.
+fn refusal(method: &Method, answer: &Response) -> Option<String> {
+    let status = answer.status();
+    let is_forbidden = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let would_change = *method != Method::GET && status.is_client_error();
+    let refused = answer.extensions().get::<Refused>().filter(|_| is_forbidden || would_change)?;
+    Some(refused.reason.clone())
+}
+
+/// Writes a refusal into the audit log.
+async fn write_down(shared: &Arc<Shared>, visitor: Option<&Visitor>, what: String, reason: String) {
+    let who = visitor.map(Who::from);
+    let is_stranger = visitor.is_none_or(|visitor| visitor.caller.is_none());
+    let written = shared.blocking(move |shared| {
+        let event = Event::new("request.refused", &what, Decision::Refused).because(reason);
+        shared.audit.refuse(is_stranger, Event { who, ..event })
+    });
+    if let Err(error) = written.await {
+        tracing::error!(%error, "a refusal is not in the audit log");
+    }
 }
 
 /// Turns every error into JSON with a sentence.

@@ -1,12 +1,16 @@
 //! The control plane of a server: HTTPS for those whom the server knows.
 
+mod audit_log;
 mod caller;
+mod data;
 mod data_port;
 mod layers;
 mod metrics;
+mod peers;
 mod problem;
 mod routes;
 mod state;
+mod store;
 
 use core::convert::Infallible;
 use core::pin::pin;
@@ -75,6 +79,7 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
             TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
         tracing::info!(%address, party = shared.config.party.index(), "listening");
         ready();
+        let agreeing = tokio::spawn(data::agree::keep_agreeing(Arc::clone(&shared)));
         let (stop, stopped) = watch::channel(());
         let server = Server {
             router,
@@ -84,6 +89,7 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
             shared,
         };
         run(&server, &listener, stop, interrupt, terminate).await;
+        agreeing.abort();
         Ok(())
     })
 }

@@ -1,9 +1,14 @@
 //! Answers that say no: always JSON, always with a sentence.
 
+use std::io::ErrorKind;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use shamisen_data::DataError;
+
+use crate::ServiceError;
 use crate::api::Problem;
 
 /// A request that is not carried out.
@@ -11,18 +16,36 @@ use crate::api::Problem;
 pub(crate) struct Refusal {
     status: StatusCode,
     problem: Problem,
+    is_audited: bool,
+}
+
+/// A refusal that goes to the audit log, as an extension of its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    /// What was said.
+    pub(crate) reason: String,
 }
 
 impl Refusal {
     /// A refusal for a reason.
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, problem: Problem { error: error.into(), hint: None } }
+        Self { status, problem: Problem { error: error.into(), hint: None }, is_audited: false }
     }
 
     /// The same, with what to do.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.problem.hint = Some(hint.into());
         self
+    }
+
+    /// What is wrong.
+    pub(crate) fn error(&self) -> &str {
+        &self.problem.error
+    }
+
+    /// The same, when it is in the audit log already.
+    pub(crate) fn audited(self) -> Self {
+        Self { is_audited: true, ..self }
     }
 
     /// The refusal that stands for an answer which has no sentence, or one in plain text.
@@ -48,6 +71,36 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self.problem)).into_response()
+        let reason = self.problem.error.clone();
+        let mut answer = (self.status, Json(self.problem)).into_response();
+        if !self.is_audited {
+            answer.extensions_mut().insert(Refused { reason });
+        }
+        answer
+    }
+}
+
+/// What went wrong at the server: the log says what, and the caller that it is not the caller's fault.
+impl From<ServiceError> for Refusal {
+    fn from(error: ServiceError) -> Self {
+        let is_full = match &error {
+            ServiceError::Io { source, .. } => source.kind() == ErrorKind::StorageFull,
+            ServiceError::Data(error) => matches!(error, DataError::DiskFull { .. }),
+            _ => false,
+        };
+        tracing::error!(%error, "a request failed");
+        if is_full {
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "the disk of this server is full").with_hint(
+                "ask its operator for more room; what is there already stays, so that you can go on then",
+            );
+        }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "this server cannot read or write its files")
+            .with_hint("ask its operator to look into its log")
+    }
+}
+
+impl From<DataError> for Refusal {
+    fn from(error: DataError) -> Self {
+        ServiceError::from(error).into()
     }
 }

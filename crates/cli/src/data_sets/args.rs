@@ -1,0 +1,132 @@
+//! Arguments of the commands about data sets.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::choices::{ScalingName, TargetScalingName, TaskName};
+use crate::job::JobFields;
+
+/// Where the three servers are, and who asks.
+#[derive(Debug, Args)]
+pub struct ClusterArguments {
+    /// File with the addresses and fingerprints of the three servers.
+    #[arg(long, value_name = "cluster.toml")]
+    pub cluster: PathBuf,
+    /// Directory of the own key, as `keygen` made it.
+    #[arg(long, value_name = "DIR")]
+    pub key: PathBuf,
+}
+
+/// Arguments of `put`.
+#[derive(Debug, Args)]
+pub struct PutArguments {
+    /// CSV, NPY or Parquet files with the same columns.
+    #[arg(value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Name of the data set: letters, digits, `-`, `_` and `.`, at most 64.
+    #[arg(long)]
+    pub name: String,
+    /// Column to predict: its name, or for NPY its number from 0. [default for NPY: the last one]
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    /// Predict classes or numbers.
+    #[arg(long, value_enum)]
+    pub task: Option<TaskName>,
+    /// On what terms the data are given.
+    #[arg(long, value_name = "terms.toml")]
+    pub terms: PathBuf,
+    /// Where the servers are, and who uploads.
+    #[command(flatten)]
+    pub servers: ClusterArguments,
+    /// CSV, NPY or Parquet files to test on.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub test: Vec<PathBuf>,
+    /// Fraction of the rows held out for the test; 0 shares all rows to train on. [default: 0.2]
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
+    pub test_fraction: Option<f64>,
+    /// How features are scaled, by statistics of the training part. [default: standard]
+    #[arg(long, value_enum)]
+    pub scaling: Option<ScalingName>,
+    /// How a regression target is scaled; metrics stay in its own unit. [default: none]
+    #[arg(long, value_enum)]
+    pub target_scaling: Option<TargetScalingName>,
+    /// Public seed of the hold-out. [default: 1]
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// Widest layer of the networks to be trained; beyond 2048 units, features keep a bit less for every doubling.
+    #[arg(long, value_name = "UNITS", default_value_t = 2048)]
+    pub widest_layer: usize,
+    /// Directory for the shares of all three servers until they have them. [default: `.shamisen-put-NAME` beside the first FILE]
+    #[arg(long, value_name = "DIR")]
+    pub staging: Option<PathBuf>,
+    /// How long a server may be unreachable, or wait for another one, before the upload stops; the same command goes on.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub patience: u64,
+}
+
+impl PutArguments {
+    /// The same choices as those of a training.
+    pub(crate) fn fields(&self) -> JobFields {
+        JobFields {
+            data: self.data.clone(),
+            target: self.target.clone(),
+            task: self.task,
+            test: self.test.clone(),
+            test_fraction: self.test_fraction,
+            scaling: self.scaling,
+            target_scaling: self.target_scaling,
+            seed: self.seed,
+            ..JobFields::default()
+        }
+    }
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// Where the servers are, and who asks.
+    #[command(flatten)]
+    pub servers: ClusterArguments,
+}
+
+/// Arguments of `terms` and `revoke`.
+#[derive(Debug, Args)]
+pub struct DataSetArguments {
+    /// Name or id of the data set.
+    #[arg(value_name = "NAME")]
+    pub data_set: String,
+    /// Where the servers are, and who asks.
+    #[command(flatten)]
+    pub servers: ClusterArguments,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+/// What can be done with audit logs.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum AuditCommand {
+    /// Check the chains of the three servers' logs and compare them; or check one file. Exit status 2 if something is wrong.
+    Verify(VerifyArguments),
+}
+
+/// Arguments of `audit verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// File with the addresses and fingerprints of the three servers.
+    #[arg(long, value_name = "cluster.toml", required_unless_present = "log", requires = "key")]
+    pub cluster: Option<PathBuf>,
+    /// Directory of the own key, as `keygen` made it.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub key: Option<PathBuf>,
+    /// A log on this machine: `audit.log` in the data directory of a server.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "key"])]
+    pub log: Option<PathBuf>,
+}

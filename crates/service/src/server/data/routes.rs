@@ -1,0 +1,361 @@
+//! What a server can be asked about uploads and data sets.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::{Json, RequestExt};
+use http_body_util::BodyExt;
+use shamisen_data::DataError;
+use shamisen_data::encrypted::read_all;
+use shamisen_data::shares::share_path;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Problem;
+use crate::api::Received;
+use crate::api::data::{AuditPage, DataSetInfo, PeerAnswers, PeerAsks, UploadStatus};
+use crate::audit::{Decision, Text};
+use crate::manifest::{Manifest, PREPROCESSING};
+use crate::server::audit_log::Event;
+use crate::server::caller::{By, Caller, Owners, Servers};
+use crate::server::peers::party_of;
+use crate::server::problem::Refusal;
+use crate::server::state::Shared;
+use crate::terms::Output;
+use crate::{KeyId, Role};
+
+type Answer<T> = Result<T, Refusal>;
+
+/// Bytes of a body that are written at once.
+const PIECE: usize = 1 << 18;
+
+/// All requests about uploads, data sets and the audit log.
+pub(crate) fn described_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(begin, under_way))
+        .routes(routes!(status))
+        .routes(routes!(receive))
+        .routes(routes!(finish))
+        .routes(routes!(agree))
+        .routes(routes!(list))
+        .routes(routes!(show, revoke))
+        .routes(routes!(preprocessing))
+        .routes(routes!(audit))
+}
+
+/// Begins an upload. Its id can be used once.
+#[utoipa::path(
+    post,
+    path = "/v1/uploads",
+    request_body = Manifest,
+    responses(
+        (status = OK, body = UploadStatus),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = CONFLICT, body = Problem, description = "The id was used, or the name is taken."),
+        (status = PAYLOAD_TOO_LARGE, body = Problem),
+        (status = UNSUPPORTED_MEDIA_TYPE, body = Problem),
+        (status = UNPROCESSABLE_ENTITY, body = Problem),
+        (status = TOO_MANY_REQUESTS, body = Problem),
+        (status = INSUFFICIENT_STORAGE, body = Problem)
+    )
+)]
+async fn begin(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    _: By<Owners>,
+    Json(manifest): Json<Manifest>,
+) -> Answer<Json<UploadStatus>> {
+    let work = move |shared: &Shared| shared.data.begin(&caller, manifest, shared.free_disk());
+    shared.blocking(work).await.map(Json)
+}
+
+/// The caller's uploads that are under way.
+#[utoipa::path(
+    get,
+    path = "/v1/uploads",
+    responses((status = OK, body = [UploadStatus]), (status = UNAUTHORIZED, body = Problem), (status = FORBIDDEN, body = Problem))
+)]
+async fn under_way(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    _: By<Owners>,
+) -> Answer<Json<Vec<UploadStatus>>> {
+    Ok(Json(shared.blocking(move |shared| shared.data.under_way(&caller)).await?))
+}
+
+/// How far an upload of the caller is at this server.
+#[utoipa::path(
+    get,
+    path = "/v1/uploads/{id}",
+    params(("id" = String, Path, description = "Id of the upload.")),
+    responses(
+        (status = OK, body = UploadStatus),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem)
+    )
+)]
+async fn status(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    _: By<Owners>,
+    Path(id): Path<String>,
+) -> Answer<Json<UploadStatus>> {
+    shared.blocking(move |shared| shared.data.status(&caller, &id)).await.map(Json)
+}
+
+/// Takes the next bytes of a share file; the answer says how many are there.
+#[utoipa::path(
+    put,
+    path = "/v1/uploads/{id}/{file}/{offset}",
+    params(
+        ("id" = String, Path, description = "Id of the upload."),
+        ("file" = String, Path, description = "Name of the share file."),
+        ("offset" = u64, Path, description = "Bytes that came before.")
+    ),
+    request_body(content_type = "application/octet-stream", content = String),
+    responses(
+        (status = OK, body = Received),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "The bytes do not begin where the share file ends."),
+        (status = PAYLOAD_TOO_LARGE, body = Problem),
+        (status = INSUFFICIENT_STORAGE, body = Problem)
+    )
+)]
+async fn receive(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    _: By<Owners>,
+    Path((id, file, offset)): Path<(String, String, u64)>,
+    request: Request,
+) -> Answer<Json<Received>> {
+    let mut writing =
+        shared.blocking(move |shared| shared.data.write_to(&caller, &id, &file, offset)).await?;
+    let mut body = request.with_limited_body().into_body();
+    let mut piece = Vec::with_capacity(PIECE);
+    loop {
+        let frame = body.frame().await;
+        let is_end = frame.is_none();
+        if let Some(frame) = frame {
+            // Either it is too long or the caller is gone, and then nobody reads the answer.
+            let frame = frame.map_err(|_| Refusal::of_status(StatusCode::PAYLOAD_TOO_LARGE, ""))?;
+            piece.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+        // The caller sends no more than the server writes: the next frame is read when this is done.
+        if piece.len() >= PIECE || is_end {
+            let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE));
+            writing = shared.blocking(move |_| writing.append(&full).map(|()| writing)).await?;
+        }
+        if is_end {
+            return Ok(Json(Received { bytes: writing.written() }));
+        }
+    }
+}
+
+/// Says that all share files have been sent. The server checks them, and agrees with the two others.
+#[utoipa::path(
+    post,
+    path = "/v1/uploads/{id}/finish",
+    params(("id" = String, Path, description = "Id of the upload.")),
+    responses(
+        (status = OK, body = UploadStatus),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "A share file is not complete.")
+    )
+)]
+async fn finish(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    _: By<Owners>,
+    Path(id): Path<String>,
+) -> Answer<Json<UploadStatus>> {
+    let (who, upload) = (caller.clone(), id.clone());
+    if let Some(turn) = shared.blocking(move |shared| shared.data.turn_to_check(&who, &upload)).await? {
+        let (shared, id) = (Arc::clone(&shared), id.clone());
+        // It takes longer than a request may: the caller asks how far it is.
+        tokio::spawn(async move {
+            let _place = shared.checking.lock().await;
+            if let Err(error) = shared.blocking(move |shared| shared.data.check(&id, turn)).await {
+                tracing::error!(%error, "an upload cannot be checked");
+            }
+        });
+    }
+    shared.blocking(move |shared| shared.data.status(&caller, &id)).await.map(Json)
+}
+
+/// Compares an upload with another server, which is ready.
+#[utoipa::path(
+    post,
+    path = "/v1/peer/uploads",
+    request_body = PeerAsks,
+    responses(
+        (status = OK, body = PeerAnswers),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNSUPPORTED_MEDIA_TYPE, body = Problem),
+        (status = UNPROCESSABLE_ENTITY, body = Problem)
+    )
+)]
+async fn agree(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    _: By<Servers>,
+    Json(question): Json<PeerAsks>,
+) -> Answer<Json<PeerAnswers>> {
+    let Some(peer) = party_of(&shared.config, &caller) else {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "this is for the two other servers"));
+    };
+    Ok(Json(shared.blocking(move |shared| shared.data.asked(peer, &question)).await?))
+}
+
+/// The data sets that the caller may know of: an owner its own, an analyst those whose terms name it, an operator all.
+#[utoipa::path(
+    get,
+    path = "/v1/datasets",
+    responses((status = OK, body = [DataSetInfo]), (status = UNAUTHORIZED, body = Problem))
+)]
+async fn list(State(shared): State<Arc<Shared>>, caller: Caller) -> Answer<Json<Vec<DataSetInfo>>> {
+    let uploads = shared.blocking(move |shared| shared.data.list(&caller)).await?;
+    let described = |upload| shared.described(upload);
+    Ok(Json(uploads.into_iter().map(described).collect()))
+}
+
+/// A data set, by its name or id.
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{id}",
+    params(("id" = String, Path, description = "Id or name of the data set.")),
+    responses(
+        (status = OK, body = DataSetInfo),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "Several have this name.")
+    )
+)]
+async fn show(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answer<Json<DataSetInfo>> {
+    let upload = shared.blocking(move |shared| shared.data.find(&caller, &id)).await?;
+    Ok(Json(shared.described(upload)))
+}
+
+/// Takes a data set back, or gives an upload up: its share files at this server are deleted.
+#[utoipa::path(
+    delete,
+    path = "/v1/datasets/{id}",
+    params(("id" = String, Path, description = "Id of the data set or upload.")),
+    responses(
+        (status = OK, body = UploadStatus),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "It is about to become a data set.")
+    )
+)]
+async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    _: By<Owners>,
+    Path(id): Path<String>,
+) -> Answer<Json<UploadStatus>> {
+    shared.blocking(move |shared| shared.data.revoke(&caller, &id)).await.map(Json)
+}
+
+/// This server's share of the statistics by which the data were scaled, for the owner and those who may have predictions or models.
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{id}/preprocessing",
+    params(("id" = String, Path, description = "Id or name of the data set.")),
+    responses(
+        (status = OK, content_type = "application/octet-stream", description = "A share file."),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "Several have this name.")
+    )
+)]
+async fn preprocessing(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answer<impl IntoResponse> {
+    let file = shared.blocking(move |shared| shared.data.preprocessing(&caller, &id)).await?;
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(file)))
+}
+
+/// Where to begin.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+struct From {
+    /// Number of the first entry, from 1.
+    #[serde(default)]
+    from: u64,
+}
+
+/// Entries of the audit log: to operators in full, to others the texts that are about them or their data, and of the rest the hashes.
+#[utoipa::path(
+    get,
+    path = "/v1/audit",
+    params(From),
+    responses((status = OK, body = AuditPage), (status = UNAUTHORIZED, body = Problem), (status = BAD_REQUEST, body = Problem))
+)]
+async fn audit(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Query(From { from }): Query<From>,
+) -> Answer<Json<AuditPage>> {
+    shared.blocking(move |shared| shared.data.audit_page(&caller, from)).await.map(Json)
+}
+
+impl crate::server::data::DataSets {
+    /// The share file of the statistics of a data set, if this person may have it.
+    fn preprocessing(&self, caller: &Caller, reference: &str) -> Answer<Vec<u8>> {
+        let upload = self.find(caller, reference)?;
+        let Manifest { id, owner, terms, .. } = &upload.manifest;
+        let key = KeyId(caller.fingerprint);
+        let receives = |output| terms.receivers(output).contains(&key);
+        if *owner != key && !receives(Output::Predictions) && !receives(Output::Model) {
+            let text =
+                "the terms of this data set give you no predictions and no model, and so no statistics";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, text).with_hint("ask its owner for other terms"));
+        }
+        let mut content = Vec::new();
+        read_all(&share_path(&self.share_dir(id), PREPROCESSING), &self.key, |piece| {
+            content.extend_from_slice(piece);
+            Ok::<_, DataError>(())
+        })?;
+        self.audit.append(Event::new("preprocessing.sent", id, Decision::Accepted).by(caller))?;
+        Ok(content)
+    }
+
+    /// A page of the audit log, as this person may see it.
+    fn audit_page(&self, caller: &Caller, from: u64) -> Answer<AuditPage> {
+        let sees_all = matches!(caller.role, Role::Operator | Role::Server);
+        let key = caller.fingerprint.to_string();
+        let own = if sees_all { Vec::new() } else { self.own_ids(caller)? };
+        let may_see = |text: &Text| {
+            let is_own = text.who.as_ref().is_some_and(|who| who.fingerprint.as_ref() == Some(&key));
+            sees_all || is_own || text.subject.as_ref().is_some_and(|subject| own.contains(subject))
+        };
+        let (entries, last) = self.audit.page(from, may_see)?;
+        Ok(AuditPage { entries, last })
+    }
+
+    fn own_ids(&self, caller: &Caller) -> crate::Result<Vec<String>> {
+        let all = self.store.read(|state| super::UPLOADS.all(state))?;
+        Ok(all.into_iter().filter(|(_, upload)| upload.is_of(caller.fingerprint)).map(|(id, _)| id).collect())
+    }
+}
