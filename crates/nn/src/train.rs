@@ -1,5 +1,7 @@
 //! The training loop under sharing.
 
+use std::ops::ControlFlow;
+
 use shamisen_mpc::lanes::pieces;
 use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::reshare;
@@ -65,6 +67,23 @@ pub enum Ended {
     },
 }
 
+/// What somebody does at the end of each epoch of a training, the same at all three parties.
+pub trait Epochs {
+    /// Takes note of an epoch, counted from 1, with its mean loss and the network as it is now, and says whether the training goes
+    /// on. It may run protocols.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from that; the training then ends with it.
+    fn ended(
+        &mut self,
+        epoch: usize,
+        loss: f64,
+        network: &Perceptron,
+        lanes: &mut Lanes,
+    ) -> Result<ControlFlow<()>>;
+}
+
 /// Lanes of a party that a training by this plan can use together, of so many that there may be.
 ///
 /// With one lane more than that, range checks go on aside.
@@ -92,10 +111,28 @@ pub fn train(
     observer: &mut dyn FnMut(Progress, &Lanes),
     lanes: &mut Lanes,
 ) -> Result<Trained> {
-    match run(plan, rows, None, observer, lanes)? {
-        Ended::Trained(trained) => Ok(trained),
-        Ended::Stopped { .. } => unreachable!("nobody can ask for it"),
-    }
+    let run = Run { plan, start: None, checkpoints: None, epochs: None };
+    run.trained(rows, observer, lanes)
+}
+
+/// As [`train`], from a network that a training by a plan with the same layers has left, or from the initial weights, and with
+/// somebody who looks at each epoch and may end the training with it.
+///
+/// The optimiser begins anew.
+///
+/// # Errors
+///
+/// As [`train`], and whatever `epochs` fails with.
+pub fn train_epochs(
+    plan: &Plan,
+    start: Option<Perceptron>,
+    rows: &mut dyn SharedRows,
+    epochs: &mut dyn Epochs,
+    observer: &mut dyn FnMut(Progress, &Lanes),
+    lanes: &mut Lanes,
+) -> Result<Trained> {
+    let run = Run { plan, start, checkpoints: None, epochs: Some(epochs) };
+    run.trained(rows, observer, lanes)
 }
 
 /// As [`train`], with checkpoints, from one of them or from the beginning; the same at all three parties.
@@ -116,76 +153,108 @@ pub fn train_with_checkpoints(
     observer: &mut dyn FnMut(Progress, &Lanes),
     lanes: &mut Lanes,
 ) -> Result<Ended> {
-    run(plan, rows, Some((checkpoints, start)), observer, lanes)
+    let run = Run { plan, start: None, checkpoints: Some((checkpoints, start)), epochs: None };
+    run.ended(rows, observer, lanes)
 }
 
-fn run(
-    plan: &Plan,
-    rows: &mut dyn SharedRows,
-    checkpoints: Option<(&mut dyn Checkpoints, Option<Checkpoint>)>,
-    observer: &mut dyn FnMut(Progress, &Lanes),
-    lanes: &mut Lanes,
-) -> Result<Ended> {
-    check(plan)?;
-    if rows.rows() < plan.batch_size {
-        return Err(NnError::Plan(format!(
-            "the batch size is {}, but there are only {} training rows",
-            plan.batch_size,
-            rows.rows()
-        )));
-    }
-    lanes.keep_aside();
-    let mut trainer = Trainer::new(plan, lanes);
-    let order = BatchOrder::new(plan.seed, rows.rows(), plan.batch_size);
-    let batches = order.batches();
-    let (mut checkpoints, start) = checkpoints.unzip();
-    if let Some(start) = start.flatten() {
-        trainer.restore(start, batches, lanes)?;
-    } else if let Some(checkpoints) = &mut checkpoints {
-        lanes.main().enter("checkpoints");
-        trainer.checkpoint(&mut **checkpoints, true, lanes)?;
-    }
-    let first = trainer.done;
-    let mut upcoming =
-        (first / batches..plan.epochs).flat_map(|epoch| order.epoch(epoch)).skip(first % batches);
-    let mut next = upcoming.next();
-    while let Some(places) = next.take() {
-        lanes.main().enter("data");
-        let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
-        next = upcoming.next();
-        if let Some(next) = &next {
-            rows.prefetch(next);
+/// What a training begins with, and who takes part in it.
+struct Run<'a> {
+    plan: &'a Plan,
+    start: Option<Perceptron>,
+    checkpoints: Option<(&'a mut dyn Checkpoints, Option<Checkpoint>)>,
+    epochs: Option<&'a mut dyn Epochs>,
+}
+
+impl Run<'_> {
+    /// The training of which no checkpoints are kept.
+    fn trained(
+        self,
+        rows: &mut dyn SharedRows,
+        observer: &mut dyn FnMut(Progress, &Lanes),
+        lanes: &mut Lanes,
+    ) -> Result<Trained> {
+        match self.ended(rows, observer, lanes)? {
+            Ended::Trained(trained) => Ok(trained),
+            Ended::Stopped { .. } => unreachable!("nobody can ask for it"),
         }
-        let (epoch, batch) = (trainer.done / batches + 1, trainer.done % batches + 1);
-        trainer.mini_batch(features, targets, places.len(), lanes)?;
-        let done = trainer.done;
-        let due = done.is_multiple_of(CHECK_EVERY) || (done < CHECK_EVERY && done.is_power_of_two());
-        lanes.main().enter("range checks");
-        trainer.checks.settle_aside(lanes)?;
-        let mut loss = None;
-        let mut stop = false;
-        if due || batch == batches {
-            let reported = trainer.unreported.rows as f64;
-            let total = trainer.report(epoch, batch, lanes)?;
-            loss = Some(total / reported);
-            trainer.loss_sum += total;
-            if batch == batches {
-                trainer.loss.push(std::mem::take(&mut trainer.loss_sum) / rows.rows() as f64);
+    }
+
+    fn ended(
+        self,
+        rows: &mut dyn SharedRows,
+        observer: &mut dyn FnMut(Progress, &Lanes),
+        lanes: &mut Lanes,
+    ) -> Result<Ended> {
+        let Run { plan, start, checkpoints, mut epochs } = self;
+        check(plan)?;
+        if rows.rows() < plan.batch_size {
+            return Err(NnError::Plan(format!(
+                "the batch size is {}, but there are only {} training rows",
+                plan.batch_size,
+                rows.rows()
+            )));
+        }
+        lanes.keep_aside();
+        let mut trainer = Trainer::new(plan, start, lanes);
+        let order = BatchOrder::new(plan.seed, rows.rows(), plan.batch_size);
+        let batches = order.batches();
+        let (mut checkpoints, start) = checkpoints.unzip();
+        if let Some(start) = start.flatten() {
+            trainer.restore(start, batches, lanes)?;
+        } else if let Some(checkpoints) = &mut checkpoints {
+            lanes.main().enter("checkpoints");
+            trainer.checkpoint(&mut **checkpoints, true, lanes)?;
+        }
+        let first = trainer.done;
+        let mut upcoming =
+            (first / batches..plan.epochs).flat_map(|epoch| order.epoch(epoch)).skip(first % batches);
+        let mut next = upcoming.next();
+        while let Some(places) = next.take() {
+            lanes.main().enter("data");
+            let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
+            next = upcoming.next();
+            if let Some(next) = &next {
+                rows.prefetch(next);
             }
-            if let Some(checkpoints) = &mut checkpoints {
-                lanes.main().enter("checkpoints");
-                stop = tell(&[u64::from(checkpoints.wants_to_stop())], lanes.main())?.concat() != [0; 3];
-                let wanted = stop || checkpoints.is_due(done, batch == batches);
-                trainer.checkpoint(&mut **checkpoints, wanted, lanes)?;
+            let (epoch, batch) = (trainer.done / batches + 1, trainer.done % batches + 1);
+            trainer.mini_batch(features, targets, places.len(), lanes)?;
+            let done = trainer.done;
+            let due = done.is_multiple_of(CHECK_EVERY) || (done < CHECK_EVERY && done.is_power_of_two());
+            lanes.main().enter("range checks");
+            trainer.checks.settle_aside(lanes)?;
+            let mut loss = None;
+            let mut stop = false;
+            if due || batch == batches {
+                let reported = trainer.unreported.rows as f64;
+                let total = trainer.report(epoch, batch, lanes)?;
+                loss = Some(total / reported);
+                trainer.loss_sum += total;
+                if batch == batches {
+                    trainer.loss.push(std::mem::take(&mut trainer.loss_sum) / rows.rows() as f64);
+                }
+                if let Some(checkpoints) = &mut checkpoints {
+                    lanes.main().enter("checkpoints");
+                    stop = tell(&[u64::from(checkpoints.wants_to_stop())], lanes.main())?.concat() != [0; 3];
+                    let wanted = stop || checkpoints.is_due(done, batch == batches);
+                    trainer.checkpoint(&mut **checkpoints, wanted, lanes)?;
+                }
+            }
+            lanes.main().enter("other");
+            observer(Progress { epoch, batch, batches, loss }, lanes);
+            if stop {
+                return Ok(Ended::Stopped { epoch, batch });
+            }
+            if batch == batches
+                && let (Some(epochs), Some(&loss)) = (&mut epochs, trainer.loss.last())
+            {
+                lanes.main().enter("evaluation");
+                if epochs.ended(epoch, loss, &trainer.network, lanes)?.is_break() {
+                    break;
+                }
             }
         }
-        lanes.main().enter("other");
-        observer(Progress { epoch, batch, batches, loss }, lanes);
-        if stop {
-            return Ok(Ended::Stopped { epoch, batch });
-        }
+        Ok(Ended::Trained(Trained { network: trainer.network, loss: trainer.loss }))
     }
-    Ok(Ended::Trained(Trained { network: trainer.network, loss: trainer.loss }))
 }
 
 struct Trainer<'a> {
@@ -363,9 +432,9 @@ fn output_delta(
 const LEAST_ROWS: usize = 128;
 
 impl<'a> Trainer<'a> {
-    /// The trainer before the first mini-batch.
-    fn new(plan: &'a Plan, lanes: &mut Lanes) -> Self {
-        let mut network = Perceptron::initial(plan, lanes.main());
+    /// The trainer before the first mini-batch, of a given network or a new one.
+    fn new(plan: &'a Plan, start: Option<Perceptron>, lanes: &mut Lanes) -> Self {
+        let mut network = start.unwrap_or_else(|| Perceptron::initial(plan, lanes.main()));
         let optimizer = Pieces::new(plan, &network, lanes.count());
         Self {
             plan,
