@@ -5,6 +5,7 @@ use pyo3::exceptions::{
     PyArithmeticError, PyConnectionError, PyFileNotFoundError, PyOSError, PyRuntimeError, PyValueError,
 };
 use shamisen_data::DataError;
+use shamisen_local::Failure;
 use shamisen_mpc::MpcError;
 use shamisen_nn::NnError;
 
@@ -13,7 +14,13 @@ pub(crate) fn of_learning(error: &NnError) -> PyErr {
     let text = error.to_string();
     match error {
         NnError::Plan(_) | NnError::PredictionRange(_) => PyValueError::new_err(text),
-        NnError::Range { .. } => PyArithmeticError::new_err(text),
+        NnError::Range { .. } => {
+            // The hint names flags of the program.
+            let sentence = text.split_once("\nhint: ").map_or(text.as_str(), |(sentence, _)| sentence);
+            PyArithmeticError::new_err(format!(
+                "{sentence}\nhint: lower learning_rate_init, or scale the features (scaling='standard')"
+            ))
+        }
         NnError::Protocol(MpcError::Network(_)) => PyConnectionError::new_err(text),
         _ => PyRuntimeError::new_err(text),
     }
@@ -27,4 +34,9 @@ pub(crate) fn of_data(error: &DataError) -> PyErr {
         DataError::Io { .. } | DataError::DiskFull { .. } => PyOSError::new_err(text),
         _ => PyValueError::new_err(text),
     }
+}
+
+/// What is wrong with a model directory.
+pub(crate) fn of_running(failure: &Failure) -> PyErr {
+    PyValueError::new_err(failure.to_string())
 }

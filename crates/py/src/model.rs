@@ -7,20 +7,22 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use serde_json::json;
 use shamisen_data::model::{
-    ModelDescription, PREPROCESSING_FILE, SHARE_FILES, VERSION, check_model_dir, read_party_share,
-    write_description, write_party_share,
+    ModelDescription, PREPROCESSING_FILE, SHARE_FILES, VERSION, read_party_share, write_description,
+    write_party_share,
 };
 use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
 use shamisen_data::shares::random_id;
+use shamisen_local::predict::{SharedModel as ModelDirectory, TrainingSummary};
+use shamisen_local::report::Scores;
 use shamisen_mpc::Rep;
 use shamisen_net::Party;
 use shamisen_nn::evaluate::{predict, prediction_frac};
-use shamisen_nn::formats::{WEIGHT_FRAC, activation_frac, check};
+use shamisen_nn::formats::{WEIGHT_FRAC, activation_frac};
 use shamisen_nn::perceptron::Perceptron;
-use shamisen_nn::plan::{Plan as NnPlan, Task};
+use shamisen_nn::plan::Plan as NnPlan;
 use shamisen_ring::fixed;
 
-use crate::error::of_data;
+use crate::error::{of_data, of_running};
 use crate::parties::run;
 use crate::plan::Plan;
 use crate::rows::{Dealt, Examples};
@@ -116,61 +118,54 @@ impl SharedModel {
         Ok(PyArray1::from_iter(py, words.into_iter().map(|word| fixed::decode(word, WEIGHT_FRAC))))
     }
 
-    /// Writes a model directory, as `shamisen train --model` does; each party's share in a file of its own.
+    /// Writes the files of a model directory, as `shamisen train --model` does; each party's share in a file of its own.
     ///
-    /// `summary` says in JSON how many rows were trained on, the loss, and the scores.
-    fn save(&self, directory: PathBuf, columns: Columns, summary: &str) -> PyResult<()> {
-        let summary: serde_json::Value = serde_json::from_str(summary).map_err(|error| {
-            PyValueError::new_err(format!("the summary of the training is no JSON: {error}"))
-        })?;
-        let mut training = json!({ "plan": self.plan });
-        if let (Some(training), serde_json::Value::Object(summary)) = (training.as_object_mut(), summary) {
-            training.extend(summary);
-        }
+    /// Told is of the training: its rows, its seconds, and its last loss.
+    fn save(
+        &self,
+        directory: PathBuf,
+        columns: Columns,
+        rows: usize,
+        seconds: f64,
+        loss: Option<f64>,
+    ) -> PyResult<()> {
+        let training = TrainingSummary {
+            plan: self.plan.clone(),
+            rows,
+            seconds,
+            loss,
+            scores: Scores::default(),
+            scored_on: "training rows".to_owned(),
+        };
+        let training = serde_json::to_value(training)
+            .map_err(|error| PyValueError::new_err(format!("the training cannot be described: {error}")))?;
         self.write(&directory, &columns, training).map_err(|error| of_data(&error))
     }
 
     /// Reads a model directory: the model, and as a dictionary in JSON its columns.
     #[staticmethod]
     fn load(directory: PathBuf) -> PyResult<(Self, String)> {
-        let description = check_model_dir(&directory).map_err(|error| of_data(&error))?;
-        let preprocessing =
-            Preprocessing::read(&directory.join(PREPROCESSING_FILE)).map_err(|error| of_data(&error))?;
-        let wrong = |what: String| {
-            PyValueError::new_err(format!(
-                "{} makes no sense: {what}",
-                directory.join("model.json").display()
-            ))
-        };
-        let plan: NnPlan = serde_json::from_value(description.training["plan"].clone())
-            .map_err(|error| wrong(format!("its plan cannot be read ({error})")))?;
-        check(&plan).map_err(|error| wrong(error.to_string()))?;
-        if plan.parameters() as u64 != description.parameters
-            || plan.features() != description.feature_names.len()
-            || plan.outputs() != description.classes.len().max(1)
-            || description.frac != WEIGHT_FRAC
-        {
-            return Err(wrong("its layers and its columns do not fit together".to_owned()));
-        }
+        let model = ModelDirectory::read(&directory).map_err(|failure| of_running(&failure))?;
+        let ModelDirectory { description, training, preprocessing, .. } = &model;
         let share = |party: usize| {
             let path = directory.join(&description.share_files[party]);
             let (mine, next) =
-                read_party_share(&path, &description, party).map_err(|error| of_data(&error))?;
+                read_party_share(&path, description, party).map_err(|error| of_data(&error))?;
             Ok::<_, PyErr>(Rep::from_components(mine, next))
         };
-        let shares = [share(0)?, share(1)?, share(2)?];
         let columns = json!({
-            "id": description.id,
             "feature_names": preprocessing.feature_names,
-            "target_name": preprocessing.target_name,
             "scaling": preprocessing.scaling,
             "offset": preprocessing.offset,
             "factor": preprocessing.factor,
             "target": preprocessing.target.map(|map| (map.offset, map.factor)),
             "classes": preprocessing.classes,
-            "training": description.training,
+            "rows": training.rows,
+            "seconds": training.seconds,
+            "loss": training.loss,
         });
-        Ok((Self { plan, shares }, columns.to_string()))
+        let shares = [share(0)?, share(1)?, share(2)?];
+        Ok((Self { plan: training.plan.clone(), shares }, columns.to_string()))
     }
 }
 
@@ -199,7 +194,6 @@ impl SharedModel {
             target: columns.target.map(|(offset, factor)| Affine { offset, factor }),
             classes: columns.classes.clone(),
         };
-        debug_assert_eq!(preprocessing.target.is_some(), self.plan.task == Task::Regression);
         let description = ModelDescription {
             id: id.clone(),
             version: VERSION,

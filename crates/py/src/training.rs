@@ -1,11 +1,13 @@
 //! Training, under sharing and in the clear.
 
+use std::num::NonZeroU8;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use shamisen_local::job::default_threads;
 use shamisen_mpc::{Lanes, Rep};
 use shamisen_net::Party;
 use shamisen_nn::evaluate::evaluate;
@@ -122,7 +124,7 @@ pub(crate) fn train(
     validation: Option<Rows<'_>>,
     stopping: Stopping,
     start: Option<&SharedModel>,
-    threads: Option<usize>,
+    threads: Option<NonZeroU8>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(SharedModel, Told, (u64, u64))> {
     let plan = &plan.0;
@@ -131,7 +133,8 @@ pub(crate) fn train(
     if start.is_some_and(|start| start.plan.layers != plan.layers) {
         return Err(PyValueError::new_err("a training goes on with a network of the same layers"));
     }
-    let lanes = useful_lanes(plan, threads.unwrap_or(1).max(1)) + 1;
+    let lanes =
+        useful_lanes(plan, threads.unwrap_or_else(|| default_threads(plan.optimizer)).get().into()) + 1;
     let trained = run(py, lanes, progress.as_ref(), |party: Party, mut lanes, reporter| {
         let mut watch = Watch {
             plan,

@@ -35,6 +35,7 @@ class _Perceptron(BaseEstimator):
     """What classifier and regressor have in common."""
 
     _task: Literal["classification", "regression"]
+    n_features_in_: int
 
     def __init__(
         self,
@@ -156,7 +157,7 @@ class _Perceptron(BaseEstimator):
 
     def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
-        return [int(sizes)] if isinstance(sizes, numbers.Integral) else [int(size) for size in sizes]
+        return [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
 
     def _hold_out(self, targets: Floats, seed: int) -> npt.NDArray[np.bool_]:
         """Which rows the training is validated on."""
@@ -230,11 +231,12 @@ class _Perceptron(BaseEstimator):
                     validation=validation,
                     stopping=stopping,
                     start=start.model if isinstance(start, SharedNetwork) else None,
-                    threads=self._threads(),
+                    threads=self.n_threads,
                     progress=progress,
                 )
                 self.cost_ = {"rounds": rounds, "bytes_sent": sent}
-                network = SharedNetwork(model, columns, {})
+                seconds = time.monotonic() - started
+                network = SharedNetwork(model, columns, len(rows[0]), seconds, told[0][-1])
         finally:
             if progress is not None:
                 progress.close()
@@ -245,14 +247,6 @@ class _Perceptron(BaseEstimator):
         self.best_loss_ = None if self.early_stopping else min(losses)
         self.n_layers_, self.n_outputs_ = len(plan.layers), plan.layers[-1]
         self.t_ = self.n_iter_ * len(rows[0])
-        if isinstance(network, SharedNetwork):
-            network.summary = {
-                "rows": len(rows[0]),
-                "seconds": time.monotonic() - started,
-                "loss": self.loss_,
-                "scores": {},
-                "scored_on": "training rows",
-            }
         self._network = network
         if not converged and self.n_iter_ == self.max_iter:
             warnings.warn(
@@ -260,14 +254,6 @@ class _Perceptron(BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-
-    def _threads(self) -> int:
-        """Threads of each of three parties: a third of the cores, up to 8; two for exact Adam, which has enough to do for each
-        parameter to compute with one while the other waits."""
-        if self.n_threads is not None:
-            return int(self.n_threads)
-        least = 2 if self.solver == "adam" and self.refresh == 1 else 1
-        return min(max((os.cpu_count() or 1) // 3, least), 8)
 
     def _outputs(self, X: Any) -> Floats:
         """What the network gives for rows."""
@@ -306,16 +292,16 @@ class _Perceptron(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        # Truncation rounds at random, and shares are masked anew in each training and prediction.
-        tags.non_deterministic = True
+        # Under sharing, truncation rounds at random.
+        tags.non_deterministic = self.backend != "plain"
         return tags
 
     def _check_parameters(self) -> None:
         """Refuses parameters that make no sense, and those that this package lacks."""
         name = type(self).__name__
-        sizes = self.hidden_layer_sizes
-        listed = [sizes] if isinstance(sizes, numbers.Integral) else sizes
-        if isinstance(listed, str) or not all(isinstance(size, numbers.Integral) and size > 0 for size in listed):
+        sizes: Any = self.hidden_layer_sizes
+        listed = [sizes] if isinstance(sizes, int) else sizes
+        if isinstance(listed, str) or not all(isinstance(size, numbers.Integral) and int(size) > 0 for size in listed):
             raise ValueError(f"hidden_layer_sizes of {name} must be positive integers. Got {sizes!r} instead.")
         lacking = {
             "activation": ("relu",),
@@ -346,13 +332,13 @@ class _Perceptron(BaseEstimator):
             raise ValueError(f"validation_fraction must be between 0 and 1. Got {self.validation_fraction!r} instead.")
 
     def _check_number(self, parameter: str, kind: type, least: float) -> None:
-        value = getattr(self, parameter)
-        if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
+        value: Any = getattr(self, parameter)
+        if not isinstance(value, kind) or isinstance(value, bool) or not float(value) >= least:
             what = "an integer" if kind is numbers.Integral else "a number"
             raise ValueError(f"{parameter} of {type(self).__name__} must be {what} of at least {least}. Got {value!r} instead.")
 
 
-class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
+class MLPClassifier(ClassifierMixin, _Perceptron):
     """A multi-layer perceptron for classes, trained on secret shares.
 
     Three parties train by the real protocol, as threads of this process; none of them sees a feature, a class, a weight or a
@@ -403,7 +389,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
     backend : {'local', 'plain'}, default='local'
         Three local parties, or the float twin: the same training in the clear.
     n_threads : int or None, default=None
-        Threads of each party, where the network is large enough: 4096 parameters a thread.
+        Threads of each party, where the network is large enough: 4096 parameters a thread. By default a third of the cores, and for
+        exact Adam at least two.
 
     Attributes
     ----------
@@ -427,7 +414,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
         if known is None:
             if len(classes) < 2:
                 raise ValueError(
-                    f"all samples are of one class, {classes[0]!r}: {type(self).__name__} needs at least two classes to tell apart"
+                    f"all samples are of one class, {classes[0]}: {type(self).__name__} needs at least two classes to tell apart"
                 )
             known = self._new_columns(X, names)
             known.classes = classes
@@ -460,7 +447,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """The most probable class of each row."""
-        return np.asarray(self.classes_[self._outputs(X).argmax(axis=1)])
+        best = self._outputs(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the rows whose class is predicted."""
@@ -468,7 +456,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
         return float(np.average(right, weights=sample_weight))
 
 
-class MLPRegressor(RegressorMixin, _Perceptron):  # type: ignore[misc]
+class MLPRegressor(RegressorMixin, _Perceptron):
     """A multi-layer perceptron for numbers, trained on secret shares.
 
     As `MLPClassifier`, with half the mean squared error as the loss. Besides, the magnitude of the largest scaled target is public, as a

@@ -47,10 +47,18 @@ class SharedNetwork:
     It is pickled as the place of its share files, never as weights.
     """
 
-    def __init__(self, model: _core.SharedModel | None, columns: Columns, summary: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        model: _core.SharedModel | None,
+        columns: Columns,
+        rows: int = 0,
+        seconds: float = 0.0,
+        loss: float | None = None,
+    ) -> None:
         self._model = model
         self.columns = columns
-        self.summary = summary
+        #: Of its training: rows, wall time, and the loss of the last epoch.
+        self.training = (rows, seconds, loss)
         self._directory: Path | None = None
 
     @property
@@ -58,7 +66,7 @@ class SharedNetwork:
         """The shares; read from their files if this was unpickled."""
         if self._model is None:
             assert self._directory is not None
-            self._model, _ = _core.SharedModel.load(self._directory)
+            self._model = SharedNetwork.load(self._directory).model
         return self._model
 
     @property
@@ -82,7 +90,7 @@ class SharedNetwork:
         staged = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
         staged.mkdir(mode=0o700)
         try:
-            self.model.save(staged, self.columns.described(), json.dumps(self.summary))
+            self.model.save(staged, self.columns.described(), *self.training)
             staged.rename(directory)
         except BaseException:
             for path in staged.iterdir():
@@ -93,11 +101,12 @@ class SharedNetwork:
     @classmethod
     def load(cls, directory: Path) -> SharedNetwork:
         """Reads a model directory."""
-        model, described = _core.SharedModel.load(directory)
-        description = json.loads(described)
-        training = description["training"]
-        training.pop("plan", None)
-        network = cls(model, Columns.from_description(description), training)
+        if not directory.is_dir():
+            raise FileNotFoundError(f"{directory} is no directory: name the directory of a model")
+        model, text = _core.SharedModel.load(directory)
+        described = json.loads(text)
+        training = (described["rows"], described["seconds"], described["loss"])
+        network = cls(model, Columns.from_description(described), *training)
         network._directory = directory.absolute()
         return network
 
@@ -106,10 +115,10 @@ class SharedNetwork:
             directory = model_home() / uuid.uuid4().hex
             self.save(directory)
             self._directory = directory.absolute()
-        return {"columns": self.columns, "summary": self.summary, "directory": str(self._directory)}
+        return {"columns": self.columns, "training": self.training, "directory": str(self._directory)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(None, state["columns"], state["summary"])  # type: ignore[misc]
+        self.__init__(None, state["columns"], *state["training"])  # type: ignore[misc]
         self._directory = Path(state["directory"])
 
 

@@ -67,8 +67,7 @@ class RevealedModel:
             feature_bits=self.columns.feature_bits,
         )
         model = _core.SharedModel.share(plan, np.ascontiguousarray(self.parameters()))
-        summary = {"rows": 0, "seconds": 0.0, "loss": None, "scores": {}, "scored_on": "training rows"}
-        return from_network(SharedNetwork(model, self.columns, summary), self.columns)
+        return from_network(SharedNetwork(model, self.columns), self.columns)
 
     def to_sklearn(self) -> Any:
         """scikit-learn's own `MLPClassifier` or `MLPRegressor` with these weights.

@@ -133,7 +133,7 @@ def _numbers(data: Any, name: str, owner: str) -> Floats:
     ):
         raise ValueError(f"Complex data not supported\n{array}\n")
     if array.dtype.kind in "US":
-        raise ValueError(_text(data, name, array.flat[0] if array.size else ""))
+        raise ValueError(_text(data, name, str(array.flat[0]) if array.size else ""))
     try:
         array = array.astype(np.float64, copy=False)
     except ValueError:
