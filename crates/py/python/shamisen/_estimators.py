@@ -333,7 +333,8 @@ class _Perceptron(BaseEstimator):
 
     def _check_number(self, parameter: str, kind: type, least: float) -> None:
         value: Any = getattr(self, parameter)
-        if not isinstance(value, kind) or isinstance(value, bool) or not float(value) >= least:
+        is_kind = isinstance(value, kind)
+        if not is_kind or isinstance(value, bool) or not value >= least:
             what = "an integer" if kind is numbers.Integral else "a number"
             raise ValueError(f"{parameter} of {type(self).__name__} must be {what} of at least {least}. Got {value!r} instead.")
 

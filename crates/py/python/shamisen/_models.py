@@ -118,7 +118,7 @@ class SharedNetwork:
         return {"columns": self.columns, "training": self.training, "directory": str(self._directory)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(None, state["columns"], *state["training"])  # type: ignore[misc]
+        self.__init__(None, state["columns"], *state["training"])
         self._directory = Path(state["directory"])
 
 
