@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod error;
+pub mod estimate;
 pub mod evaluate;
 pub mod examples;
 pub mod formats;

@@ -89,19 +89,10 @@ struct Adam {
     beta2: f64,
     refresh: u32,
     step: u32,
-    preconditioner: Option<Preconditioner>,
-}
-
-/// A table value for each parameter, and what it must be multiplied with in later steps.
-struct Preconditioner {
-    values: Rep,
-    /// The step in which it was made.
-    step: u32,
-    shift: u32,
-    /// Entries are below two to this power.
-    entry_bits: u32,
-    /// Sum of the first moment's weights when it was made.
-    weight_sum: f64,
+    /// What is public about the table values.
+    table: Option<TableState>,
+    /// A table value for each parameter.
+    preconditioner: Rep,
 }
 
 /// The public part of a piece's state, as a checkpoint keeps it.
@@ -121,14 +112,73 @@ pub(crate) struct Weights {
     sum: f64,
 }
 
-/// The public part of a [`Preconditioner`].
+/// What the table values of Adam's preconditioner must be multiplied with in later steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TableState {
+    /// The step in which they were made.
     step: u32,
     shift: u32,
+    /// They are below two to this power.
     entry_bits: u32,
+    /// Sum of the first moment's weights when they were made.
     weight_sum: f64,
+}
+
+/// What is public about a step of a piece, and decided before it. All that it costs follows from it.
+pub(crate) struct Step {
+    decided: Decided,
+    /// Bits that the update's truncation drops.
+    shift: u32,
+    /// Gradients below two to this power need no check.
+    tolerated_bits: u32,
+}
+
+enum Decided {
+    Adam { first: Term, table: TableUse },
+    Momentum { velocity: Term, factor: u64 },
+    Descent,
+}
+
+/// How a sum takes in a vector.
+#[derive(Clone, Copy)]
+struct Term {
+    /// The sum starts anew.
+    anew: bool,
+    /// Low bits that the sum gives up before.
+    drop: u32,
+    /// The weight of the vector.
+    weight: u64,
+}
+
+/// What a step of Adam multiplies its first moment with.
+enum TableUse {
+    /// New table values, after the second moment has taken in the square.
+    New { second: Term, window: DigitWindow, table: Vec<u64> },
+    /// The older ones, after the first moment has given up low bits, times a factor.
+    Old { drop: u32, factor: u64 },
+}
+
+/// Steps of one kind cost the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StepKind {
+    drops: [u32; 2],
+    is_fresh: bool,
+    shift: u32,
+    tolerated_bits: u32,
+}
+
+impl Step {
+    /// What two steps that cost the same have in common.
+    pub(crate) fn kind(&self) -> StepKind {
+        let (drops, is_fresh) = match &self.decided {
+            Decided::Adam { first, table: TableUse::New { second, .. } } => ([first.drop, second.drop], true),
+            Decided::Adam { first, table: TableUse::Old { drop, .. } } => ([first.drop, *drop], false),
+            Decided::Momentum { velocity, .. } => ([velocity.drop, 0], false),
+            Decided::Descent => ([0, 0], false),
+        };
+        StepKind { drops, is_fresh, shift: self.shift, tolerated_bits: self.tolerated_bits }
+    }
 }
 
 /// A gradient as the way back gives it, and its scale.
@@ -138,8 +188,6 @@ pub(crate) struct Gradient {
     /// Bits to drop for the mean gradient with [`GRADIENT_FRAC`] fractional bits, or for the update of a rule that
     /// [moves freely](Pieces::moves_freely) with [`WEIGHT_FRAC`].
     pub(crate) shift: u32,
-    /// The mean gradient is that of the loss times this.
-    pub(crate) nominal: f64,
 }
 
 impl Pieces {
@@ -156,26 +204,31 @@ impl Pieces {
         Self(pieces(plan.parameters(), lanes).into_iter().map(state).collect())
     }
 
-    /// Updates the parameters.
+    /// Moves what is public a step on, for mean gradients that are those of the loss times `nominal`: gives the step of each piece.
+    pub(crate) fn decide(&mut self, learning_rate: f64, nominal: f64) -> Vec<Step> {
+        self.0.iter_mut().map(|state| state.decide(learning_rate, nominal)).collect()
+    }
+
+    /// Updates the parameters in a step that was decided.
     pub(crate) fn step(
         &mut self,
+        steps: &[Step],
         gradient: Gradient,
-        learning_rate: f64,
         parameters: &mut Rep,
         checks: &mut RangeChecks,
         lanes: &mut Lanes,
     ) -> Result<()> {
         let runs = parameters.runs_mut(self.0.iter().map(|state| state.parameters.len()));
-        let mut work: Vec<_> = self.0.iter_mut().zip(runs).collect();
+        let mut work: Vec<_> = self.0.iter_mut().zip(steps).zip(runs).collect();
         if work.len() == 1
-            && let Some((all, parameters)) = work.pop()
+            && let Some(((all, step), parameters)) = work.pop()
         {
-            return all.step(gradient, learning_rate, parameters, checks, lanes.main());
+            return all.step(step, gradient, parameters, checks, lanes.main());
         }
-        let claims = lanes.each(work, |(state, parameters), session| {
+        let claims = lanes.each(work, |((state, step), parameters), session| {
             let mut checks = RangeChecks::default();
             let piece = Gradient { sum: gradient.sum.slice(state.parameters.clone()), ..gradient };
-            state.step(piece, learning_rate, parameters, &mut checks, session)?;
+            state.step(step, piece, parameters, &mut checks, session)?;
             Ok::<_, NnError>(checks)
         })?;
         for claims in claims {
@@ -209,9 +262,16 @@ impl Pieces {
         self.0.iter_mut().map(|state| std::mem::take(&mut state.update_bits)).fold(0, u32::max)
     }
 
-    /// Claims that the second moments stayed inside their windows since the last check.
-    pub(crate) fn claim_moments(&mut self, checks: &mut RangeChecks, party: Party) {
-        self.0.iter_mut().for_each(|state| state.claim_moments(checks, party));
+    /// The lowest places of the second moments' windows since the last check, of each piece.
+    pub(crate) fn lowest_windows(&mut self) -> Vec<Option<u32>> {
+        self.0.iter_mut().map(State::lowest_window).collect()
+    }
+
+    /// Claims that the second moments stayed inside these windows since the last check.
+    pub(crate) fn claim_moments(&self, windows: &[Option<u32>], checks: &mut RangeChecks, party: Party) {
+        for (state, window) in self.0.iter().zip(windows) {
+            state.claim_moment(*window, checks, party);
+        }
     }
 }
 
@@ -225,7 +285,8 @@ impl State {
                 beta2,
                 refresh,
                 step: 0,
-                preconditioner: None,
+                table: None,
+                preconditioner: Rep::default(),
             })),
             Optimizer::Sgd { momentum: 0.0 } => Rule::Descent,
             Optimizer::Sgd { momentum } => Rule::Momentum(Moment::new(momentum, VELOCITY, len)),
@@ -240,16 +301,14 @@ impl State {
                 debug_assert!(adam.second.unchecked_low.is_none(), "a checkpoint follows a report");
                 push_rep(shares, &adam.first.sum);
                 shares.push(adam.second.sum.words());
-                let table = adam.preconditioner.as_ref().map(|table| {
-                    push_rep(shares, &table.values);
-                    let Preconditioner { step, shift, entry_bits, weight_sum, .. } = *table;
-                    TableState { step, shift, entry_bits, weight_sum }
-                });
+                if adam.table.is_some() {
+                    push_rep(shares, &adam.preconditioner);
+                }
                 PieceState::Adam {
                     step: adam.step,
                     first: adam.first.decay.weights(),
                     second: adam.second.decay.weights(),
-                    table,
+                    table: adam.table,
                 }
             }
             Rule::Momentum(velocity) => {
@@ -269,12 +328,10 @@ impl State {
                 adam.first.decay.set(first);
                 adam.second.sum = shares.split(len)?;
                 adam.second.decay.set(second);
-                adam.preconditioner = table
-                    .map(|TableState { step, shift, entry_bits, weight_sum }| {
-                        let values = shares.rep(len)?;
-                        Ok::<_, NnError>(Preconditioner { values, step, shift, entry_bits, weight_sum })
-                    })
-                    .transpose()?;
+                adam.table = table;
+                if table.is_some() {
+                    adam.preconditioner = shares.rep(len)?;
+                }
             }
             (Rule::Momentum(moment), PieceState::Momentum { velocity }) => {
                 moment.sum = shares.rep(len)?;
@@ -286,22 +343,37 @@ impl State {
         Ok(())
     }
 
+    /// Moves what is public a step on.
+    fn decide(&mut self, learning_rate: f64, nominal: f64) -> Step {
+        let tolerated_bits = self.rule.tolerated_bits();
+        let (decided, shift) = match &mut self.rule {
+            Rule::Adam(adam) => adam.decide(learning_rate, nominal),
+            Rule::Momentum(velocity) => velocity.decide(learning_rate, nominal),
+            Rule::Descent => return Step { decided: Decided::Descent, shift: 0, tolerated_bits },
+        };
+        self.update_bits = self.update_bits.max(RANGE_BITS - shift + 1);
+        Step { decided, shift, tolerated_bits }
+    }
+
     /// Updates the parameters of this part.
     fn step(
         &mut self,
+        step: &Step,
         gradient: Gradient,
-        learning_rate: f64,
         mut parameters: RepMut<'_>,
         checks: &mut RangeChecks,
         session: &mut Session,
     ) -> Result<()> {
-        let tolerated = self.rule.tolerated_bits();
-        let (values, shift) = match &mut self.rule {
-            Rule::Adam(adam) => adam.step(gradient, learning_rate, parameters, session)?,
-            Rule::Momentum(velocity) => velocity.step(gradient, learning_rate, &mut parameters, session)?,
-            Rule::Descent => {
+        let values = match (&mut self.rule, &step.decided) {
+            (Rule::Adam(adam), Decided::Adam { first, table }) => {
+                adam.step(gradient, *first, table, step.shift, parameters, session)?
+            }
+            (Rule::Momentum(moment), Decided::Momentum { velocity, factor }) => {
+                moment.step(gradient, *velocity, *factor, step.shift, &mut parameters, session)?
+            }
+            (Rule::Descent, Decided::Descent) => {
                 session.enter("truncation");
-                let Gradient { sum, shift, .. } = gradient;
+                let Gradient { sum, shift } = gradient;
                 truncate_in_pieces(
                     sum,
                     rough(shift),
@@ -312,19 +384,25 @@ impl State {
                 session.enter("optimizer");
                 return Ok(());
             }
+            _ => unreachable!("a rule decides its own steps"),
         };
-        for (range, prior) in self.priors.iter().filter(|(_, prior)| *prior > tolerated) {
+        for (range, prior) in self.priors.iter().filter(|(_, prior)| *prior > step.tolerated_bits) {
             checks.claim_part("a gradient", &values, range.clone(), GRADIENT_BOUND, *prior, session.party());
         }
-        self.update_bits = self.update_bits.max(RANGE_BITS - shift + 1);
         Ok(())
     }
 
-    /// Claims that the second moment stayed inside its window since the last check.
-    fn claim_moments(&mut self, checks: &mut RangeChecks, party: Party) {
-        if let Rule::Adam(adam) = &mut self.rule
-            && let Some((sum, bound)) = adam.second.unchecked(party)
-        {
+    fn lowest_window(&mut self) -> Option<u32> {
+        match &mut self.rule {
+            Rule::Adam(adam) => adam.second.unchecked_low.take(),
+            Rule::Momentum(_) | Rule::Descent => None,
+        }
+    }
+
+    /// Claims that the second moment stayed inside this window since the last check.
+    fn claim_moment(&self, low: Option<u32>, checks: &mut RangeChecks, party: Party) {
+        if let (Rule::Adam(adam), Some(low)) = (&self.rule, low) {
+            let (sum, bound) = adam.second.claim(low, party);
             checks.claim_split("the mean square of a gradient", &sum, bound, RANGE_BITS, party);
         }
     }
@@ -351,6 +429,28 @@ impl Adam {
         if self.refresh > 1 { TOLERATED_BITS } else { GRADIENT_BOUND + 1 }
     }
 
+    /// Moves what is public a step on. Returns what was decided, and the bits that the update's truncation drops.
+    fn decide(&mut self, learning_rate: f64, nominal: f64) -> (Decided, u32) {
+        self.step += 1;
+        let first = self.first.decay.term(1, 1.0);
+        match self.table {
+            Some(older) if !self.is_fresh(self.step) => {
+                let (table, shift) = self.old_table(older);
+                (Decided::Adam { first, table }, shift)
+            }
+            older => {
+                let elapsed = self.step - older.map_or(0, |older| older.step);
+                // What the squares between would have weighed all together.
+                let share = (1.0 - self.beta2.powi(elapsed as i32)) / (1.0 - self.beta2);
+                let second = self.second.term(elapsed, share);
+                let window = self.second.window();
+                let (table, state) = self.new_table(window, nominal, learning_rate);
+                self.table = Some(state);
+                (Decided::Adam { first, table: TableUse::New { second, window, table } }, state.shift)
+            }
+        }
+    }
+
     /// Kingma and Ba (ICLR 2015), algorithm 1.
     ///
     /// With `M = sum of d_s g_s` and `V = sum of c_s g_s^2`, `m_hat = M / sum of d_s` and `v_hat = V / sum of c_s`.
@@ -358,43 +458,43 @@ impl Adam {
     /// one product and one truncation give the update.
     ///
     /// After the first steps `V` takes in a square, and a new table value is read, in every `refresh`-th step alone.
-    /// Returns the mean gradient and the bits that the update's truncation dropped.
+    /// Returns the mean gradient.
     fn step(
         &mut self,
         gradient: Gradient,
-        learning_rate: f64,
+        first: Term,
+        table: &TableUse,
+        shift: u32,
         parameters: RepMut<'_>,
         session: &mut Session,
-    ) -> Result<(Rep, u32)> {
+    ) -> Result<Rep> {
         session.enter("optimizer");
-        self.step += 1;
-        let weight = self.first.pass(session)?;
-        match self.preconditioner.take() {
-            Some(older) if !self.is_fresh(self.step) => {
-                self.step_with(older, gradient, weight, parameters, session)
+        self.first.make_room(first, session)?;
+        match table {
+            TableUse::New { second, window, table } => {
+                self.fresh_step(gradient, first.weight, *second, (*window, table), shift, parameters, session)
             }
-            older => {
-                let elapsed = self.step - older.map_or(0, |older| older.step);
-                self.fresh_step(gradient, elapsed, learning_rate, weight, parameters, session)
+            TableUse::Old { drop, factor } => {
+                self.step_with_older(gradient, first.weight, (*drop, *factor), shift, parameters, session)
             }
         }
     }
 
-    /// A step that makes a new table, so many after the last one; the gradient comes into the first moment with a weight.
+    /// A step that reads new table values; the gradient comes into the first moment with a weight.
+    #[expect(clippy::too_many_arguments, reason = "what was decided, and what it is done to")]
     fn fresh_step(
         &mut self,
         gradient: Gradient,
-        elapsed: u32,
-        learning_rate: f64,
         weight: u64,
+        second: Term,
+        (window, table): (DigitWindow, &[u64]),
+        update_shift: u32,
         mut parameters: RepMut<'_>,
         session: &mut Session,
-    ) -> Result<(Rep, u32)> {
-        // What the squares between would have weighed all together.
-        let share = (1.0 - self.beta2.powi(elapsed as i32)) / (1.0 - self.beta2);
-        let square_weight = self.second.pass(elapsed, share, session)?;
+    ) -> Result<Rep> {
+        self.second.make_room(second, session)?;
         session.enter("truncation");
-        let Gradient { sum, shift, nominal } = gradient;
+        let Gradient { sum, shift } = gradient;
         let mut squares = Additive::unwritten(sum.len());
         let values = truncate_in_pieces(
             sum,
@@ -402,34 +502,60 @@ impl Adam {
             |_, _| (),
             |elements, values| {
                 self.first.sum.add_scaled_in(elements.clone(), values, weight);
-                squares.set_product(elements, values, values, square_weight);
+                squares.set_product(elements, values, values, second.weight);
             },
             session,
         )?;
         session.enter("optimizer");
         self.second.add(squares, session);
-        let fresh = self.preconditioner(nominal, learning_rate, session)?;
+        self.preconditioner =
+            look_up_leading_digit(&mut self.second.sum, window, &[table], session)?.swap_remove(0);
         truncate_in_pieces(
             Additive::unwritten(values.len()),
-            rough(fresh.shift),
-            |elements, update| update.set_product(elements, &self.first.sum, &fresh.values, 1),
+            rough(update_shift),
+            |elements, update| update.set_product(elements, &self.first.sum, &self.preconditioner, 1),
             |elements, update| parameters.sub_in(elements, update),
             session,
         )?;
-        let shift = fresh.shift;
-        self.preconditioner = Some(fresh);
-        Ok((values, shift))
+        Ok(values)
     }
 
-    /// A step with an older table; the gradient comes into the first moment with a weight.
-    fn step_with(
+    /// A step with older table values: the first moment gives up low bits, and the product is multiplied with a factor. The gradient
+    /// comes into the first moment with a weight.
+    fn step_with_older(
         &mut self,
-        older: Preconditioner,
         gradient: Gradient,
         weight: u64,
+        (drop, factor): (u32, u64),
+        update_shift: u32,
         mut parameters: RepMut<'_>,
         session: &mut Session,
-    ) -> Result<(Rep, u32)> {
+    ) -> Result<Rep> {
+        let Gradient { sum, shift } = gradient;
+        let mut done = |elements: Range<usize>, update: &Rep| parameters.sub_in(elements, update);
+        let (first, older) = (&mut self.first.sum, &self.preconditioner);
+        if drop == 0 {
+            let between = |elements: Range<usize>, values: &Rep, update: &mut Additive| {
+                first.add_scaled_in(elements.clone(), values, weight);
+                update.set_product(elements, first, older, factor);
+            };
+            return Ok(truncate_twice(sum, [rough(shift), rough(update_shift)], between, done, session)?.0);
+        }
+        let mut take = |elements: Range<usize>, values: &Rep| first.add_scaled_in(elements, values, weight);
+        let values = truncate_in_pieces(sum, rough(shift), |_, _| (), &mut take, session)?;
+        let shorter = truncate_shared(first, drop, session)?;
+        truncate_in_pieces(
+            Additive::unwritten(values.len()),
+            rough(update_shift),
+            |elements, update| update.set_product(elements, &shorter, older, factor),
+            &mut done,
+            session,
+        )?;
+        Ok(values)
+    }
+
+    /// How older table values are used, and the bits that the update's truncation drops.
+    fn old_table(&self, older: TableState) -> (TableUse, u32) {
         // The table does not bound the product by the second moment: a gradient may have grown since. What bounds it is the
         // greatest entry and the greatest gradient; where that is too much, the sum gives up low bits first.
         let weight_sum = self.first.decay.weight_sum;
@@ -440,40 +566,11 @@ impl Adam {
         let places = RATIO_BITS as i32 - 1 - ratio.log2().floor() as i32;
         let factor = (ratio * 2.0_f64.powi(places)).round() as u64;
         let shift = (older.shift as i32 + places - drop as i32) as u32;
-        let Gradient { sum, shift: gradient_shift, .. } = gradient;
-        let mut done = |elements: Range<usize>, update: &Rep| parameters.sub_in(elements, update);
-        let first = &mut self.first.sum;
-        let values = if drop == 0 {
-            let between = |elements: Range<usize>, values: &Rep, update: &mut Additive| {
-                first.add_scaled_in(elements.clone(), values, weight);
-                update.set_product(elements, first, &older.values, factor);
-            };
-            truncate_twice(sum, [rough(gradient_shift), rough(shift)], between, done, session)?.0
-        } else {
-            let mut take =
-                |elements: Range<usize>, values: &Rep| first.add_scaled_in(elements, values, weight);
-            let values = truncate_in_pieces(sum, rough(gradient_shift), |_, _| (), &mut take, session)?;
-            let shorter = truncate_shared(first, drop, session)?;
-            truncate_in_pieces(
-                Additive::unwritten(values.len()),
-                rough(shift),
-                |elements, update| update.set_product(elements, &shorter, &older.values, factor),
-                &mut done,
-                session,
-            )?;
-            values
-        };
-        self.preconditioner = Some(older);
-        Ok((values, shift))
+        (TableUse::Old { drop, factor }, shift)
     }
 
-    fn preconditioner(
-        &mut self,
-        nominal: f64,
-        learning_rate: f64,
-        session: &mut Session,
-    ) -> Result<Preconditioner> {
-        let window = self.second.window();
+    /// A table over the leading digit of the second moment in this window, and what later steps must know of it.
+    fn new_table(&self, window: DigitWindow, nominal: f64, learning_rate: f64) -> (Vec<u64>, TableState) {
         let unit = f64::from(1 << GRADIENT_FRAC) * nominal;
         let weight_sum = self.first.decay.weight_sum;
         // The update in units of the weights' last place, for M = 1 and what is kept of V.
@@ -487,8 +584,7 @@ impl Adam {
         let shift = (entry_bits - smallest.log2().floor() as i32) as u32;
         let table = window.table(|x| (update(x) * 2.0_f64.powi(shift as i32)).round() as u64);
         let entry_bits = table.iter().copied().max().map_or(0, |greatest| greatest.ilog2() + 1);
-        let values = look_up_leading_digit(&mut self.second.sum, window, &[&table], session)?.swap_remove(0);
-        Ok(Preconditioner { values, step: self.step, shift, entry_bits, weight_sum })
+        (table, TableState { step: self.step, shift, entry_bits, weight_sum })
     }
 }
 
@@ -540,11 +636,13 @@ impl Decay {
         (2.0_f64.powf(self.growth.base + self.exponent) * share).round() as u64
     }
 
-    /// The weight of the next term.
-    fn take(&mut self, share: f64) -> u64 {
+    /// How the sum takes in a vector that stands for several, after some steps of decay.
+    fn term(&mut self, steps: u32, share: f64) -> Term {
+        let anew = self.rate == 0.0;
+        let drop = if anew { 0 } else { self.pass(steps) };
         let weight = self.weight(share);
-        self.weight_sum += weight as f64;
-        weight
+        self.weight_sum = if anew { 0.0 } else { self.weight_sum } + weight as f64;
+        Term { anew, drop, weight }
     }
 }
 
@@ -559,46 +657,51 @@ impl Moment {
         Self { sum: Rep::zeros(len), decay: Decay::new(decay, growth) }
     }
 
-    /// One step of decay. Returns the weight with which the new vector is to come in.
-    fn pass(&mut self, session: &mut Session) -> Result<u64> {
-        if self.decay.rate == 0.0 {
-            self.sum = Rep::zeros(self.sum.len());
-            self.decay.weight_sum = 0.0;
-        } else {
-            let drop = self.decay.pass(1);
-            if drop > 0 {
-                self.sum = truncate_shared(&self.sum, drop, session)?;
-            }
-        }
-        Ok(self.decay.take(1.0))
-    }
-
-    /// A step of gradient descent with this as the velocity. Returns the mean gradient and the bits that the update's truncation
-    /// dropped.
-    fn step(
-        &mut self,
-        gradient: Gradient,
-        learning_rate: f64,
-        parameters: &mut RepMut<'_>,
-        session: &mut Session,
-    ) -> Result<(Rep, u32)> {
-        session.enter("optimizer");
-        let weight = self.pass(session)?;
-        session.enter("truncation");
-        let Gradient { sum, shift, nominal } = gradient;
-        let take = |elements: Range<usize>, values: &Rep| self.sum.add_scaled_in(elements, values, weight);
-        let values = truncate_in_pieces(sum, rough(shift), |_, _| (), take, session)?;
-        session.enter("optimizer");
+    /// Moves what is public a step of gradient descent on, with this as the velocity.
+    fn decide(&mut self, learning_rate: f64, nominal: f64) -> (Decided, u32) {
+        let velocity = self.decay.term(1, 1.0);
         let factor = learning_rate * f64::from(1 << (WEIGHT_FRAC - GRADIENT_FRAC))
             / (nominal * self.decay.weight(1.0) as f64);
         // 2^14 at most, times a velocity below 2^(25 + 16) / (1 - 0.99), stays in range.
         let shift = 13 - factor.log2().floor() as i32;
         let shift = shift.clamp(1, 60) as u32;
+        let factor = (factor * 2.0_f64.powi(shift as i32)).round() as u64;
+        (Decided::Momentum { velocity, factor }, shift)
+    }
+
+    /// Makes room for the next vector.
+    fn make_room(&mut self, term: Term, session: &mut Session) -> Result<()> {
+        if term.anew {
+            self.sum = Rep::zeros(self.sum.len());
+        } else if term.drop > 0 {
+            self.sum = truncate_shared(&self.sum, term.drop, session)?;
+        }
+        Ok(())
+    }
+
+    /// A step of gradient descent with this as the velocity. Returns the mean gradient.
+    fn step(
+        &mut self,
+        gradient: Gradient,
+        velocity: Term,
+        factor: u64,
+        update_shift: u32,
+        parameters: &mut RepMut<'_>,
+        session: &mut Session,
+    ) -> Result<Rep> {
+        session.enter("optimizer");
+        self.make_room(velocity, session)?;
+        session.enter("truncation");
+        let Gradient { sum, shift } = gradient;
+        let take =
+            |elements: Range<usize>, values: &Rep| self.sum.add_scaled_in(elements, values, velocity.weight);
+        let values = truncate_in_pieces(sum, rough(shift), |_, _| (), take, session)?;
+        session.enter("optimizer");
         let mut update = self.sum.clone();
-        update.scale((factor * 2.0_f64.powi(shift as i32)).round() as u64);
-        let update = truncate_shared(&update, shift, session)?;
+        update.scale(factor);
+        let update = truncate_shared(&update, update_shift, session)?;
         parameters.sub_in(0..update.len(), &update);
-        Ok((values, shift))
+        Ok(values)
     }
 }
 
@@ -624,24 +727,29 @@ impl SecondMoment {
         Self { sum: Split::zeros(len), decay: Decay::new(decay, growth), drop, unchecked_low: None }
     }
 
-    /// Some steps of decay. Returns the weight with which the new squares are to come in, that of `share` terms.
-    fn pass(&mut self, elapsed: u32, share: f64, session: &mut Session) -> Result<u64> {
-        let drop = self.decay.pass(elapsed);
-        if drop > 0 {
+    /// How squares with the weight of `share` terms come in, after some steps of decay.
+    fn term(&mut self, elapsed: u32, share: f64) -> Term {
+        let term = self.decay.term(elapsed, share);
+        let low = self.window().low;
+        self.unchecked_low = Some(self.unchecked_low.map_or(low, |first| first.min(low)));
+        term
+    }
+
+    /// Makes room for the next squares.
+    fn make_room(&mut self, term: Term, session: &mut Session) -> Result<()> {
+        if term.drop > 0 {
             // Shifted up the sum is exact.
             let mut sum = self.sum.replicated(session)?;
             sum.scale(1 << self.drop);
-            self.sum = Split::of(&truncate_shared(&sum, self.drop + drop, session)?, session.party());
+            self.sum = Split::of(&truncate_shared(&sum, self.drop + term.drop, session)?, session.party());
         }
-        Ok(self.decay.take(share))
+        Ok(())
     }
 
     /// The weighted squares come in. The sum is open until it is looked at.
     fn add(&mut self, squares: Additive, session: &mut Session) {
         let squares = open_split(squares, self.drop, 64 - self.drop, session);
         self.sum.add_open(&squares, session.party());
-        let low = self.window().low;
-        self.unchecked_low = Some(self.unchecked_low.map_or(low, |first| first.min(low)));
     }
 
     /// The window's top is the square of the largest root mean square, its place follows the sum of the weights.
@@ -651,16 +759,16 @@ impl SecondMoment {
         DigitWindow { low: (top - self.drop).saturating_sub(window.bits()), ..window }
     }
 
-    /// The sum and the bound of the claim that it stayed inside its window since the last check.
+    /// The sum and the bound of the claim that it stayed inside its window since the last check, when the window's lowest place was
+    /// `low`.
     ///
     /// Every sum below half of the window passes, less the unit that [`leading_digit`] may add. It is not negative, so half
     /// of that is taken off to make the most of a check that is symmetric.
-    fn unchecked(&mut self, party: Party) -> Option<(Split, u32)> {
-        let low = self.unchecked_low.take()?;
+    fn claim(&self, low: u32, party: Party) -> (Split, u32) {
         let bound = self.drop + DigitWindow { low, digits: WINDOW_DIGITS }.bits() - 1;
         let mut sum = self.sum.clone();
         sum.scale(1 << self.drop);
         sum.add_constant((1_u64 << (self.drop + low)).wrapping_sub(1 << (bound - 1)), party);
-        Some((sum, bound))
+        (sum, bound)
     }
 }

@@ -1,5 +1,7 @@
 //! The training loop under sharing.
 
+use std::ops::ControlFlow;
+
 use shamisen_mpc::lanes::pieces;
 use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::reshare;
@@ -20,7 +22,7 @@ use crate::formats::{
     ACTIVATION_BITS, BIAS_LIMIT, CHECK_EVERY, CHECKED_BIAS_LIMIT, DELTA_BOUND, DELTA_FRAC, DELTA_LIMIT,
     GRADIENT_FRAC, WEIGHT_FRAC, WEIGHT_LIMIT, activation_frac, check, target_frac,
 };
-use crate::optimizer::{Gradient, Pieces};
+use crate::optimizer::{Gradient, Pieces, Step, StepKind};
 use crate::order::BatchOrder;
 use crate::perceptron::{Perceptron, Trace};
 use crate::plan::{Plan, Task};
@@ -65,6 +67,23 @@ pub enum Ended {
     },
 }
 
+/// What somebody does at the end of each epoch of a training, the same at all three parties.
+pub trait Epochs {
+    /// Takes note of an epoch, counted from 1, with its mean loss and the network as it is now, and says whether the training goes
+    /// on. It may run protocols.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from that; the training then ends with it.
+    fn ended(
+        &mut self,
+        epoch: usize,
+        loss: f64,
+        network: &Perceptron,
+        lanes: &mut Lanes,
+    ) -> Result<ControlFlow<()>>;
+}
+
 /// Lanes of a party that a training by this plan can use together, of so many that there may be.
 ///
 /// With one lane more than that, range checks go on aside.
@@ -92,10 +111,28 @@ pub fn train(
     observer: &mut dyn FnMut(Progress, &Lanes),
     lanes: &mut Lanes,
 ) -> Result<Trained> {
-    match run(plan, rows, None, observer, lanes)? {
-        Ended::Trained(trained) => Ok(trained),
-        Ended::Stopped { .. } => unreachable!("nobody can ask for it"),
-    }
+    let run = Run { plan, start: None, checkpoints: None, epochs: None };
+    run.trained(rows, observer, lanes)
+}
+
+/// As [`train`], from a network that a training by a plan with the same layers has left, or from the initial weights, and with
+/// somebody who looks at each epoch and may end the training with it.
+///
+/// The optimiser begins anew.
+///
+/// # Errors
+///
+/// As [`train`], and whatever `epochs` fails with.
+pub fn train_epochs(
+    plan: &Plan,
+    start: Option<Perceptron>,
+    rows: &mut dyn SharedRows,
+    epochs: &mut dyn Epochs,
+    observer: &mut dyn FnMut(Progress, &Lanes),
+    lanes: &mut Lanes,
+) -> Result<Trained> {
+    let run = Run { plan, start, checkpoints: None, epochs: Some(epochs) };
+    run.trained(rows, observer, lanes)
 }
 
 /// As [`train`], with checkpoints, from one of them or from the beginning; the same at all three parties.
@@ -116,92 +153,161 @@ pub fn train_with_checkpoints(
     observer: &mut dyn FnMut(Progress, &Lanes),
     lanes: &mut Lanes,
 ) -> Result<Ended> {
-    run(plan, rows, Some((checkpoints, start)), observer, lanes)
+    let run = Run { plan, start: None, checkpoints: Some((checkpoints, start)), epochs: None };
+    run.ended(rows, observer, lanes)
 }
 
-fn run(
-    plan: &Plan,
-    rows: &mut dyn SharedRows,
-    checkpoints: Option<(&mut dyn Checkpoints, Option<Checkpoint>)>,
-    observer: &mut dyn FnMut(Progress, &Lanes),
-    lanes: &mut Lanes,
-) -> Result<Ended> {
-    check(plan)?;
-    if rows.rows() < plan.batch_size {
-        return Err(NnError::Plan(format!(
-            "the batch size is {}, but there are only {} training rows",
-            plan.batch_size,
-            rows.rows()
-        )));
-    }
-    lanes.keep_aside();
-    let mut trainer = Trainer::new(plan, lanes);
-    let order = BatchOrder::new(plan.seed, rows.rows(), plan.batch_size);
-    let batches = order.batches();
-    let (mut checkpoints, start) = checkpoints.unzip();
-    if let Some(start) = start.flatten() {
-        trainer.restore(start, batches, lanes)?;
-    } else if let Some(checkpoints) = &mut checkpoints {
-        lanes.main().enter("checkpoints");
-        trainer.checkpoint(&mut **checkpoints, true, lanes)?;
-    }
-    let first = trainer.done;
-    let mut upcoming =
-        (first / batches..plan.epochs).flat_map(|epoch| order.epoch(epoch)).skip(first % batches);
-    let mut next = upcoming.next();
-    while let Some(places) = next.take() {
-        lanes.main().enter("data");
-        let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
-        next = upcoming.next();
-        if let Some(next) = &next {
-            rows.prefetch(next);
-        }
-        let (epoch, batch) = (trainer.done / batches + 1, trainer.done % batches + 1);
-        trainer.mini_batch(features, targets, places.len(), lanes)?;
-        let done = trainer.done;
-        let due = done.is_multiple_of(CHECK_EVERY) || (done < CHECK_EVERY && done.is_power_of_two());
-        lanes.main().enter("range checks");
-        trainer.checks.settle_aside(lanes)?;
-        let mut loss = None;
-        let mut stop = false;
-        if due || batch == batches {
-            let reported = trainer.unreported.rows as f64;
-            let total = trainer.report(epoch, batch, lanes)?;
-            loss = Some(total / reported);
-            trainer.loss_sum += total;
-            if batch == batches {
-                trainer.loss.push(std::mem::take(&mut trainer.loss_sum) / rows.rows() as f64);
-            }
-            if let Some(checkpoints) = &mut checkpoints {
-                lanes.main().enter("checkpoints");
-                stop = tell(&[u64::from(checkpoints.wants_to_stop())], lanes.main())?.concat() != [0; 3];
-                let wanted = stop || checkpoints.is_due(done, batch == batches);
-                trainer.checkpoint(&mut **checkpoints, wanted, lanes)?;
-            }
-        }
-        lanes.main().enter("other");
-        observer(Progress { epoch, batch, batches, loss }, lanes);
-        if stop {
-            return Ok(Ended::Stopped { epoch, batch });
-        }
-    }
-    Ok(Ended::Trained(Trained { network: trainer.network, loss: trainer.loss }))
+/// What a training begins with, and who takes part in it.
+struct Run<'a> {
+    plan: &'a Plan,
+    start: Option<Perceptron>,
+    checkpoints: Option<(&'a mut dyn Checkpoints, Option<Checkpoint>)>,
+    epochs: Option<&'a mut dyn Epochs>,
 }
 
-struct Trainer<'a> {
+impl Run<'_> {
+    /// The training of which no checkpoints are kept.
+    fn trained(
+        self,
+        rows: &mut dyn SharedRows,
+        observer: &mut dyn FnMut(Progress, &Lanes),
+        lanes: &mut Lanes,
+    ) -> Result<Trained> {
+        match self.ended(rows, observer, lanes)? {
+            Ended::Trained(trained) => Ok(trained),
+            Ended::Stopped { .. } => unreachable!("nobody can ask for it"),
+        }
+    }
+
+    fn ended(
+        self,
+        rows: &mut dyn SharedRows,
+        observer: &mut dyn FnMut(Progress, &Lanes),
+        lanes: &mut Lanes,
+    ) -> Result<Ended> {
+        let Run { plan, start, checkpoints, mut epochs } = self;
+        check(plan)?;
+        if rows.rows() < plan.batch_size {
+            return Err(NnError::Plan(format!(
+                "the batch size is {}, but there are only {} training rows",
+                plan.batch_size,
+                rows.rows()
+            )));
+        }
+        lanes.keep_aside();
+        let mut trainer = Trainer::new(plan, start, lanes);
+        let order = BatchOrder::new(plan.seed, rows.rows(), plan.batch_size);
+        let batches = order.batches();
+        let (mut checkpoints, start) = checkpoints.unzip();
+        if let Some(start) = start.flatten() {
+            trainer.restore(start, batches, lanes)?;
+        } else if let Some(checkpoints) = &mut checkpoints {
+            lanes.main().enter("checkpoints");
+            trainer.checkpoint(&mut **checkpoints, true, lanes)?;
+        }
+        let first = trainer.done;
+        let mut upcoming =
+            (first / batches..plan.epochs).flat_map(|epoch| order.epoch(epoch)).skip(first % batches);
+        let mut next = upcoming.next();
+        while let Some(places) = next.take() {
+            lanes.main().enter("data");
+            let (features, targets) = (rows.features(&places)?, rows.targets(&places)?);
+            next = upcoming.next();
+            if let Some(next) = &next {
+                rows.prefetch(next);
+            }
+            let (epoch, batch) = (trainer.done / batches + 1, trainer.done % batches + 1);
+            let decided = trainer.decide(places.len());
+            trainer.mini_batch(&decided, features, targets, lanes)?;
+            let done = trainer.done;
+            lanes.main().enter("range checks");
+            trainer.checks.settle_aside(lanes)?;
+            let mut loss = None;
+            let mut stop = false;
+            if is_reported(done, batch == batches) {
+                let reported = trainer.unreported.rows as f64;
+                let report = trainer.decide_report();
+                let total = trainer.report(&report, epoch, batch, lanes)?;
+                loss = Some(total / reported);
+                trainer.loss_sum += total;
+                if batch == batches {
+                    trainer.loss.push(std::mem::take(&mut trainer.loss_sum) / rows.rows() as f64);
+                }
+                if let Some(checkpoints) = &mut checkpoints {
+                    lanes.main().enter("checkpoints");
+                    stop = tell(&[u64::from(checkpoints.wants_to_stop())], lanes.main())?.concat() != [0; 3];
+                    let wanted = stop || checkpoints.is_due(done, batch == batches);
+                    trainer.checkpoint(&mut **checkpoints, wanted, lanes)?;
+                }
+            }
+            lanes.main().enter("other");
+            observer(Progress { epoch, batch, batches, loss }, lanes);
+            if stop {
+                return Ok(Ended::Stopped { epoch, batch });
+            }
+            if batch == batches
+                && let (Some(epochs), Some(&loss)) = (&mut epochs, trainer.loss.last())
+            {
+                lanes.main().enter("evaluation");
+                if epochs.ended(epoch, loss, &trainer.network, lanes)?.is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(Ended::Trained(Trained { network: trainer.network, loss: trainer.loss }))
+    }
+}
+
+/// Whether ranges are verified and the loss is opened after so many mini-batches, at the end of an epoch or not.
+pub(crate) fn is_reported(done: usize, end_of_epoch: bool) -> bool {
+    end_of_epoch || done.is_multiple_of(CHECK_EVERY) || (done < CHECK_EVERY && done.is_power_of_two())
+}
+
+/// A training under way.
+pub(crate) struct Trainer<'a> {
     plan: &'a Plan,
     network: Perceptron,
     optimizer: Pieces,
     /// Of gradient descent without momentum.
     descent: Option<Descent>,
-    checks: RangeChecks,
-    unreported: Unreported,
+    pub(crate) checks: RangeChecks,
+    pub(crate) unreported: Unreported,
     /// Mini-batches of all epochs that are done.
     done: usize,
     /// Sum of the losses of the present epoch that are reported.
     loss_sum: f64,
     /// Mean loss of each epoch that is done.
     loss: Vec<f64>,
+}
+
+/// What is public about a mini-batch, and decided before it. All that it costs follows from it.
+pub(crate) struct MiniBatch {
+    rows: usize,
+    /// Of each piece of the optimiser.
+    steps: Vec<Step>,
+    /// Layers whose parameters are claimed to be in range, and the steps since their last claim.
+    claims: Vec<(usize, usize)>,
+}
+
+impl MiniBatch {
+    /// What two mini-batches that cost the same have in common.
+    pub(crate) fn kind(&self) -> BatchKind {
+        (self.rows, self.steps.iter().map(Step::kind).collect(), self.claims.clone())
+    }
+}
+
+/// Mini-batches of one kind cost the same: rows, steps of the optimiser, and claims.
+pub(crate) type BatchKind = (usize, Vec<StepKind>, Vec<(usize, usize)>);
+
+/// What is public about a report, and decided before it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Report {
+    /// Of gradient descent without momentum: the layers, and the steps since their last claim.
+    claims: Option<Vec<(usize, usize)>>,
+    /// Updates since the last report are below two to this power.
+    update_bits: u32,
+    /// The lowest places of the second moments' windows since then.
+    windows: Vec<Option<u32>>,
 }
 
 /// When gradient descent without momentum, whose steps are as large as gradients are, claims that the parameters are in range.
@@ -220,13 +326,13 @@ struct Moving {
 }
 
 /// What the loss of the rows that are not reported yet is made of.
-#[derive(Default)]
-struct Unreported {
+#[derive(Clone, Default)]
+pub(crate) struct Unreported {
     /// For classification.
     terms: LossTerms,
     /// For regression.
     residuals: Rep,
-    rows: usize,
+    pub(crate) rows: usize,
 }
 
 /// What the way there and back gives for some rows.
@@ -261,14 +367,23 @@ impl Descent {
         self.layers.iter().all(|layer| layer.steps == 0)
     }
 
-    /// Claims it of the layers whose time has come, or of all.
-    fn claim(&mut self, all: bool, network: &Perceptron, checks: &mut RangeChecks, party: Party) {
+    /// The layers whose time has come after a step, or all that have moved; and the steps since their last claim.
+    fn due(&mut self, all: bool) -> Vec<(usize, usize)> {
+        let mut due = Vec::new();
         for (layer, moving) in self.layers.iter_mut().enumerate() {
             moving.steps += usize::from(!all);
             if moving.steps > 0 && (all || moving.steps == moving.period) {
-                let steps = std::mem::take(&mut moving.steps) as f64;
-                network.claim_layer(layer, moving.step.map(|step| steps * step), checks, party);
+                due.push((layer, std::mem::take(&mut moving.steps)));
             }
+        }
+        due
+    }
+
+    /// Claims it of these layers.
+    fn claim(&self, due: &[(usize, usize)], network: &Perceptron, checks: &mut RangeChecks, party: Party) {
+        for &(layer, steps) in due {
+            let moved = self.layers[layer].step.map(|step| steps as f64 * step);
+            network.claim_layer(layer, moved, checks, party);
         }
     }
 }
@@ -303,7 +418,7 @@ impl Pass {
 }
 
 impl Unreported {
-    fn extend(&mut self, other: &Self) {
+    pub(crate) fn extend(&mut self, other: &Self) {
         self.terms.extend(&other.terms);
         self.residuals.extend(&other.residuals);
         self.rows += other.rows;
@@ -363,9 +478,9 @@ fn output_delta(
 const LEAST_ROWS: usize = 128;
 
 impl<'a> Trainer<'a> {
-    /// The trainer before the first mini-batch.
-    fn new(plan: &'a Plan, lanes: &mut Lanes) -> Self {
-        let mut network = Perceptron::initial(plan, lanes.main());
+    /// The trainer before the first mini-batch, of a given network or a new one.
+    pub(crate) fn new(plan: &'a Plan, start: Option<Perceptron>, lanes: &mut Lanes) -> Self {
+        let mut network = start.unwrap_or_else(|| Perceptron::initial(plan, lanes.main()));
         let optimizer = Pieces::new(plan, &network, lanes.count());
         Self {
             plan,
@@ -415,9 +530,26 @@ impl<'a> Trainer<'a> {
         checkpoints.save(&Snapshot { state: &state, loss: &self.loss, shares, keys: &keys })
     }
 
+    /// Moves what is public a mini-batch of so many rows on.
+    pub(crate) fn decide(&mut self, rows: usize) -> MiniBatch {
+        let nominal = 2.0_f64.powi(-loss_bits(self.plan));
+        self.done += 1;
+        MiniBatch {
+            rows,
+            steps: self.optimizer.decide(self.plan.learning_rate, nominal),
+            claims: self.descent.as_mut().map_or_else(Vec::new, |descent| descent.due(false)),
+        }
+    }
+
     /// One step, with the way there and back.
-    fn mini_batch(&mut self, features: Rep, targets: Rep, rows: usize, lanes: &mut Lanes) -> Result<()> {
-        let (plan, network) = (self.plan, &self.network);
+    pub(crate) fn mini_batch(
+        &mut self,
+        batch: &MiniBatch,
+        features: Rep,
+        targets: Rep,
+        lanes: &mut Lanes,
+    ) -> Result<()> {
+        let (plan, network, rows) = (self.plan, &self.network, batch.rows);
         let count = (rows / LEAST_ROWS).clamp(1, lanes.count());
         let pieces = if count == 1 {
             vec![(features, targets)]
@@ -447,12 +579,10 @@ impl<'a> Trainer<'a> {
             self.unreported.extend(&unreported);
         }
         let gradient = self.gradient(sum, rows, step);
-        let (learning_rate, parameters) = (self.plan.learning_rate, &mut self.network.parameters);
-        self.optimizer.step(gradient, learning_rate, parameters, &mut self.checks, lanes)?;
-        if let Some(descent) = &mut self.descent {
-            descent.claim(false, &self.network, &mut self.checks, lanes.party());
+        self.optimizer.step(&batch.steps, gradient, &mut self.network.parameters, &mut self.checks, lanes)?;
+        if let Some(descent) = &self.descent {
+            descent.claim(&batch.claims, &self.network, &mut self.checks, lanes.party());
         }
-        self.done += 1;
         Ok(())
     }
 
@@ -489,22 +619,37 @@ impl<'a> Trainer<'a> {
                 sum.add_scaled(weights.start, &share, factor as u64);
             }
         }
-        Gradient { sum, shift: shift as u32, nominal: 2.0_f64.powi(-loss_bits(self.plan)) }
+        Gradient { sum, shift: shift as u32 }
+    }
+
+    /// Moves what is public past a report.
+    pub(crate) fn decide_report(&mut self) -> Report {
+        Report {
+            claims: self.descent.as_mut().map(|descent| descent.due(true)),
+            update_bits: self.optimizer.update_bits(),
+            windows: self.optimizer.lowest_windows(),
+        }
     }
 
     /// Verifies all ranges, then opens the loss of the rows since the last report: their sum.
-    fn report(&mut self, epoch: usize, batch: usize, lanes: &mut Lanes) -> Result<f64> {
+    pub(crate) fn report(
+        &mut self,
+        report: &Report,
+        epoch: usize,
+        batch: usize,
+        lanes: &mut Lanes,
+    ) -> Result<f64> {
         lanes.main().enter("range checks");
-        if let Some(descent) = &mut self.descent {
-            descent.claim(true, &self.network, &mut self.checks, lanes.party());
+        if let (Some(descent), Some(claims)) = (&self.descent, &report.claims) {
+            descent.claim(claims, &self.network, &mut self.checks, lanes.party());
         } else {
-            let update = f64::from(self.optimizer.update_bits() as i32 - WEIGHT_FRAC as i32).exp2();
+            let update = f64::from(report.update_bits as i32 - WEIGHT_FRAC as i32).exp2();
             for layer in 0..self.network.depth() {
                 let moved = [CHECK_EVERY as f64 * update; 2];
                 self.network.claim_layer(layer, moved, &mut self.checks, lanes.party());
             }
         }
-        self.optimizer.claim_moments(&mut self.checks, lanes.party());
+        self.optimizer.claim_moments(&report.windows, &mut self.checks, lanes.party());
         self.checks.settle_in(lanes)?;
         let session = lanes.main();
         if let Some(what) = self.checks.verify(session)? {

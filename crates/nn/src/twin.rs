@@ -3,6 +3,8 @@
 //! It follows the plan, the initial weights and the mini-batch order of a secure run but shares no code with
 //! the protocols, so it is the reference their results are checked against.
 
+use std::ops::ControlFlow;
+
 use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, Axis};
 
 use crate::init::initial_parameters;
@@ -65,10 +67,22 @@ impl TwinModel {
 ///
 /// When the lengths of features and targets do not fit `rows` and the widths of the plan, when the plan has
 /// fewer than two layers or a batch size of 0, and when there are no rows or more than `u32::MAX`.
-pub fn train(
+pub fn train(plan: &Plan, examples: PlainExamples<'_>, progress: impl FnMut(usize, usize, f64)) -> TwinModel {
+    train_epochs(plan, None, examples, progress, |_, _| ControlFlow::Continue(()))
+}
+
+/// As [`train`], from given parameters or the initial ones; `ended` receives the mean loss and the model at the end of each epoch,
+/// and says whether the training goes on.
+///
+/// # Panics
+///
+/// As [`train`], and when there are not as many parameters as the plan has.
+pub fn train_epochs(
     plan: &Plan,
+    start: Option<Vec<f64>>,
     examples: PlainExamples<'_>,
     mut progress: impl FnMut(usize, usize, f64),
+    mut ended: impl FnMut(f64, &TwinModel) -> ControlFlow<()>,
 ) -> TwinModel {
     assert!(plan.layers.len() >= 2, "train: a network has an input and an output layer");
     assert!(examples.rows > 0, "train: at least one row");
@@ -76,22 +90,28 @@ pub fn train(
     let targets = matrix(examples.targets, examples.rows, plan.outputs());
 
     let order = BatchOrder::new(plan.seed, examples.rows, plan.batch_size);
-    let mut parameters = initial_parameters(plan);
+    let parameters = start.unwrap_or_else(|| initial_parameters(plan));
+    assert_eq!(parameters.len(), plan.parameters(), "train: as many parameters as the plan has");
     let mut optimizer = OptimizerState::new(plan);
-    let mut loss = Vec::with_capacity(plan.epochs);
+    let loss = Vec::with_capacity(plan.epochs);
+    let mut model = TwinModel { layers: plan.layers.clone(), parameters, loss };
     for epoch in 0..plan.epochs {
         let mut sum = 0.0;
         for (batch, rows) in order.epoch(epoch).enumerate() {
             let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
             let (x, y) = (features.select(Axis(0), &rows), targets.select(Axis(0), &rows));
-            let (batch_loss, gradient) = loss_and_gradient(plan, &parameters, &x, &y);
-            optimizer.step(&mut parameters, &gradient);
+            let (batch_loss, gradient) = loss_and_gradient(plan, &model.parameters, &x, &y);
+            optimizer.step(&mut model.parameters, &gradient);
             sum += batch_loss * rows.len() as f64;
             progress(epoch, batch, batch_loss);
         }
-        loss.push(sum / examples.rows as f64);
+        let mean = sum / examples.rows as f64;
+        model.loss.push(mean);
+        if ended(mean, &model).is_break() {
+            break;
+        }
     }
-    TwinModel { layers: plan.layers.clone(), parameters, loss }
+    model
 }
 
 /// Compares row-major outputs with row-major targets of the same shape.

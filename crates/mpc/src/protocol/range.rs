@@ -50,6 +50,7 @@ struct High {
 }
 
 /// What [`RangeChecks::settle`] has found about a claim.
+#[derive(Clone)]
 struct Verdict {
     name: String,
     bound: u32,
@@ -227,13 +228,29 @@ impl RangeChecks {
     }
 
     /// Waits for the claims that are settled on the lane that is kept aside.
-    fn wait(&mut self, lanes: &mut Lanes) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When a peer failed in that.
+    pub fn wait(&mut self, lanes: &mut Lanes) -> Result<()> {
         if let Some(aside) = self.aside.take() {
             let (session, settled) = aside.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
             lanes.take_back(session);
             self.absorb(settled?);
         }
         Ok(())
+    }
+
+    /// Takes out what is settled, with the number of words that tell it.
+    pub fn take_settled(&mut self) -> (Self, usize) {
+        let verdicts = std::mem::take(&mut self.verdicts);
+        let words = verdicts.iter().map(|verdict| verdict.holds.mine.len()).sum();
+        (Self { verdicts, ..Self::default() }, words)
+    }
+
+    /// Takes over the claims that another collection has settled, which keeps them.
+    pub fn absorb_settled(&mut self, other: &Self) {
+        self.verdicts.extend_from_slice(&other.verdicts);
     }
 
     /// Takes over the claims of another collection, and what is known about them.

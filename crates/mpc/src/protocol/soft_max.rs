@@ -48,6 +48,7 @@ struct Powers {
 }
 
 /// What the cross-entropy of some rows is made of, two numbers for each.
+#[derive(Clone)]
 pub struct LossTerms {
     /// `sum over j of e^(z_j - max)`.
     sums: Rep,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod checkpoints;
+mod estimate;
 
 use shamisen_mpc::{Lanes, Rep};
 use shamisen_net::Party;

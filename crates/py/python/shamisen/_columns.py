@@ -1,0 +1,118 @@
+"""What leads from the columns of a table to the inputs of a network, and from its outputs back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from ._validation import Floats
+
+#: Standardised features are clipped at this many standard deviations.
+CLIP = 10.0
+
+
+@dataclass
+class Columns:
+    """Names and scaling of the columns of a model.
+
+    These are statistics of the training data. Who predicts needs them; the parties do not.
+    """
+
+    #: Whether features are standardised; otherwise they are taken as they are.
+    standard: bool
+    #: What is subtracted from each feature, and what it is then multiplied with: 0 for a constant column.
+    offset: Floats
+    factor: Floats
+    names: list[str]
+    #: Offset and factor of the target of a regression.
+    target: tuple[float, float] | None = None
+    #: The classes in the order of the outputs; none for a regression.
+    classes: npt.NDArray[Any] = field(default_factory=lambda: np.array([]))
+
+    @classmethod
+    def fit(cls, X: Floats, names: list[str] | None, standard: bool) -> Columns:
+        """The columns of training data."""
+        width = X.shape[1]
+        offset, factor = np.zeros(width), np.ones(width)
+        if standard:
+            offset = X.mean(axis=0)
+            deviation = X.std(axis=0)
+            # The deviation of a constant column may be a rounding error away from 0.
+            varies = X.min(axis=0) < X.max(axis=0)
+            factor = np.divide(1.0, deviation, out=np.zeros(width), where=varies & (deviation > 0.0))
+        return cls(standard, offset, factor, names or [f"x{column}" for column in range(width)])
+
+    def scale(self, X: Floats) -> Floats:
+        """The inputs of the network."""
+        scaled = (X - self.offset) * self.factor
+        if self.standard:
+            np.clip(scaled, -CLIP, CLIP, out=scaled)
+        beyond = np.abs(scaled) > _core.LIMIT
+        if beyond.any():
+            row, column = (int(place) for place in np.argwhere(beyond)[0])
+            raise ValueError(
+                f"X, row {row}, column {self.names[column]!r}: the value {X[row, column]:g} is beyond ±{_core.LIMIT:g}, which leaves "
+                "the range of the fixed-point numbers: use scaling='standard', or scale the features"
+            )
+        return np.ascontiguousarray(scaled)
+
+    @property
+    def feature_bits(self) -> int:
+        """No scaled feature is above two to this power."""
+        return math.ceil(math.log2(CLIP if self.standard else _core.LIMIT))
+
+    def scale_target(self, y: Floats) -> Floats:
+        """The target as the network learns it, a column."""
+        offset, factor = self.target or (0.0, 1.0)
+        scaled = (y - offset) * factor
+        largest = float(np.abs(scaled).max())
+        if largest > _core.LIMIT:
+            raise ValueError(
+                f"y holds {largest:g}, beyond ±{_core.LIMIT:g}, which leaves the range of the fixed-point numbers: use "
+                "target_scaling='standard', or scale the target"
+            )
+        return scaled.reshape(-1, 1)
+
+    def target_of(self, outputs: Floats) -> Floats:
+        """The target in its own unit."""
+        offset, factor = self.target or (0.0, 1.0)
+        return np.asarray(outputs[:, 0] / factor + offset)
+
+    def described(self) -> _core.Columns:
+        """The columns as a model directory keeps them."""
+        return {
+            "feature_names": [str(name) for name in self.names],
+            "target_name": "y",
+            "scaling": "standard" if self.standard else "none",
+            "offset": self.offset.tolist(),
+            "factor": self.factor.tolist(),
+            "target": self.target,
+            "classes": [str(label) for label in self.classes],
+        }
+
+    @classmethod
+    def from_description(cls, described: dict[str, Any]) -> Columns:
+        """The columns of a model directory."""
+        return cls(
+            standard=described["scaling"] == "standard",
+            offset=np.array(described["offset"], dtype=np.float64),
+            factor=np.array(described["factor"], dtype=np.float64),
+            names=list(described["feature_names"]),
+            target=tuple(described["target"]) if described["target"] is not None else None,
+            classes=_labels(described["classes"]),
+        )
+
+
+def _labels(names: list[str]) -> npt.NDArray[Any]:
+    """Classes as numbers where all of them are."""
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array([kind(name) for name in names])
+        except ValueError:
+            continue
+    return np.array(names)

@@ -1,0 +1,86 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Rows = tuple[Floats, Floats]
+Report = Callable[[int, int, int, float | None], object]
+Told = tuple[list[float], list[float], bool]
+
+__version__: str
+LIMIT: float
+MAX_BATCH: int
+
+class Stopping(TypedDict):
+    tol: float
+    patience: int
+
+class Columns(TypedDict):
+    feature_names: list[str]
+    target_name: str
+    scaling: str
+    offset: list[float]
+    factor: list[float]
+    target: tuple[float, float] | None
+    classes: list[str]
+
+class Plan:
+    def __init__(
+        self,
+        task: Literal["classification", "regression"],
+        layers: list[int],
+        *,
+        optimizer: str = ...,
+        learning_rate: float = ...,
+        weight_decay: float = ...,
+        momentum: float = ...,
+        beta_1: float = ...,
+        beta_2: float = ...,
+        refresh: int = ...,
+        batch_size: int = ...,
+        epochs: int = ...,
+        seed: int = ...,
+        feature_bits: int = ...,
+        target_bits: int = ...,
+    ) -> None: ...
+    @property
+    def layers(self) -> list[int]: ...
+    @property
+    def parameters(self) -> int: ...
+
+class SharedModel:
+    @staticmethod
+    def share(plan: Plan, parameters: Floats) -> SharedModel: ...
+    @property
+    def layers(self) -> list[int]: ...
+    @property
+    def seed(self) -> int: ...
+    def predict(self, features: Floats) -> Floats: ...
+    def reveal(self) -> Floats: ...
+    def save(self, directory: Path, columns: Columns, rows: int, seconds: float, loss: float | None) -> None: ...
+    @staticmethod
+    def load(directory: Path) -> tuple[SharedModel, str]: ...
+
+def train(
+    plan: Plan,
+    rows: Rows,
+    *,
+    validation: Rows | None = ...,
+    stopping: Stopping,
+    start: SharedModel | None = ...,
+    threads: int | None = ...,
+    progress: Report | None = ...,
+) -> tuple[SharedModel, Told, tuple[int, int]]: ...
+def train_plain(
+    plan: Plan,
+    rows: Rows,
+    *,
+    validation: Rows | None = ...,
+    stopping: Stopping,
+    start: Floats | None = ...,
+    progress: Report | None = ...,
+) -> tuple[Floats, Told]: ...
+def plain_outputs(layers: list[int], parameters: Floats, features: Floats) -> Floats: ...

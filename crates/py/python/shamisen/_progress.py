@@ -1,0 +1,73 @@
+"""Progress of a training: a bar that looks like tqdm's on a terminal and in a notebook, a line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+_WIDTH = 20
+_EVERY = 0.1
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+class Progress:
+    """Shows how far a training is; it is called with each report."""
+
+    def __init__(self, epochs: int, stream: TextIO | None = None) -> None:
+        self.epochs = epochs
+        self.stream = stream if stream is not None else sys.stderr
+        self.live = _is_live(self.stream)
+        self.started = time.monotonic()
+        self.shown = 0.0
+        self.loss: float | None = None
+        self.last: tuple[int, int, int] | None = None
+        self.width = 0
+
+    def __call__(self, epoch: int, batch: int, batches: int, loss: float | None) -> None:
+        """Takes note of a mini-batch: its epoch and number from 1, and the loss if it was opened."""
+        self.loss = loss if loss is not None else self.loss
+        self.last = (epoch, batch, batches)
+        now = time.monotonic()
+        if self.live:
+            if now - self.shown >= _EVERY:
+                self.shown = now
+                self._draw()
+        elif batch == batches:
+            self.stream.write(f"epoch {epoch}, loss = {self.loss:.8f}\n")
+            self.stream.flush()
+
+    def close(self) -> None:
+        """Leaves the last state of the bar."""
+        if self.live and self.last is not None:
+            self._draw()
+            self.stream.write("\n")
+            self.stream.flush()
+
+    def _draw(self) -> None:
+        assert self.last is not None
+        epoch, batch, batches = self.last
+        done, total = (epoch - 1) * batches + batch, self.epochs * batches
+        elapsed = max(time.monotonic() - self.started, 1e-6)
+        rate = done / elapsed
+        filled = done * _WIDTH * 8 // total
+        bar = "█" * (filled // 8) + (_EIGHTHS[filled % 8] if filled < 8 * _WIDTH else "")
+        loss = f", loss={self.loss:.4g}" if self.loss is not None else ""
+        line = (
+            f"epoch {epoch}/{self.epochs}: {100 * done // total:3d}%|{bar:<{_WIDTH}}| {done}/{total} "
+            f"[{_clock(elapsed)}<{_clock((total - done) / rate)}, {rate:.1f}batch/s{loss}]"
+        )
+        self.stream.write("\r" + line + " " * max(self.width - len(line), 0))
+        self.stream.flush()
+        self.width = len(line)
+
+
+def _is_live(stream: TextIO) -> bool:
+    """Whether a line can be drawn anew: on a terminal, and in a notebook."""
+    return stream.isatty() or type(stream).__module__.startswith("ipykernel")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"

@@ -1,0 +1,158 @@
+"""Networks in the clear, for those whom the parties have given all three shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._columns import CLIP, Columns
+from ._validation import Floats
+
+if TYPE_CHECKING:
+    from ._estimators import MLPClassifier, MLPRegressor
+
+
+@dataclass
+class RevealedModel:
+    """A network with open weights: what `reveal` gives, and what `share` makes an estimator of."""
+
+    #: Weights of each layer, a row for each input.
+    coefs: list[Floats]
+    #: Biases of each layer.
+    intercepts: list[Floats]
+    #: Names and scaling of the columns, which are applied before the network and after it.
+    columns: Columns
+
+    @classmethod
+    def from_parameters(cls, layers: list[int], parameters: Floats, columns: Columns) -> RevealedModel:
+        """The network of a vector of parameters: of each layer the weights, row by row, and then the biases."""
+        coefs, intercepts, at = [], [], 0
+        for inputs, units in zip(layers[:-1], layers[1:]):
+            coefs.append(parameters[at : at + inputs * units].reshape(inputs, units).copy())
+            at += inputs * units
+            intercepts.append(parameters[at : at + units].copy())
+            at += units
+        return cls(coefs, intercepts, columns)
+
+    @property
+    def layers(self) -> list[int]:
+        """Widths of all layers, the input's first."""
+        return [self.coefs[0].shape[0], *(len(biases) for biases in self.intercepts)]
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the outputs are logits of classes."""
+        return self.columns.target is None
+
+    def parameters(self) -> Floats:
+        """All weights and biases as one vector."""
+        parts = [part.ravel() for pair in zip(self.coefs, self.intercepts) for part in pair]
+        return np.concatenate(parts)
+
+    def share(self) -> MLPClassifier | MLPRegressor:
+        """A fitted estimator with this network, its weights shared among three parties: for secure inference, or for further
+        training with `warm_start=True`.
+
+        Raises ValueError if a weight leaves the range of the fixed-point numbers.
+        """
+        from ._estimators import from_network
+        from ._models import SharedNetwork
+
+        plan = _core.Plan(
+            "classification" if self.is_classifier else "regression",
+            self.layers,
+            feature_bits=self.columns.feature_bits,
+        )
+        model = _core.SharedModel.share(plan, np.ascontiguousarray(self.parameters()))
+        return from_network(SharedNetwork(model, self.columns), self.columns)
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's own `MLPClassifier` or `MLPRegressor` with these weights.
+
+        Where features are standardised, it is the last step of a `Pipeline` that does so and clips them, as in training.
+        """
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
+        from sklearn.pipeline import Pipeline
+        from sklearn.preprocessing import FunctionTransformer, LabelBinarizer, StandardScaler
+
+        hidden = tuple(self.layers[1:-1])
+        coefs, intercepts = [w.copy() for w in self.coefs], [b.copy() for b in self.intercepts]
+        network: Any
+        if self.columns.target is None:
+            network = MLPClassifier(hidden_layer_sizes=hidden)
+            network.classes_ = self.columns.classes
+            network._label_binarizer = LabelBinarizer().fit(self.columns.classes)
+            if len(self.columns.classes) == 2:
+                # Two logits are one, of their difference.
+                coefs[-1] = coefs[-1][:, 1:] - coefs[-1][:, :1]
+                intercepts[-1] = intercepts[-1][1:] - intercepts[-1][:1]
+            network.out_activation_ = "logistic" if len(self.columns.classes) == 2 else "softmax"
+        else:
+            network = MLPRegressor(hidden_layer_sizes=hidden)
+            offset, factor = self.columns.target
+            coefs[-1] /= factor
+            intercepts[-1] = intercepts[-1] / factor + offset
+            network.out_activation_ = "identity"
+        network.coefs_, network.intercepts_ = coefs, intercepts
+        network.n_features_in_ = self.layers[0]
+        network.n_layers_ = len(self.layers)
+        network.n_outputs_ = intercepts[-1].shape[0]
+        network.n_iter_, network.t_, network.loss_curve_ = 0, 0, []
+        if not self.columns.standard:
+            return network
+        scaler = StandardScaler()
+        constant = self.columns.factor == 0.0
+        scaler.mean_ = self.columns.offset.copy()
+        scaler.scale_ = np.divide(1.0, self.columns.factor, out=np.ones(self.layers[0]), where=~constant)
+        scaler.var_ = scaler.scale_**2
+        scaler.n_features_in_ = self.layers[0]
+        scaler.n_samples_seen_ = 0
+        # A column that was constant in training says nothing.
+        coefs[0][constant] = 0.0
+        clip = FunctionTransformer(np.clip, kw_args={"a_min": -CLIP, "a_max": CLIP})
+        return Pipeline([("scale", scaler), ("clip", clip.fit(np.zeros((1, self.layers[0])))), ("network", network)])
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> RevealedModel:
+        """The network of a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn, or of a `Pipeline` of `StandardScaler` and one.
+
+        Raises ValueError for another activation than ReLU, and for several targets.
+        """
+        scaler, network = None, estimator
+        if hasattr(estimator, "steps"):
+            steps = [step for _, step in estimator.steps]
+            scaler, network = (steps[0], steps[1]) if len(steps) == 2 else (None, None)
+            if type(scaler).__name__ != "StandardScaler" or not hasattr(network, "coefs_"):
+                raise ValueError("a Pipeline must have two steps, StandardScaler and a fitted MLPClassifier or MLPRegressor")
+        if not hasattr(network, "coefs_"):
+            raise ValueError(f"{type(network).__name__} has no weights: fit it first")
+        coefs = [np.array(weights, dtype=np.float64) for weights in network.coefs_]
+        intercepts = [np.array(biases, dtype=np.float64) for biases in network.intercepts_]
+        if network.activation != "relu" and len(coefs) > 1:
+            raise ValueError(f"the activation is {network.activation!r}: only networks with 'relu' can be shared")
+        width = coefs[0].shape[0]
+        columns = Columns(False, np.zeros(width), np.ones(width), _names(network, width))
+        if scaler is not None:
+            columns = Columns.fit(np.zeros((1, width)), _names(scaler, width), standard=True)
+            columns.offset = np.zeros(width) if scaler.mean_ is None else np.array(scaler.mean_)
+            columns.factor = np.ones(width) if scaler.scale_ is None else 1.0 / np.array(scaler.scale_)
+        if network.out_activation_ == "identity":
+            if intercepts[-1].shape[0] != 1:
+                raise ValueError(f"the network has {intercepts[-1].shape[0]} targets: only one can be shared")
+            columns.target = (0.0, 1.0)
+        else:
+            columns.classes = np.array(network.classes_)
+            if network.out_activation_ == "logistic":
+                if len(columns.classes) != 2:
+                    raise ValueError("a network for several labels at once cannot be shared: train one for each label")
+                coefs[-1] = np.hstack([-coefs[-1] / 2.0, coefs[-1] / 2.0])
+                intercepts[-1] = np.concatenate([-intercepts[-1] / 2.0, intercepts[-1] / 2.0])
+        return cls(coefs, intercepts, columns)
+
+
+def _names(estimator: Any, width: int) -> list[str]:
+    names = getattr(estimator, "feature_names_in_", None)
+    return [f"x{column}" for column in range(width)] if names is None else [str(name) for name in names]

@@ -1,0 +1,204 @@
+"""Checks of what a user passes, with the words that users of scikit-learn know."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._sklearn import DataConversionWarning
+
+Floats = npt.NDArray[np.float64]
+
+
+def features(X: Any, owner: str) -> Floats:
+    """The features as a matrix of finite numbers, row by row."""
+    matrix = _numbers(X, "X", owner)
+    if matrix.ndim != 2:
+        kind = "scalar array" if matrix.ndim == 0 else f"{matrix.ndim}D array"
+        raise ValueError(
+            f"Expected 2D array, got {kind} instead. Reshape your data either using array.reshape(-1, 1) if your data has a "
+            "single feature or array.reshape(1, -1) if it contains a single sample."
+        )
+    for axis, what in enumerate(["sample", "feature"]):
+        if matrix.shape[axis] == 0:
+            raise ValueError(
+                f"Found array with 0 {what}(s) (shape={matrix.shape}) while a minimum of 1 is required by {owner}."
+            )
+    return np.ascontiguousarray(matrix)
+
+
+def feature_names(X: Any) -> npt.NDArray[np.object_] | None:
+    """The names of the columns of a table (pandas, polars, Arrow), if all are text."""
+    names = getattr(X, "column_names", None)
+    names = getattr(X, "columns", None) if names is None else names
+    if names is None or callable(names) or not hasattr(X, "__array__"):
+        return None
+    names = list(names)
+    text = [isinstance(name, str) for name in names]
+    if any(text) and not all(text):
+        kinds = sorted({type(name).__name__ for name in names})
+        raise TypeError(
+            "Feature names are only supported if all input features have string names, but your input has "
+            f"{kinds} as feature name / column name types. Convert them all to strings, for example with "
+            "X.columns = X.columns.astype(str)."
+        )
+    return np.array(names, dtype=object) if names and all(text) else None
+
+
+def check_names(X: Any, known: npt.NDArray[np.object_] | None, owner: str) -> None:
+    """Compares the names of columns with those of the training data."""
+    found = feature_names(X)
+    if known is None and found is None:
+        return
+    if known is None:
+        warnings.warn(f"X has feature names, but {owner} was fitted without feature names", stacklevel=4)
+        return
+    if found is None:
+        warnings.warn(
+            f"X does not have valid feature names, but {owner} was fitted with feature names", stacklevel=4
+        )
+        return
+    if len(found) == len(known) and (found == known).all():
+        return
+    parts = ["The feature names should match those that were passed during fit.\n"]
+    unseen, missing = sorted(set(found) - set(known)), sorted(set(known) - set(found))
+    for title, names in [("unseen at fit time", unseen), ("seen at fit time, yet now missing", missing)]:
+        if names:
+            listed = [f"- {name}\n" for name in names[:5]] + (["- ...\n"] if len(names) > 5 else [])
+            parts.append(f"Feature names {title}:\n" + "".join(listed))
+    if not unseen and not missing:
+        parts.append("Feature names must be in the same order as they were in fit.\n")
+    raise ValueError("".join(parts))
+
+
+def check_width(matrix: Floats, known: int, owner: str) -> None:
+    """Compares the number of columns with that of the training data."""
+    if matrix.shape[1] != known:
+        raise ValueError(f"X has {matrix.shape[1]} features, but {owner} is expecting {known} features as input.")
+
+
+def classes(y: Any, rows: int, owner: str) -> npt.NDArray[Any]:
+    """The class of each row."""
+    labels = _column(y, rows, owner)
+    if labels.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported\n{labels}\n")
+    if labels.dtype.kind == "f":
+        _finite(labels, "y")
+        if (labels != np.trunc(labels)).any():
+            raise ValueError(
+                "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete classes on a "
+                "regression target with continuous values."
+            )
+    if labels.dtype.kind == "O" and any(label is None or label != label for label in labels):
+        raise ValueError("Input y contains NaN.")
+    return labels
+
+
+def targets(y: Any, rows: int, owner: str) -> Floats:
+    """The number of each row."""
+    column = _column(y, rows, owner)
+    if column.dtype.kind in "US" or (
+        column.dtype.kind == "O" and any(isinstance(value, (str, bytes)) for value in column)
+    ):
+        raise ValueError(f"{owner} predicts numbers, but y holds text: use MLPClassifier for classes")
+    return _numbers(column, "y", owner)
+
+
+def seed(random_state: Any) -> int:
+    """A public seed of 32 bits from whatever scikit-learn takes as `random_state`."""
+    if random_state is None:
+        return int(np.random.randint(2**32, dtype=np.uint64))
+    if isinstance(random_state, numbers.Integral):
+        return int(np.random.RandomState(int(random_state)).randint(2**32, dtype=np.uint64))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**32, dtype=np.uint64))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**32))
+    raise ValueError(f"{random_state!r} cannot be used to seed a training: give an integer, a RandomState, or None")
+
+
+def _numbers(data: Any, name: str, owner: str) -> Floats:
+    """An array of finite numbers."""
+    if hasattr(data, "toarray") and hasattr(data, "nnz"):
+        raise TypeError(
+            f"Sparse data was passed for {name}, but {owner} needs dense data: use '.toarray()' to convert to a dense array"
+        )
+    array = data if isinstance(data, np.ndarray) else _table(data)
+    if array.dtype.kind == "c" or (
+        array.dtype.kind == "O" and any(isinstance(value, complex) for value in array.flat)
+    ):
+        raise ValueError(f"Complex data not supported\n{array}\n")
+    if array.dtype.kind in "US":
+        raise ValueError(_text(data, name, str(array.flat[0]) if array.size else ""))
+    try:
+        array = array.astype(np.float64, copy=False)
+    except ValueError:
+        text = next((value for value in array.flat if isinstance(value, (str, bytes))), None)
+        raise ValueError(_text(data, name, text)) from None
+    _finite(array, name)
+    return array
+
+
+def _table(data: Any) -> npt.NDArray[Any]:
+    """What is no array of NumPy as one; missing cells of pandas become NaN."""
+    if hasattr(data, "to_numpy") and hasattr(data, "isna"):
+        kinds = data.dtypes if hasattr(data, "columns") else [data.dtype]
+        if all(getattr(kind, "kind", "O") in "biuf" for kind in kinds):
+            return np.asarray(data.to_numpy(dtype=np.float64, na_value=np.nan))
+    return np.asarray(data)
+
+
+def _text(data: Any, name: str, value: Any) -> str:
+    """What to say of a cell that is no number."""
+    where = ""
+    names = feature_names(data)
+    if names is not None:
+        for column, cells in zip(names, np.asarray(data).T):
+            if any(isinstance(cell, (str, bytes)) for cell in cells):
+                where = f" in column {column!r}"
+                break
+    return (
+        f"could not convert string to float: {value!r}{where} of {name}: all features must be numbers, so encode categories "
+        "first, for example with OneHotEncoder"
+        if name == "X"
+        else f"could not convert string to float: {value!r} of {name}"
+    )
+
+
+def _finite(array: npt.NDArray[Any], name: str) -> None:
+    if np.isnan(array).any():
+        raise ValueError(
+            f"Input {name} contains NaN.\nA network of shamisen needs all numbers: leave such rows out, or fill them in first, for "
+            "example with SimpleImputer in a Pipeline."
+        )
+    if np.isinf(array).any():
+        raise ValueError(f"Input {name} contains infinity or a value too large for dtype('float64').")
+
+
+def _column(y: Any, rows: int, owner: str) -> npt.NDArray[Any]:
+    """A target of one column."""
+    if y is None:
+        raise ValueError(f"{owner} requires y to be passed, but the target y is None")
+    if hasattr(y, "toarray") and hasattr(y, "nnz"):
+        raise TypeError("Sparse data was passed for y, but dense data is required: use '.toarray()'")
+    column = np.asarray(y)
+    if column.ndim == 2 and column.shape[1] == 1:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples,), for example "
+            "using ravel().",
+            DataConversionWarning,
+            stacklevel=4,
+        )
+        column = column.ravel()
+    if column.ndim != 1:
+        raise ValueError(
+            f"y should be a 1d array, got an array of shape {column.shape} instead: {owner} has one target, so fit an estimator "
+            "for each column, for example with MultiOutputClassifier or MultiOutputRegressor"
+        )
+    if len(column) != rows:
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: [{rows}, {len(column)}]")
+    return column

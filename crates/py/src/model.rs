@@ -1,0 +1,233 @@
+//! A trained model, whose parameters stay shared.
+
+use std::path::{Path, PathBuf};
+
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use serde_json::json;
+use shamisen_data::model::{
+    ModelDescription, PREPROCESSING_FILE, SHARE_FILES, VERSION, read_party_share, write_description,
+    write_party_share,
+};
+use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
+use shamisen_data::shares::random_id;
+use shamisen_local::predict::{SharedModel as ModelDirectory, TrainingSummary};
+use shamisen_local::report::Scores;
+use shamisen_mpc::Rep;
+use shamisen_net::Party;
+use shamisen_nn::evaluate::{predict, prediction_frac};
+use shamisen_nn::formats::{WEIGHT_FRAC, activation_frac};
+use shamisen_nn::perceptron::Perceptron;
+use shamisen_nn::plan::Plan as NnPlan;
+use shamisen_ring::fixed;
+
+use crate::error::{of_data, of_running};
+use crate::parties::run;
+use crate::plan::Plan;
+use crate::rows::{Dealt, Examples};
+
+/// A network, its parameters shared among three parties.
+#[pyclass(frozen, module = "shamisen._core")]
+pub(crate) struct SharedModel {
+    pub(crate) plan: NnPlan,
+    pub(crate) shares: [Rep; 3],
+}
+
+/// What leads from columns to inputs and from outputs back, for the model directory.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Columns {
+    feature_names: Vec<String>,
+    target_name: String,
+    /// `standard` or `none`.
+    scaling: String,
+    offset: Vec<f64>,
+    factor: Vec<f64>,
+    /// Offset and factor of the target of a regression.
+    target: Option<(f64, f64)>,
+    classes: Vec<String>,
+}
+
+#[pymethods]
+impl SharedModel {
+    /// Shares open parameters: layer by layer the weights, row-major with a row for each input, then the biases.
+    #[staticmethod]
+    fn share(plan: &Plan, parameters: PyReadonlyArray1<'_, f64>) -> PyResult<Self> {
+        let plan = &plan.0;
+        let values = parameters.as_slice()?;
+        if values.len() != plan.parameters() {
+            let (found, wanted) = (values.len(), plan.parameters());
+            return Err(PyValueError::new_err(format!(
+                "there are {found} parameters where the layers have {wanted}"
+            )));
+        }
+        let encode = |&value: &f64| {
+            // What the range checks of a training let pass.
+            fixed::encode(value, WEIGHT_FRAC).filter(|_| value.abs() < WEIGHT_LIMIT)
+        };
+        let words: Option<Vec<u64>> = values.iter().map(encode).collect();
+        let words = words.ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "a weight or bias is not finite, or its magnitude is {WEIGHT_LIMIT} or more, which leaves the fixed-point \
+                 range: train with scaled features"
+            ))
+        })?;
+        let dealt = Dealt::deal(words, 1)?;
+        Ok(Self { plan: plan.clone(), shares: Party::ALL.map(|party| dealt.share(party)) })
+    }
+
+    /// Widths of all layers, the input's first.
+    #[getter]
+    fn layers(&self) -> Vec<usize> {
+        self.plan.layers.clone()
+    }
+
+    /// The seed of the plan.
+    #[getter]
+    fn seed(&self) -> u64 {
+        self.plan.seed
+    }
+
+    /// Predicts under sharing: a row of probabilities, or of numbers, for each row of features. These are opened, and nothing else.
+    fn predict<'py>(
+        &self,
+        py: Python<'py>,
+        features: PyReadonlyArray2<'py, f64>,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let plan = &self.plan;
+        let (rows, columns) = features.as_array().dim();
+        if columns != plan.features() {
+            let wanted = plan.features();
+            return Err(PyValueError::new_err(format!(
+                "there are {columns} features where the model has {wanted}"
+            )));
+        }
+        let examples = Examples { features: Dealt::new(&features, activation_frac(plan))?, targets: None };
+        let shares = run(py, 1, None, |party, mut lanes, _| {
+            predict(plan, &self.perceptron(party), &mut examples.of(party), lanes.main())
+        })?;
+        let frac = prediction_frac(plan);
+        let values = opened(&shares)?.into_iter().map(|word| fixed::decode(word, frac)).collect();
+        PyArray1::from_vec(py, values).reshape([rows, plan.outputs()])
+    }
+
+    /// Opens the parameters, in the order of [`share`](Self::share).
+    fn reveal<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let words = opened(&self.shares)?;
+        Ok(PyArray1::from_iter(py, words.into_iter().map(|word| fixed::decode(word, WEIGHT_FRAC))))
+    }
+
+    /// Writes the files of a model directory, as `shamisen train --model` does; each party's share in a file of its own.
+    ///
+    /// Told is of the training: its rows, its seconds, and its last loss.
+    fn save(
+        &self,
+        directory: PathBuf,
+        columns: Columns,
+        rows: usize,
+        seconds: f64,
+        loss: Option<f64>,
+    ) -> PyResult<()> {
+        let training = TrainingSummary {
+            plan: self.plan.clone(),
+            rows,
+            seconds,
+            loss,
+            scores: Scores::default(),
+            scored_on: "training rows".to_owned(),
+        };
+        let training = serde_json::to_value(training)
+            .map_err(|error| PyValueError::new_err(format!("the training cannot be described: {error}")))?;
+        self.write(&directory, &columns, training).map_err(|error| of_data(&error))
+    }
+
+    /// Reads a model directory: the model, and as a dictionary in JSON its columns.
+    #[staticmethod]
+    fn load(directory: PathBuf) -> PyResult<(Self, String)> {
+        let model = ModelDirectory::read(&directory).map_err(|failure| of_running(&failure))?;
+        let ModelDirectory { description, training, preprocessing, .. } = &model;
+        let share = |party: usize| {
+            let path = directory.join(&description.share_files[party]);
+            let (mine, next) =
+                read_party_share(&path, description, party).map_err(|error| of_data(&error))?;
+            Ok::<_, PyErr>(Rep::from_components(mine, next))
+        };
+        let columns = json!({
+            "feature_names": preprocessing.feature_names,
+            "scaling": preprocessing.scaling,
+            "offset": preprocessing.offset,
+            "factor": preprocessing.factor,
+            "target": preprocessing.target.map(|map| (map.offset, map.factor)),
+            "classes": preprocessing.classes,
+            "rows": training.rows,
+            "seconds": training.seconds,
+            "loss": training.loss,
+        });
+        let shares = [share(0)?, share(1)?, share(2)?];
+        Ok((Self { plan: training.plan.clone(), shares }, columns.to_string()))
+    }
+}
+
+/// Weights and biases of a network that is imported are below this.
+const WEIGHT_LIMIT: f64 = 16.0;
+
+impl SharedModel {
+    /// A party's network.
+    pub(crate) fn perceptron(&self, party: Party) -> Perceptron {
+        Perceptron::from_parameters(&self.plan, self.shares[party.index()].clone())
+    }
+
+    fn write(
+        &self,
+        directory: &Path,
+        columns: &Columns,
+        training: serde_json::Value,
+    ) -> shamisen_data::Result<()> {
+        let id = random_id()?;
+        let preprocessing = Preprocessing {
+            feature_names: columns.feature_names.clone(),
+            target_name: columns.target_name.clone(),
+            scaling: if columns.scaling == "standard" { Scaling::Standard } else { Scaling::None },
+            offset: columns.offset.clone(),
+            factor: columns.factor.clone(),
+            target: columns.target.map(|(offset, factor)| Affine { offset, factor }),
+            classes: columns.classes.clone(),
+        };
+        let description = ModelDescription {
+            id: id.clone(),
+            version: VERSION,
+            task: preprocessing.kind(),
+            layers: json!(self.plan.layers),
+            frac: WEIGHT_FRAC,
+            parameters: self.plan.parameters() as u64,
+            feature_names: columns.feature_names.clone(),
+            target_name: columns.target_name.clone(),
+            classes: columns.classes.clone(),
+            training,
+            share_files: SHARE_FILES.map(str::to_owned),
+        };
+        write_description(directory, &description)?;
+        preprocessing.write(&directory.join(PREPROCESSING_FILE))?;
+        for (party, (share, name)) in self.shares.iter().zip(SHARE_FILES).enumerate() {
+            let (mine, next) = share.components();
+            write_party_share(&directory.join(name), &id, party, mine, next)?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts three shares together.
+fn opened(shares: &[Rep; 3]) -> PyResult<Vec<u64>> {
+    let components = shares.each_ref().map(Rep::components);
+    for party in 0..3 {
+        if components[party].1 != components[(party + 1) % 3].0 {
+            return Err(PyRuntimeError::new_err(format!(
+                "the shares of parties {party} and {} contradict each other",
+                (party + 1) % 3
+            )));
+        }
+    }
+    let [(x0, x1), (_, x2), _] = components;
+    Ok(x0.iter().zip(x1).zip(x2).map(|((a, b), c)| a.wrapping_add(*b).wrapping_add(*c)).collect())
+}

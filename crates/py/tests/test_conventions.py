@@ -1,0 +1,119 @@
+"""scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import shamisen
+
+#: Truncation under sharing rounds at random, with an error in the last place of a number with 14 to 20 fractional bits. These checks
+#: compare two trainings, or two predictions, with tolerances for floats that are always rounded alike.
+ROUNDED = {
+    "check_estimators_pickle": "compares two predictions to 1e-7; they differ by less than 1e-3",
+    "check_fit_idempotent": "compares two trainings to 1e-7; their predictions differ by about 1e-3",
+    "check_regressor_data_not_an_array": "compares two trainings to 1e-2, of a target up to 300",
+    "check_supervised_y_2d": "compares two trainings to 1e-7",
+}
+
+
+def expected_failures(estimator):
+    return ROUNDED if estimator.backend == "local" else {}
+
+
+@parametrize_with_checks(
+    [
+        kind(max_iter=60, backend=backend)
+        for kind in (shamisen.MLPClassifier, shamisen.MLPRegressor)
+        for backend in ("local", "plain")
+    ],
+    expected_failed_checks=expected_failures,
+)
+def test_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def test_two_predictions_differ_by_rounding_alone(blobs, line):
+    # What makes check_estimators_pickle fail.
+    classifier = shamisen.MLPClassifier((8,), max_iter=5, random_state=0).fit(*blobs)
+    assert np.abs(classifier.predict_proba(blobs[0]) - classifier.predict_proba(blobs[0])).max() < 1e-3
+    regressor = shamisen.MLPRegressor((8,), max_iter=5, random_state=0).fit(*line)
+    assert np.abs(regressor.predict(line[0]) - regressor.predict(line[0])).max() < 1e-2
+
+
+def test_a_grid_search_in_a_pipeline():
+    X, y = load_breast_cancer(return_X_y=True)
+    pipeline = Pipeline([("scale", StandardScaler()), ("network", shamisen.MLPClassifier(max_iter=8, random_state=0))])
+    grid = {"network__hidden_layer_sizes": [(8,), (16,)], "network__learning_rate_init": [0.001, 0.01]}
+    search = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
+    assert len(search.cv_results_["mean_test_score"]) == 4
+    assert search.best_score_ > 0.93
+    assert search.best_params_["network__learning_rate_init"] == 0.01
+
+
+def test_cross_validation_and_clone(line):
+    X, y = line
+    regressor = shamisen.MLPRegressor((8,), max_iter=40, learning_rate_init=0.01, random_state=0)
+    assert cross_val_score(clone(regressor), X, y, cv=3).mean() > 0.8
+    assert clone(regressor).get_params() == regressor.get_params()
+    assert not hasattr(regressor, "n_features_in_")
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame, lambda data: pl.DataFrame(data), lambda data: pa.table(data)])
+def test_tables_with_names(line, table):
+    X, y = line
+    data = {"age": X[:, 0], "weight": X[:, 1], "dose": X[:, 2]}
+    regressor = shamisen.MLPRegressor((8,), max_iter=5, random_state=0).fit(table(data), y)
+    assert list(regressor.feature_names_in_) == ["age", "weight", "dose"]
+    assert regressor.predict(table(data)) == pytest.approx(regressor.predict(table(data)), abs=0.05)
+    other = {"age": X[:, 0], "weight": X[:, 1], "drug": X[:, 2]}
+    with pytest.raises(ValueError, match="unseen at fit time:\n- drug"):
+        regressor.predict(table(other))
+
+
+def test_classes_of_any_kind(blobs):
+    X, y = blobs
+    for labels in (y, np.unique(y, return_inverse=True)[1] * 10, pd.Series(y, dtype="category"), pl.Series(list(y))):
+        classifier = shamisen.MLPClassifier((8,), max_iter=60, learning_rate_init=0.02, random_state=0).fit(X, labels)
+        assert set(classifier.predict(X)) <= set(np.unique(np.asarray(labels)))
+        assert classifier.score(X, labels) > 0.9
+
+
+def test_a_pickle_has_the_place_of_the_shares_and_no_weights(blobs, home):
+    X, y = blobs
+    classifier = shamisen.MLPClassifier((50,), max_iter=3, random_state=0).fit(X, y)
+    assert not home.exists()
+    pickled = pickle.dumps(classifier)
+    weights = classifier.reveal().coefs[0]
+    assert len(pickled) < weights.nbytes + 3000
+    assert str(home).encode() in pickled
+    (directory,) = (home / "models").iterdir()
+    assert {path.name for path in directory.iterdir()} == {
+        "model.json",
+        "preprocessing.json",
+        "party0.share",
+        "party1.share",
+        "party2.share",
+    }
+    # No bit pattern of a weight, as float or as fixed point, is in the pickle or in a single share.
+    shares = [(directory / f"party{party}.share").read_bytes() for party in range(3)]
+    for weight in weights.ravel()[:50]:
+        fixed = int(round(weight * 2**20)).to_bytes(8, "little", signed=True)
+        assert all(fixed not in text and np.float64(weight).tobytes() not in text for text in [pickled, *shares])
+    again = pickle.loads(pickled)
+    assert again.predict_proba(X) == pytest.approx(classifier.predict_proba(X), abs=1e-3)
+    assert len(list((home / "models").iterdir())) == 1
+    (directory / "party1.share").unlink()
+    with pytest.raises((FileNotFoundError, ValueError), match="party1.share is missing"):
+        pickle.loads(pickled).predict(X)
