@@ -100,8 +100,8 @@ impl StorageKey {
     pub fn check_value(&self) -> String {
         let mut value = [0u8; 32];
         let pseudo_random = Salt::new(HKDF_SHA256, b"shamisen check value").extract(self.0.as_slice());
-        let expanded = pseudo_random.expand(&[], HKDF_SHA256).expect("HKDF gives 32 bytes");
-        expanded.fill(&mut value).expect("a hash of SHA-256 has 32 bytes");
+        let filled = pseudo_random.expand(&[], HKDF_SHA256).and_then(|expanded| expanded.fill(&mut value));
+        filled.unwrap_or_else(|_| unreachable!("HKDF with SHA-256 gives 32 bytes"));
         blake3::Hash::from_bytes(value).to_hex().to_string()
     }
 
@@ -117,8 +117,10 @@ impl StorageKey {
         sealed.extend_from_slice(content);
         // A key that is used once may have any nonce.
         let nonce = Nonce::assume_unique_for_key([0; NONCE]);
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut sealed[SALT..]);
-        sealed.extend_from_slice(tag.expect("the content is below 64 GB").as_ref());
+        let tag = key
+            .seal_in_place_separate_tag(nonce, Aad::empty(), &mut sealed[SALT..])
+            .unwrap_or_else(|_| unreachable!("what is sealed is small"));
+        sealed.extend_from_slice(tag.as_ref());
         Ok(sealed)
     }
 
