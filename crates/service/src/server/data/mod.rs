@@ -106,7 +106,6 @@ impl Upload {
 }
 
 /// What a job wants to train on.
-#[cfg_attr(not(test), expect(dead_code, reason = "jobs are to come"))]
 #[derive(Clone, Debug)]
 pub(crate) struct JobRequest {
     /// Ids of the data sets.
