@@ -61,6 +61,13 @@ for party in 0 1 2; do
         "$party" "$(address "$party")" "${fingerprints[$party]}"
 done >"$dir/cluster.toml"
 
+if [ ! -e "$dir/terms.toml" ]; then
+    {
+        printf 'trainers = ["%s"]\nmax_epochs = 50\nmax_jobs = 20\n' "$(key analyst analyst)"
+        printf 'outputs = ["metrics", "loss", "predictions", "model"]\nexpires = 2099-12-31\n'
+    } >"$dir/terms.toml"
+fi
+
 servers=()
 end() {
     trap - EXIT INT TERM

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use shamisen_data::encrypted::StorageKey;
 use shamisen_net::tls::Identity;
 use zeroize::Zeroizing;
 
@@ -50,6 +51,16 @@ pub fn create(dir: &Path, name: &str) -> Result<Identity> {
     }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| ServiceError::io("write", dir, error))?;
     Ok(identity)
+}
+
+/// Makes the key under which a server encrypts share files, beside its own key in the directory `dir`.
+///
+/// # Errors
+///
+/// If there is one already, or it cannot be written.
+pub fn create_storage_key(dir: &Path) -> Result<()> {
+    StorageKey::create(&dir.join(STORAGE_KEY_FILE))?;
+    Ok(())
 }
 
 /// Reads the key in the directory `dir`.

@@ -29,6 +29,9 @@ const PIECE: u64 = 1 << 22;
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_mins(2);
 
+/// How often a server is asked to check share files that are all there.
+const ATTEMPTS: u32 = 5;
+
 /// First pause before something is tried again, and the longest one.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 
@@ -136,6 +139,7 @@ impl Sender<'_> {
     /// Sends what the server does not have, and waits until it has checked all of it.
     async fn send(&mut self, count: &Cell<u64>, show: &impl Fn()) -> Result<()> {
         let mut is_repaired = false;
+        let mut attempts = 0;
         loop {
             let status = match self.status().await {
                 Ok(status) => status,
@@ -155,6 +159,12 @@ impl Sender<'_> {
                         }
                         is_repaired = true;
                     }
+                    if attempts == ATTEMPTS {
+                        return Err(
+                            self.gone("it has all share files, and does not accept them: its log says why")
+                        );
+                    }
+                    attempts += u32::from(status.files.iter().all(|file| file.received == file.bytes));
                     if let Err(failure) = self.send_files(&status.files, count, show).await {
                         match failure {
                             Failure::Call(error) => self.bear(error).await?,
@@ -253,9 +263,9 @@ impl Sender<'_> {
             CallError::Refused { status, .. } => matches!(status, 409 | 503),
             _ => false,
         };
-        let is_new = matches!(&error, CallError::Refused { status: 409, .. })
+        let is_stuck = matches!(&error, CallError::Refused { status: 409, .. })
             && self.idle.since.elapsed() > Duration::from_secs(5);
-        if may_pass && !is_new && self.idle.wait().await {
+        if may_pass && !is_stuck && self.idle.wait().await {
             return Ok(());
         }
         let (finding, advice) = told(&error);

@@ -1,10 +1,12 @@
 //! `revoke`: an owner takes a data set back, or gives an upload up.
 
 use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use shamisen_service::api::data::{DataSetInfo, UploadStatus};
 use shamisen_service::client::CallError;
-use shamisen_service::consult;
+use shamisen_service::consult::{self, Answers};
 use shamisen_service::manifest::is_id;
 
 use crate::data_sets::args::DataSetArguments;
@@ -12,14 +14,19 @@ use crate::data_sets::{Asker, encoded};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 
+/// How long servers may take to agree that an upload is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// Carries out `revoke`.
 pub(crate) fn run(arguments: &DataSetArguments) -> Result<()> {
     interrupt::install();
     let asker = Asker::read(&arguments.servers)?;
     let name = encoded(&arguments.data_set)?;
     let id = if is_id(name) { name.to_owned() } else { id_of(&asker, name)? };
-    let answers =
-        consult::delete::<UploadStatus>(&asker.cluster, &asker.identity, &format!("/v1/datasets/{id}"))?;
+    let answers = delete(&asker, &id)?;
     let mut missing = Vec::new();
     for (party, answer) in answers.iter().enumerate() {
         match answer {
@@ -37,6 +44,22 @@ pub(crate) fn run(arguments: &DataSetArguments) -> Result<()> {
         Some(problem) => Err(Failure::run(format!(
             "{found} of three servers have deleted {name} ({id}); {problem}; then `shamisen revoke {id}` once more"
         ))),
+    }
+}
+
+/// Has all three servers delete it. One that is ready for an upload hears first that the others have given it up.
+fn delete(asker: &Asker, id: &str) -> Result<Answers<UploadStatus>> {
+    let path = format!("/v1/datasets/{id}");
+    let start = Instant::now();
+    loop {
+        let answers = consult::delete(&asker.cluster, &asker.identity, &path)?;
+        let is_open = |answer: &core::result::Result<_, CallError>| {
+            matches!(answer, Err(CallError::Refused { status: 409, .. }))
+        };
+        if !answers.iter().any(is_open) || start.elapsed() > PATIENCE {
+            return Ok(answers);
+        }
+        thread::sleep(PAUSE);
     }
 }
 

@@ -6,13 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use shamisen_net::tls::Identity;
 use shamisen_service::api::{Health, ServerInfo, WhoAmI};
 use shamisen_service::client::CallError;
 use shamisen_service::{Role, keys};
 
 use crate::support::{Place, output, shamisen, signal, succeed, text, wait, wait_for_line};
-use crate::three::{Three, found};
+use crate::three::Three;
 
 #[test]
 fn keygen_shows_what_to_give_to_whom() {

@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     /// Held while the peers are examined, so that measurements do not disturb each other.
     pub(crate) examining: Mutex<()>,
     /// What the server remembers.
+    #[expect(dead_code, reason = "jobs are to come")]
     pub(crate) store: Arc<Store>,
     /// Who asked for what, and what was decided.
     pub(crate) audit: Arc<AuditLog>,

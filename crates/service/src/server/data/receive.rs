@@ -239,7 +239,7 @@ impl DataSets {
         }
         if let Err(error) = self.check_content(&upload.manifest) {
             // The hashes are right: the owner's own files do not belong together.
-            return self.abort(id, "upload.unfit", &self.without_path(&error));
+            return self.abort(id, "upload.unfit", &self.without_path(id, &error.to_string()));
         }
         self.promise(id)?;
         // Who asks in the meantime hears that it is being checked.
@@ -303,7 +303,7 @@ impl DataSets {
     }
 
     fn note_problem(&self, id: &str, problem: &str) -> Result<()> {
-        let problem = problem.replace(&*self.dir.to_string_lossy(), "");
+        let problem = self.without_path(id, problem);
         self.audit.append(Event::new("upload.damaged", id, Decision::Noted).because(problem.as_str()))?;
         if let Ok(mut problems) = self.problems.lock() {
             problems.insert(id.to_owned(), problem);
@@ -312,7 +312,7 @@ impl DataSets {
     }
 
     /// A message without the place of the server's files, which is nobody's business.
-    fn without_path(&self, error: &DataError) -> String {
-        error.to_string().replace(&*self.dir.to_string_lossy(), "")
+    fn without_path(&self, id: &str, text: &str) -> String {
+        text.replace(&format!("{}/", self.share_dir(id).display()), "")
     }
 }
