@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use shamisen_data::encrypted::{EncryptedWriter, SEGMENT, StorageKey};
@@ -27,7 +27,7 @@ fn measure(rows: usize, cols: usize, batch: usize) -> Result<(), Box<dyn std::er
     let place = tempfile::tempdir()?;
     let dirs = ["a", "b", "c"].map(|name| place.path().join(name));
     let mut dealer =
-        Dealer::create(dirs.each_ref().map(|dir| dir.as_path()), "x", &random_id()?, (rows, cols), 14)?;
+        Dealer::create(dirs.each_ref().map(PathBuf::as_path), "x", &random_id()?, (rows, cols), 14)?;
     let block =
         Matrix::new(1000, cols, (0..1000 * cols).map(|at| (at % 97) as f64).collect()).ok_or("a block")?;
     for _ in 0..rows / 1000 {

@@ -78,6 +78,7 @@ fn words(bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
     use super::*;
     use crate::shares::{random_id, share_path};
@@ -87,11 +88,11 @@ mod tests {
         for length in [0, 1, 7, 8, 9, 1000] {
             let place = tempfile::tempdir().unwrap();
             let dirs = ["a", "b", "c"].map(|name| place.path().join(name));
-            let dirs = dirs.each_ref().map(|dir| dir.as_path());
+            let dirs = dirs.each_ref().map(PathBuf::as_path);
             let bytes: Vec<u8> = (0..length).map(|at| at as u8 ^ 0x55).collect();
             deal(dirs, "notes", &random_id().unwrap(), &bytes).unwrap();
             let paths = dirs.map(|dir| share_path(dir, "notes"));
-            let paths = paths.each_ref().map(|path| path.as_path());
+            let paths = paths.each_ref().map(PathBuf::as_path);
             assert_eq!(read(paths).unwrap(), bytes);
             assert!(read([paths[0], paths[2], paths[1]]).is_err());
         }
@@ -101,9 +102,9 @@ mod tests {
     fn shares_of_two_documents_are_refused() {
         let place = tempfile::tempdir().unwrap();
         let dirs = ["a", "b", "c"].map(|name| place.path().join(name));
-        let dirs = dirs.each_ref().map(|dir| dir.as_path());
+        let dirs = dirs.each_ref().map(PathBuf::as_path);
         let paths = dirs.map(|dir| share_path(dir, "notes"));
-        let paths = paths.each_ref().map(|path| path.as_path());
+        let paths = paths.each_ref().map(PathBuf::as_path);
         let id = random_id().unwrap();
         deal(dirs, "notes", &id, b"the first one").unwrap();
         let old = fs::read(paths[1]).unwrap();

@@ -30,7 +30,7 @@ pub type Answers<T> = [core::result::Result<T, CallError>; 3];
 ///
 /// If the operating system does not let it begin.
 pub fn get<T: DeserializeOwned>(cluster: &Cluster, identity: &Identity, path: &str) -> Result<Answers<T>> {
-    each(cluster, identity, async |client| client.get(path).await)
+    each(cluster, identity, &async |client| client.get(path).await)
 }
 
 /// Has all three servers remove the same.
@@ -39,13 +39,13 @@ pub fn get<T: DeserializeOwned>(cluster: &Cluster, identity: &Identity, path: &s
 ///
 /// If the operating system does not let it begin.
 pub fn delete<T: DeserializeOwned>(cluster: &Cluster, identity: &Identity, path: &str) -> Result<Answers<T>> {
-    each(cluster, identity, async |client| client.delete(path).await)
+    each(cluster, identity, &async |client| client.delete(path).await)
 }
 
 fn each<T>(
     cluster: &Cluster,
     identity: &Identity,
-    call: impl AsyncFn(&mut Client) -> core::result::Result<T, CallError>,
+    call: &impl AsyncFn(&mut Client) -> core::result::Result<T, CallError>,
 ) -> Result<Answers<T>> {
     let one = async |server: &Server| {
         let mut client =

@@ -243,12 +243,11 @@ impl Sender<'_> {
     }
 
     async fn client(&mut self) -> core::result::Result<&mut Client, CallError> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => {
-                let Server { address, fingerprint, .. } = self.server;
-                Client::connect(Some(self.identity), address, *fingerprint, DEADLINE).await?
-            }
+        let client = if let Some(client) = self.client.take() {
+            client
+        } else {
+            let Server { address, fingerprint, .. } = self.server;
+            Client::connect(Some(self.identity), address, *fingerprint, DEADLINE).await?
         };
         Ok(self.client.insert(client))
     }

@@ -89,8 +89,8 @@ fn verify(three: &Three, key: &str) -> String {
 
 /// A table that takes a while to upload: 60 columns.
 fn large(rows: usize) -> String {
-    let mut text: String = (0..60).map(|column| format!("x{column},")).collect();
-    text.push_str("kind\n");
+    let names: Vec<String> = (0..60).map(|column| format!("x{column}")).collect();
+    let mut text = names.join(",") + ",kind\n";
     for row in 0..rows {
         for column in 0..60 {
             write!(text, "{},", (row * 7919 + column * 104_729) % 1009).unwrap();

@@ -246,7 +246,7 @@ impl AuditLog {
 impl End {
     /// One more entry, a line of so many bytes, is in the file.
     fn note(&mut self, bytes: u64) {
-        if (self.chain.seq() - 1) % STRIDE as u64 == 0 {
+        if (self.chain.seq() - 1).is_multiple_of(STRIDE as u64) {
             self.places.push(self.length);
         }
         self.length += bytes;
@@ -324,14 +324,18 @@ mod tests {
     fn what_others_may_not_see_is_a_hash() {
         let dir = tempfile::tempdir().unwrap();
         let log = AuditLog::open(dir.path(), 0).unwrap();
-        ["a", "b", "a"].iter().for_each(|subject| note(&log, subject));
+        for subject in ["a", "b", "a"] {
+            note(&log, subject);
+        }
         let (entries, _) = log.page(0, |text| text.subject.as_deref() == Some("b")).unwrap();
         assert_eq!(
             entries.iter().map(|entry| entry.text.is_some()).collect::<Vec<_>>(),
             [false, true, false]
         );
         let mut chain = Chain::new();
-        entries.iter().for_each(|entry| drop(chain.follow(entry).unwrap()));
+        for entry in &entries {
+            chain.follow(entry).unwrap();
+        }
         assert_eq!(chain.head().to_hex().as_str(), log.head().hash);
     }
 
@@ -340,7 +344,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
         let log = AuditLog::open(dir.path(), 0).unwrap();
-        ["a", "b"].iter().for_each(|subject| note(&log, subject));
+        for subject in ["a", "b"] {
+            note(&log, subject);
+        }
         drop(log);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("\"a\"", "\"c\"")).unwrap();

@@ -270,7 +270,7 @@ impl DataSets {
             let what = if decision == Decision::Accepted { "job.accepted" } else { "job.refused" };
             Event::new(what, job, decision).by(caller).with_digest(digest)
         };
-        match self.admitted(state, job, caller, request) {
+        match admitted(state, job, caller, request) {
             Ok(uploads) => {
                 self.audit.append(event(Decision::Accepted))?;
                 Ok(uploads)
@@ -281,67 +281,63 @@ impl DataSets {
             }
         }
     }
+}
 
-    fn admitted(
-        &self,
-        state: &Write<'_>,
-        job: &str,
-        caller: &Caller,
-        request: &JobRequest,
-    ) -> core::result::Result<Vec<Upload>, Refusal> {
-        if !is_id(job) {
-            return Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "the id of a job has to be 32 hexadecimal digits",
-            ));
-        }
-        if !state.use_id(job, "job")? {
-            return Err(used(job, "job"));
-        }
-        let ids: BTreeSet<&String> = request.datasets.iter().collect();
-        if ids.is_empty() || ids.len() < request.datasets.len() {
-            let text = "a job names one or more data sets, each of them once";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
-        }
-        let mut uploads = Vec::with_capacity(ids.len());
-        for id in &request.datasets {
-            let found = UPLOADS.get(state, id)?.filter(|upload| upload.is_visible_to(caller));
-            uploads.push(found.ok_or_else(|| no_data_set(id))?);
-        }
-        let known: BTreeSet<&String> =
-            uploads.iter().flat_map(|upload| &upload.manifest.schema.features).collect();
-        if let Some(column) = request.columns.iter().find(|column| !known.contains(column)) {
-            let text = format!("the job uses the column {column:?}, which none of its data sets has");
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
-        }
-        let receive =
-            |output: Output| request.outputs.contains(&output).then_some(request.recipients.as_slice());
-        for upload in &mut uploads {
-            let Manifest { name, terms, schema, .. } = &upload.manifest;
-            let mut columns = schema.features.clone();
-            columns.retain(|column| request.columns.is_empty() || request.columns.contains(column));
-            let wanted = Use {
-                analyst: caller.fingerprint,
-                task: request.task,
-                columns: &columns,
-                epochs: request.epochs,
-                trainings: request.trainings,
-                rows: request.rows,
-                outputs: &request.outputs,
-                predictions_to: receive(Output::Predictions).unwrap_or_default(),
-                model_to: receive(Output::Model).unwrap_or_default(),
-            };
-            terms.check(&wanted, upload.trainings, now()).map_err(|breach| {
-                let text = format!("the terms of the data set {name}: {breach}");
-                Refusal::new(StatusCode::FORBIDDEN, text).with_hint("`shamisen terms` shows what they allow")
-            })?;
-            upload.trainings = upload.trainings.saturating_add(request.trainings);
-        }
-        for upload in &uploads {
-            UPLOADS.put(state, &upload.manifest.id, upload)?;
-        }
-        Ok(uploads)
+/// The data sets of a job that their terms allow, with its trainings counted.
+fn admitted(
+    state: &Write<'_>,
+    job: &str,
+    caller: &Caller,
+    request: &JobRequest,
+) -> core::result::Result<Vec<Upload>, Refusal> {
+    if !is_id(job) {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the id of a job has to be 32 hexadecimal digits"));
     }
+    if !state.use_id(job, "job")? {
+        return Err(used(job, "job"));
+    }
+    let ids: BTreeSet<&String> = request.datasets.iter().collect();
+    if ids.is_empty() || ids.len() < request.datasets.len() {
+        let text = "a job names one or more data sets, each of them once";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+    }
+    let mut uploads = Vec::with_capacity(ids.len());
+    for id in &request.datasets {
+        let found = UPLOADS.get(state, id)?.filter(|upload| upload.is_visible_to(caller));
+        uploads.push(found.ok_or_else(|| no_data_set(id))?);
+    }
+    let known: BTreeSet<&String> =
+        uploads.iter().flat_map(|upload| &upload.manifest.schema.features).collect();
+    if let Some(column) = request.columns.iter().find(|column| !known.contains(column)) {
+        let text = format!("the job uses the column {column:?}, which none of its data sets has");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+    }
+    let receive = |output: Output| request.outputs.contains(&output).then_some(request.recipients.as_slice());
+    for upload in &mut uploads {
+        let Manifest { name, terms, schema, .. } = &upload.manifest;
+        let mut columns = schema.features.clone();
+        columns.retain(|column| request.columns.is_empty() || request.columns.contains(column));
+        let wanted = Use {
+            analyst: caller.fingerprint,
+            task: request.task,
+            columns: &columns,
+            epochs: request.epochs,
+            trainings: request.trainings,
+            rows: request.rows,
+            outputs: &request.outputs,
+            predictions_to: receive(Output::Predictions).unwrap_or_default(),
+            model_to: receive(Output::Model).unwrap_or_default(),
+        };
+        terms.check(&wanted, upload.trainings, now()).map_err(|breach| {
+            let text = format!("the terms of the data set {name}: {breach}");
+            Refusal::new(StatusCode::FORBIDDEN, text).with_hint("`shamisen terms` shows what they allow")
+        })?;
+        upload.trainings = upload.trainings.saturating_add(request.trainings);
+    }
+    for upload in &uploads {
+        UPLOADS.put(state, &upload.manifest.id, upload)?;
+    }
+    Ok(uploads)
 }
 
 /// A data set in the words of the interface; `owner` is what the server calls its owner.

@@ -1,5 +1,6 @@
 //! Tests of the agreement of three servers, without a network: any order of messages, losses and new starts.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,9 +24,9 @@ fn config(dir: &Path, party: usize) -> ServerConfig {
     let mut text = format!("party = {party}\nlisten = \"127.0.0.1:7443\"\nkey = \"key\"\ndata = \"data\"\n");
     for peer in (0..3).filter(|peer| *peer != party) {
         let fingerprint = Fingerprint::from_bytes([peer as u8; 32]);
-        text.push_str(&format!(
-            "[[peer]]\nparty = {peer}\naddress = \"s{peer}:1\"\nfingerprint = \"{fingerprint}\"\n"
-        ));
+        let address = format!("s{peer}:1");
+        writeln!(text, "[[peer]]\nparty = {peer}\naddress = \"{address}\"\nfingerprint = \"{fingerprint}\"")
+            .unwrap();
     }
     if !dir.join("key").exists() {
         keys::create(&dir.join("key"), "server").unwrap();
