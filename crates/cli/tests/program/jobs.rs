@@ -252,7 +252,9 @@ async fn what_a_server_must_not_take_is_refused_with_a_reason() {
         let output = output(command);
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{message}");
-        parts.iter().for_each(|part| assert!(message.contains(part), "{part:?} is not in {message}"));
+        for part in parts {
+            assert!(message.contains(part), "{part:?} is not in {message}");
+        }
     };
     refused(&mut submit(&three, "x", 1001), &["server 0, server 1, server 2", "`max_epochs`", "hint: "]);
     refused(submit(&three, "x", 1).args(["--batch-size", "0"]), &["batch"]);
