@@ -10,8 +10,11 @@ use shamisen_service::Role;
 
 use crate::bench::args::BenchArguments;
 use crate::choices::{ScalingName, TargetScalingName, TaskName, transport_parser};
-use crate::data_sets::args::{AuditArguments, DataSetArguments, ListArguments, PutArguments};
+use crate::data_sets::args::{
+    AuditArguments, ClusterArguments, DataSetArguments, ListArguments, PutArguments,
+};
 use crate::job::JobFields;
+use crate::submit::SubmitFields;
 
 /// Train and use neural networks on data that none of three servers sees.
 #[derive(Debug, Parser)]
@@ -72,6 +75,22 @@ pub enum Command {
     Revoke(DataSetArguments),
     /// Look after the servers' audit logs.
     Audit(AuditArguments),
+    /// Sign a job and hand it in to three servers. Several values of a hyper-parameter are a grid to search.
+    Submit(Box<SubmitArguments>),
+    /// List your jobs at three servers.
+    Jobs(JobsArguments),
+    /// Show how far a job is until it is over, and what came out.
+    Watch(JobArguments),
+    /// End a job that is not wanted any more.
+    Cancel(JobArguments),
+    /// Show what happened to a job at each server.
+    Logs(JobArguments),
+    /// List the models at three servers of which you may have something.
+    Models(JobsArguments),
+    /// Take a model out of three servers, if its job lets you have it: each sends its share to you alone.
+    ///
+    /// The directory is as `train --model` writes it, so that `predict` and `inspect` take it.
+    Export(ExportArguments),
 }
 
 /// Arguments of `demo`.
@@ -103,8 +122,8 @@ pub struct TrainArguments {
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArguments {
-    /// Directory of the model, as `train --model` wrote it.
-    #[arg(long, value_name = "DIR")]
+    /// Directory of the model, as `train --model` wrote it; with --cluster the name or id of a model at three servers.
+    #[arg(long, value_name = "DIR|MODEL")]
     pub model: PathBuf,
     /// CSV, NPY or Parquet file with the feature columns of the training data, in any order; the target column is ignored.
     #[arg(long, value_name = "FILE")]
@@ -121,6 +140,12 @@ pub struct PredictArguments {
     /// Longest wait of a party for another one.
     #[arg(long, value_name = "SECONDS")]
     pub deadline: Option<f64>,
+    /// File with the addresses and fingerprints of three servers that keep the model.
+    #[arg(long, value_name = "cluster.toml", requires = "key", conflicts_with_all = ["ports", "deadline"])]
+    pub cluster: Option<PathBuf>,
+    /// Directory of the own key, as `keygen` made it.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub key: Option<PathBuf>,
 }
 
 /// Arguments of `share`.
@@ -262,4 +287,54 @@ pub struct DoctorArguments {
     /// Configuration of a server, on its own machine.
     #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["cluster", "key"])]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `submit`.
+#[derive(Debug, Args)]
+pub struct SubmitArguments {
+    /// The servers.
+    #[command(flatten)]
+    pub servers: ClusterArguments,
+    /// Read the job from a TOML file with the same names (`batch_size` for `--batch-size`); flags override it.
+    #[arg(long, value_name = "FILE.toml")]
+    pub job: Option<PathBuf>,
+    /// Show how far the job is until it is over, as `watch` does.
+    #[arg(long)]
+    pub watch: bool,
+    /// The job.
+    #[command(flatten)]
+    pub fields: SubmitFields,
+}
+
+/// Arguments of `jobs`.
+#[derive(Debug, Args)]
+pub struct JobsArguments {
+    /// The servers.
+    #[command(flatten)]
+    pub servers: ClusterArguments,
+}
+
+/// Arguments of `watch`, `cancel` and `logs`.
+#[derive(Debug, Args)]
+pub struct JobArguments {
+    /// The job: its id, the beginning of its id, or its name.
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// The servers.
+    #[command(flatten)]
+    pub servers: ClusterArguments,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The model: its name, its id, or the beginning of its id.
+    #[arg(long, value_name = "MODEL")]
+    pub model: String,
+    /// New directory for the model.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// The servers.
+    #[command(flatten)]
+    pub servers: ClusterArguments,
 }

@@ -75,6 +75,6 @@ fn encoded(reference: &str) -> Result<&str> {
 }
 
 /// A server's words, without what a terminal would take for a command.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

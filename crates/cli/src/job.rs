@@ -116,10 +116,10 @@ pub struct JobFields {
     pub report: Option<PathBuf>,
 }
 
-const DEFAULT_HIDDEN: [usize; 2] = [128, 128];
-const DEFAULT_SEED: u64 = 1;
+pub(crate) const DEFAULT_HIDDEN: [usize; 2] = [128, 128];
+pub(crate) const DEFAULT_SEED: u64 = 1;
 const DEFAULT_TEST_FRACTION: f64 = 0.2;
-const DEFAULT_LEARNING_RATE: f64 = 0.001;
+pub(crate) const DEFAULT_LEARNING_RATE: f64 = 0.001;
 
 impl JobFields {
     /// Reads a job file.

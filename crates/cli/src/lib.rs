@@ -17,13 +17,16 @@ mod inspect;
 mod interrupt;
 pub mod job;
 mod keygen;
+mod models;
 mod party;
 mod predict;
 mod progress;
 mod serve;
 mod share;
+mod submit;
 pub mod summary;
 mod train;
+mod watch;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -65,6 +68,13 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Terms(set) => data_sets::terms(set),
         Command::Revoke(set) => data_sets::revoke(set),
         Command::Audit(audit) => data_sets::audit(audit),
+        Command::Submit(submit) => submit::run(submit),
+        Command::Jobs(jobs) => watch::list(jobs),
+        Command::Watch(job) => watch::run(job),
+        Command::Cancel(job) => watch::cancel(job),
+        Command::Logs(job) => watch::logs(job),
+        Command::Models(arguments) => models::list(arguments),
+        Command::Export(export) => models::export(export),
     }
 }
 

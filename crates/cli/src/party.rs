@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::process;
+use std::{process, thread};
 
 use shamisen_local::Failure as Stopped;
 use shamisen_party::event::{Event, Failed};
@@ -18,6 +18,9 @@ use crate::interrupt::{self, Protection};
 /// before the peers are there.
 pub(crate) fn run(arguments: &PartyArguments) -> Result<()> {
     let launched = arguments.launched;
+    if launched {
+        thread::spawn(end_with_launcher);
+    }
     let ended = run_dir(&arguments.dir).map_err(|failed| {
         write(&Event::Failed(failed.clone()));
         let failure = Failure::from(failed);
@@ -47,6 +50,13 @@ fn run_dir(dir: &Path) -> std::result::Result<End, Failed> {
         }
         write(&event);
     })
+}
+
+/// Ends the process when its standard input does: whoever started this party is gone.
+fn end_with_launcher() {
+    // Nothing is ever sent.
+    drop(io::copy(&mut io::stdin(), &mut io::sink()));
+    process::exit(1);
 }
 
 fn write(event: &Event) {

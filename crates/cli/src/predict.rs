@@ -1,23 +1,35 @@
 //! `predict`: reads new rows, and writes what a shared model says of them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use shamisen_data::model::PREPROCESSING_FILE;
 use shamisen_data::output::{Predictions, write_predictions, write_predictions_to};
 use shamisen_data::scaling::Preprocessing;
+use shamisen_data::shares::{deal, random_id, share_path};
 use shamisen_data::table::{Matrix, TargetKind};
 use shamisen_local::job::LIMIT;
 use shamisen_local::launch;
 use shamisen_local::link::Link;
-use shamisen_local::predict::SharedModel;
+use shamisen_local::predict::{SharedModel, opened};
+use shamisen_local::share::party_dirs;
 use shamisen_local::store::check_writable;
+use shamisen_nn::formats::activation_frac;
+use shamisen_party::Part as Rows;
+use shamisen_party::handover::combine;
+use shamisen_service::analyst::Analyst;
+use shamisen_service::cluster::Cluster;
+use shamisen_service::keys;
 
 use crate::args::PredictArguments;
-use crate::failure::Result;
-use crate::interrupt;
+use crate::failure::{Failure, Result};
+use crate::interrupt::{self, Protection};
 
 /// Carries out `predict`.
 pub(crate) fn run(arguments: &PredictArguments, verbose: u8) -> Result<()> {
+    if let (Some(cluster), Some(key)) = (&arguments.cluster, &arguments.key) {
+        return at_servers(arguments, &Analyst::new(Cluster::read(cluster)?, keys::read(key)?)?);
+    }
     let link = Link::new(arguments.transport, None, None, arguments.ports, arguments.deadline)?;
     interrupt::install();
     let model = SharedModel::read(&arguments.model)?;
@@ -28,6 +40,49 @@ pub(crate) fn run(arguments: &PredictArguments, verbose: u8) -> Result<()> {
     let features = model.preprocessing.read_features(&arguments.data, LIMIT)?;
     let outputs = model.predict(features, &link, verbose)?;
     write(arguments.output.as_deref(), &model.preprocessing, &outputs)
+}
+
+/// Most bytes of a server's share of the rows that are sent at once.
+const PIECE: usize = 1 << 22;
+
+/// Lets three servers predict by a model that they keep.
+fn at_servers(arguments: &PredictArguments, analyst: &Analyst) -> Result<()> {
+    interrupt::install();
+    let name = arguments.model.to_str().ok_or_else(|| Failure::input("the name of a model is UTF-8"))?;
+    let model = analyst.model(name)?;
+    let output = arguments.output.as_deref();
+    if let Some(output) = output.filter(|output| !is_device(output)) {
+        check_writable(output)?;
+    }
+    let _protection = Protection::new();
+    let place = tempfile::Builder::new()
+        .prefix("shamisen-predict-")
+        .tempdir()
+        .map_err(|error| Failure::file("create a directory in", &std::env::temp_dir(), &error))?;
+    let statistics = place.path().join(PREPROCESSING_FILE);
+    analyst.fetch_statistics(&model.dataset, place.path(), &statistics)?;
+    let preprocessing = Preprocessing::read(&statistics)?;
+    let features = preprocessing.read_features(&arguments.data, LIMIT)?;
+    let (plan, cols) = (&model.plan, features.cols());
+    if plan.features() != cols {
+        return Err(Failure::run("the servers tell different things about the model and its data set"));
+    }
+    let dirs = party_dirs(place.path());
+    let files = dirs.each_ref().map(|dir| share_path(dir, Rows::Predict.features()));
+    let mut words = Vec::with_capacity(features.rows() * plan.outputs());
+    for values in features.values().chunks(cols * (PIECE / (8 * cols)).max(1)) {
+        interrupt::check()?;
+        let rows = values.len() / cols;
+        let part = Matrix::new(rows, cols, values.to_vec())
+            .ok_or_else(|| Failure::run("the rows have no whole number, which is a bug of shamisen"))?;
+        let id = random_id()?;
+        let places = dirs.each_ref().map(PathBuf::as_path);
+        deal(places, Rows::Predict.features(), &id, &part, activation_frac(plan))?;
+        let count = rows * plan.outputs();
+        let shares = analyst.predict(&model, id, rows, &files, 16 * count as u64)?;
+        words.extend(combine(&shares, count)?);
+    }
+    write(output, &preprocessing, &opened(words, plan, &preprocessing)?)
 }
 
 fn write(output: Option<&Path>, preprocessing: &Preprocessing, outputs: &Matrix) -> Result<()> {

@@ -10,6 +10,9 @@ use shamisen_nn::plan::Optimizer;
 
 use crate::link::Link;
 
+/// Rows of a mini-batch unless the user says otherwise.
+pub const DEFAULT_BATCH: usize = 128;
+
 /// Largest magnitude of a scaled feature or target.
 pub const LIMIT: f64 = (1_u64 << FEATURE_BITS) as f64;
 

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, ExitStatus};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,7 +11,8 @@ use std::time::Duration;
 use std::{env, io};
 
 use rustix::process::{Pid, Signal, kill_process};
-use shamisen_party::event::{Cause, Event, Failed, Outcome, Step};
+use shamisen_party::event::{Cause, Outcome, Step};
+use shamisen_party::process;
 
 use crate::failure::{Failure, Result};
 use crate::link::Link;
@@ -117,17 +118,9 @@ fn run_once(
     let (sender, notes) = channel();
     let mut children = Children(Vec::with_capacity(3));
     for party in 0..3 {
-        let mut child = Command::new(&program)
-            .arg("party")
-            .arg("--dir")
-            .arg(work.party(party))
-            .arg("--launched")
+        // Ctrl-C is for this process, which then ends the parties.
+        let mut child = process::command(&program, work.party(party))
             .args((0..verbose).map(|_| "--verbose"))
-            .envs(allocator_settings())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // Ctrl-C is for this process, which then ends the parties.
-            .process_group(0)
             .spawn()
             .map_err(|error| Failure::run(format!("cannot start party {party}: {error}")))?;
         let events = child.stdout.take();
@@ -142,15 +135,6 @@ fn run_once(
     let result = watch(&notes, Control { stop: &mut || children.kill(), pause }, observe);
     drop(children);
     Ok(result)
-}
-
-/// What tells the C library of a party to put its vectors on huge pages, unless the user tells it something else.
-///
-/// A mini-batch works on vectors of a megabyte all over, more than the processor has addresses of small pages for: it takes 4 to 8 %
-/// less time with huge ones (2026-11-26, Intel Xeon, the standard case). Other C libraries and older versions of this one ignore it.
-fn allocator_settings() -> Option<(&'static str, &'static str)> {
-    const SETTINGS: &str = "GLIBC_TUNABLES";
-    env::var_os(SETTINGS).is_none().then_some((SETTINGS, "glibc.malloc.hugetlb=1"))
 }
 
 /// The processes of the parties; killed and waited for when dropped.
@@ -196,10 +180,7 @@ fn follow(party: usize, events: Option<ChildStdout>, child: &Mutex<Child>, notes
     let send = |news| drop(notes.send(Note { party, news }));
     for line in events.into_iter().flat_map(|events| BufReader::new(events).lines()) {
         let Ok(line) = line else { break };
-        send(News::Event(serde_json::from_str(&line).unwrap_or_else(|error| {
-            let text = format!("party {party} reported something that makes no sense ({error})");
-            Event::Failed(Failed::new(Cause::Died, text))
-        })));
+        send(News::Event(process::event(party, &line)));
     }
     let status = loop {
         // Not `wait`, which would keep the lock.
@@ -210,26 +191,5 @@ fn follow(party: usize, events: Option<ChildStdout>, child: &Mutex<Child>, notes
         }
         thread::sleep(Duration::from_millis(5));
     };
-    send(News::Ended((!status.success()).then(|| Failed::new(Cause::Died, end(party, status)))));
-}
-
-/// How a party's process ended, in words.
-fn end(party: usize, status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("party {party} was killed by signal {signal}{}", signal_name(signal)),
-        (None, Some(101)) => format!("party {party} panicked, which is a bug of shamisen: please report it"),
-        (None, code) => format!("party {party} ended with status {}", code.unwrap_or_default()),
-    }
-}
-
-fn signal_name(signal: i32) -> &'static str {
-    match signal {
-        4 => " (illegal instruction)",
-        6 => " (abort)",
-        7 => " (bus error)",
-        9 => " (SIGKILL: by hand, or because memory ran out)",
-        11 => " (segmentation fault)",
-        15 => " (SIGTERM)",
-        _ => "",
-    }
+    send(News::Ended(process::end(party, status)));
 }

@@ -91,16 +91,24 @@ impl SharedModel {
 
         let words = combine(&work.files(PREDICTIONS_FILE), rows * plan.outputs())?;
         drop(work);
-        let frac = prediction_frac(plan);
-        let target = self.preprocessing.target;
-        let value = |word: u64| {
-            let value = fixed::decode(word, frac);
-            target.map_or(value, |target| target.invert(value))
-        };
-        Matrix::new(rows, plan.outputs(), words.into_iter().map(value).collect()).ok_or_else(|| {
-            Failure::run("there are not as many predictions as rows, which is a bug of shamisen")
-        })
+        opened(words, plan, &self.preprocessing)
     }
+}
+
+/// Predictions in numbers: for each row the probabilities of the classes, or the number in the target's own unit.
+///
+/// # Errors
+///
+/// If they are not of whole rows.
+pub fn opened(words: Vec<u64>, plan: &Plan, preprocessing: &Preprocessing) -> Result<Matrix> {
+    let (frac, target) = (prediction_frac(plan), preprocessing.target);
+    let value = |word: u64| {
+        let value = fixed::decode(word, frac);
+        target.map_or(value, |target| target.invert(value))
+    };
+    let rows = words.len() / plan.outputs();
+    Matrix::new(rows, plan.outputs(), words.into_iter().map(value).collect())
+        .ok_or_else(|| Failure::run("there are not as many predictions as rows, which is a bug of shamisen"))
 }
 
 /// Checks a model directory, and returns its description and the summary of its training.

@@ -128,7 +128,8 @@ impl From<Metrics> for Scores {
 
 impl Scores {
     /// Undoes the scaling of the target.
-    pub(crate) fn in_own_units(mut self, preprocessing: &Preprocessing) -> Self {
+    #[must_use]
+    pub fn in_own_units(mut self, preprocessing: &Preprocessing) -> Self {
         if let Some(target) = preprocessing.target {
             self.mse = self.mse.map(|mse| mse / (target.factor * target.factor));
         }

@@ -70,7 +70,8 @@ pub fn check_new_dir(dir: &Path, what: &str) -> Result<()> {
 /// A directory that only its owner may enter, under another name beside the one that it gets when it is complete.
 ///
 /// Dropped before that, it disappears.
-pub(crate) struct Staged {
+#[derive(Debug)]
+pub struct Staged {
     temporary: TempDir,
     dir: PathBuf,
     _protection: Protection,
@@ -78,7 +79,11 @@ pub(crate) struct Staged {
 
 impl Staged {
     /// Creates it.
-    pub(crate) fn new(dir: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If that is not possible.
+    pub fn new(dir: &Path) -> Result<Self> {
         let protection = Protection::new();
         let temporary = tempfile::Builder::new()
             .prefix(".shamisen-")
@@ -89,17 +94,21 @@ impl Staged {
     }
 
     /// Where it is now.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.temporary.path()
     }
 
     /// The name that it gets.
-    pub(crate) fn name(&self) -> &Path {
+    pub fn name(&self) -> &Path {
         &self.dir
     }
 
     /// Gives it its name, and returns that.
-    pub(crate) fn publish(self) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    ///
+    /// If that is not possible.
+    pub fn publish(self) -> Result<PathBuf> {
         fs::rename(self.temporary.path(), &self.dir)
             .map_err(|error| Failure::file("write", &self.dir, &error))?;
         // What it would remove has moved away.

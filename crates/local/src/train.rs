@@ -21,7 +21,7 @@ use shamisen_party::event::Outcome;
 use crate::dataset::read_shares;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
-use crate::job::{Job, Rows};
+use crate::job::{DEFAULT_BATCH, Job, Rows};
 use crate::launch;
 use crate::predict::TrainingSummary;
 use crate::progress::Progress;
@@ -30,9 +30,6 @@ use crate::resume::{Changes, OwnersPart, anywhere, is_run, read_assignment, with
 use crate::share::{look_at, party_dirs};
 use crate::store::{Staged, check_new_dir, check_writable, write_atomically};
 use crate::workdir::WorkDir;
-
-/// Rows of a mini-batch unless the user says otherwise.
-const DEFAULT_BATCH: usize = 128;
 
 /// Trains by a job: prepares and shares the data, runs the parties, and writes model and report.
 ///

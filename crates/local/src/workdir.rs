@@ -259,6 +259,7 @@ impl WorkDir {
                 deadline: link.deadline.as_secs_f64(),
                 latency: link.is_throttled().then_some(link.latency.as_secs_f64() * 1e3),
                 bandwidth: (link.bandwidth > 0.0).then_some(link.bandwidth / 1e6),
+                storage_key: None,
                 peers: vec![peer((party + 1) % 3), peer((party + 2) % 3)],
             };
             let text = toml::to_string(&config).map_err(|error| {

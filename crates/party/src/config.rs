@@ -47,6 +47,9 @@ pub struct PartyConfig {
     /// Imitated bandwidth in Mbit/s, for measurements; given at all three or at none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<f64>,
+    /// Key under which the share files are encrypted, if they are; a relative path starts at the party's directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_key: Option<PathBuf>,
     /// The two others.
     #[serde(rename = "peer")]
     pub peers: Vec<PeerConfig>,

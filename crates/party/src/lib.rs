@@ -14,6 +14,7 @@ pub mod event;
 pub mod handover;
 mod message;
 mod meter;
+pub mod process;
 mod rows;
 mod work;
 

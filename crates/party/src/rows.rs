@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use shamisen_data::encrypted::StorageKey;
 use shamisen_data::prepare;
 use shamisen_data::shares::{ShareFile, share_path};
 use shamisen_mpc::Rep;
@@ -60,19 +61,24 @@ pub(crate) struct DealtRows {
 }
 
 impl DealtRows {
-    /// Opens the share files of some rows and checks that they are those of the job.
+    /// Opens the share files of some rows, which are encrypted under the key if there is one, and checks that they are those of the
+    /// job.
     pub(crate) fn open(
         dir: &Path,
         part: Part,
         assignment: &Assignment,
         party: Party,
+        key: Option<&StorageKey>,
     ) -> std::result::Result<Self, Failed> {
         let plan = &assignment.plan;
         let open = |name: &str, cols: usize, frac: u32| {
             let path = share_path(dir, name);
             // Messages name the file itself, and not a link to it.
             let path = fs::canonicalize(&path).unwrap_or(path);
-            let file = ShareFile::open(&path, party.index())?;
+            let file = match key {
+                Some(key) => ShareFile::open_encrypted(&path, party.index(), key)?,
+                None => ShareFile::open(&path, party.index())?,
+            };
             let problem = if file.dataset() != assignment.dataset {
                 "is of another data set than the job"
             } else if file.cols() != cols || file.frac() != frac {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use shamisen_data::encrypted::StorageKey;
 use shamisen_data::model::{DESCRIPTION_FILE, read_description, read_party_share, write_party_share};
 use shamisen_mpc::{Lanes, Rep};
 use shamisen_net::throttled::Throttled;
@@ -92,7 +93,8 @@ impl PartyDir {
         let Self { dir, config, assignment, job, party } = self;
         // Files are checked before the peers are made to wait.
         let kept = Kept::open(dir, assignment, job, *party, stop, emit)?;
-        let inputs = Inputs::open(dir, assignment, *party)?;
+        let key = config.storage_key.as_ref().map(|path| StorageKey::read(&dir.join(path))).transpose()?;
+        let inputs = Inputs::open(dir, assignment, *party, key.as_ref())?;
         let mut tls = config.tls(dir, assignment.lanes(), *job)?;
         tls.connect_timeout += inputs.time_to_check();
         let lanes = TlsTransport::connect(&tls)?;
@@ -129,7 +131,7 @@ pub fn work(
 ) -> Result<End, Failed> {
     let (assignment, hash) = Assignment::read(dir)?;
     let kept = Kept::open(dir, &assignment, &hash, party, stop, emit)?;
-    let inputs = Inputs::open(dir, &assignment, party)?;
+    let inputs = Inputs::open(dir, &assignment, party, None)?;
     inputs.work(dir, &assignment, kept, lanes, emit)
 }
 
@@ -140,10 +142,15 @@ enum Inputs {
 }
 
 impl Inputs {
-    fn open(dir: &Path, assignment: &Assignment, party: Party) -> Result<Self, Failed> {
+    fn open(
+        dir: &Path,
+        assignment: &Assignment,
+        party: Party,
+        key: Option<&StorageKey>,
+    ) -> Result<Self, Failed> {
         match &assignment.work {
             Work::Train { score, .. } => {
-                let open = |part| DealtRows::open(dir, part, assignment, party).map(Box::new);
+                let open = |part| DealtRows::open(dir, part, assignment, party, key).map(Box::new);
                 let test = match score {
                     Score::TestRows => Some(open(Part::Test)?),
                     Score::TrainingRows => None,
@@ -158,7 +165,7 @@ impl Inputs {
                     let text = format!("{DESCRIPTION_FILE} and the job have different numbers of parameters");
                     return Err(Failed::new(Cause::Input, text));
                 }
-                let features = Box::new(DealtRows::open(dir, Part::Predict, assignment, party)?);
+                let features = Box::new(DealtRows::open(dir, Part::Predict, assignment, party, key)?);
                 Ok(Self::Predict { features, parameters: Rep::from_components(mine, next) })
             }
         }

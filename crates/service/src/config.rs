@@ -48,6 +48,8 @@ pub struct ServerConfig {
     pub party: Party,
     /// Its key.
     pub identity: Identity,
+    /// Directory of the key.
+    pub key: PathBuf,
     /// Where the control plane listens.
     pub listen: SocketAddr,
     /// Where the data plane listens.
@@ -95,6 +97,8 @@ pub struct Limits {
     pub request_time: Duration,
     /// Threads of a computation, the same at all three servers.
     pub lanes: NonZeroU8,
+    /// Jobs of an analyst that are not over.
+    pub jobs_per_person: usize,
     /// Free disk space in bytes below which the server is said to be in need of more, and takes no uploads.
     pub free_disk: u64,
     /// Bytes of the share files of an upload.
@@ -147,6 +151,7 @@ struct LimitsEntry {
     request_bytes: Option<Spanned<i64>>,
     request_seconds: Option<Spanned<i64>>,
     lanes: Option<Spanned<i64>>,
+    jobs_per_person: Option<Spanned<i64>>,
     free_disk_bytes: Option<Spanned<i64>>,
     upload_bytes: Option<Spanned<i64>>,
     uploads: Option<Spanned<i64>>,
@@ -198,9 +203,9 @@ impl ServerConfig {
                 return Err(document.wrong_at(&entry.span(), reason));
             }
         }
-        let storage_key = dir.join(&file.key).join(keys::STORAGE_KEY_FILE);
-        let data = dir.join(&file.data);
-        Ok(Self { party, identity, listen, data_listen, data, storage_key, peers, people, limits })
+        let (key, data) = (dir.join(&file.key), dir.join(&file.data));
+        let storage_key = key.join(keys::STORAGE_KEY_FILE);
+        Ok(Self { party, identity, key, listen, data_listen, data, storage_key, peers, people, limits })
     }
 }
 
@@ -300,6 +305,7 @@ fn limits(document: &Document, entry: &LimitsEntry) -> Result<Limits> {
             within("request_seconds", &entry.request_seconds, 120, 5..=3600)? as u64
         ),
         lanes: u8::try_from(lanes).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN),
+        jobs_per_person: within("jobs_per_person", &entry.jobs_per_person, 32, 1..=1000)? as usize,
         free_disk: within("free_disk_bytes", &entry.free_disk_bytes, 1_000_000_000, 0..=i64::MAX)? as u64,
         upload_bytes: within("upload_bytes", &entry.upload_bytes, 1 << 40, 1..=1 << 50)? as u64,
         uploads: within("uploads", &entry.uploads, 4, 1..=1000)? as usize,

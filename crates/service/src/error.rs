@@ -123,6 +123,12 @@ pub enum ServiceError {
         /// Why.
         source: io::Error,
     },
+    /// What the three servers answered does not let a client go on.
+    #[error("{reason}")]
+    Answers {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A name that cannot be one.
     #[error("{name:?} is no name: {reason}")]
     Name {

@@ -5,6 +5,7 @@
 //! [`server::serve`] runs a server; a [client] calls it, over HTTPS with certificates on both sides; [api] is what they say
 //! to each other; the [doctor] says whether all is well.
 
+pub mod analyst;
 pub mod api;
 pub mod audit;
 pub mod client;
@@ -14,11 +15,13 @@ pub mod consult;
 pub mod doctor;
 mod document;
 mod error;
+pub mod job;
 mod key_id;
 pub mod keys;
 pub mod manifest;
 mod place;
 pub mod put;
+mod receive;
 mod role;
 pub mod server;
 pub mod terms;

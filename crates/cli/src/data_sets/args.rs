@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use shamisen_service::analyst::Analyst;
+use shamisen_service::cluster::Cluster;
+use shamisen_service::keys;
 
 use crate::choices::{ScalingName, TargetScalingName, TaskName};
+use crate::failure::Result;
 use crate::job::JobFields;
 
 /// Where the three servers are, and who asks.
@@ -16,6 +20,13 @@ pub struct ClusterArguments {
     /// Directory of the own key, as `keygen` made it.
     #[arg(long, value_name = "DIR")]
     pub key: PathBuf,
+}
+
+impl ClusterArguments {
+    /// Reads both.
+    pub(crate) fn analyst(&self) -> Result<Analyst> {
+        Ok(Analyst::new(Cluster::read(&self.cluster)?, keys::read(&self.key)?)?)
+    }
 }
 
 /// Arguments of `put`.

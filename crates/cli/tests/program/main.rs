@@ -7,6 +7,7 @@ mod bench;
 mod checkpoint;
 mod data_sets;
 mod demo;
+mod jobs;
 mod lost;
 mod model;
 mod parquet;

@@ -94,16 +94,17 @@ impl Three {
         wait(&mut child);
     }
 
+    /// A command with the key of this name.
+    pub(crate) fn client_command(&self, command: &str, key: &str) -> Command {
+        let mut shamisen = shamisen();
+        shamisen.args(command.split(' ')).arg("--cluster").arg(self.cluster(None));
+        shamisen.arg("--key").arg(self.place.path(key));
+        shamisen
+    }
+
     /// A command of the analyst.
     pub(crate) fn analyst(&self, command: &str) -> Command {
-        let mut shamisen = shamisen();
-        shamisen
-            .arg(command)
-            .arg("--cluster")
-            .arg(self.cluster(None))
-            .arg("--key")
-            .arg(self.place.path("analyst"));
-        shamisen
+        self.client_command(command, "analyst")
     }
 
     pub(crate) fn log(&self, party: usize) -> String {

@@ -17,6 +17,7 @@ mod loopback;
 mod pinning;
 mod records;
 mod setup;
+mod signing;
 mod socket;
 mod target;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use std::time::Instant;
 pub use address::{Address, AddressError};
 pub use identity::{Fingerprint, Identity};
 pub use pinning::{https_client, https_server, refused_fingerprint};
+pub use signing::verify_signature;
 
 use crate::tls::connection::Connection;
 use crate::tls::records::RECORD;

@@ -136,6 +136,13 @@ impl Roles for Owners {
     const ROLES: &'static [Role] = &[Role::Owner];
 }
 
+/// Those who order trainings and predictions.
+pub(crate) struct Askers;
+
+impl Roles for Askers {
+    const ROLES: &'static [Role] = &[Role::Analyst, Role::Owner];
+}
+
 /// The servers.
 pub(crate) struct Servers;
 

@@ -4,6 +4,7 @@ mod audit_log;
 mod caller;
 mod data;
 mod data_port;
+mod jobs;
 mod layers;
 mod metrics;
 mod peers;
@@ -86,10 +87,16 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
             stop: stopped,
             tls: TlsAcceptor::from(Arc::clone(&shared.tls)),
             strangers: Arc::new(Semaphore::new(shared.config.limits.connections / 4)),
-            shared,
+            shared: Arc::clone(&shared),
         };
+        let conductor =
+            (shared.config.party.index() == 0).then(|| tokio::spawn(jobs::conduct(Arc::clone(&shared))));
         run(&server, &listener, stop, interrupt, terminate).await;
         agreeing.abort();
+        if let Some(conductor) = conductor {
+            conductor.abort();
+        }
+        shared.jobs.shut_down().await;
         Ok(())
     })
 }

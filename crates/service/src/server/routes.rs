@@ -27,7 +27,7 @@ use crate::server::layers::{admit, explain, limit_time, observe};
 use crate::server::metrics::MEDIA_TYPE;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
-use crate::server::{data, data_port};
+use crate::server::{data, data_port, jobs};
 
 /// Where the interface is described.
 #[derive(OpenApi)]
@@ -68,6 +68,7 @@ fn described() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(metrics))
         .routes(routes!(openapi))
         .merge(data::routes::described_routes())
+        .merge(jobs::routes())
 }
 
 /// The service of a server, and what its connections have to know.

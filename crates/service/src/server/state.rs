@@ -17,6 +17,7 @@ use crate::config::ServerConfig;
 use crate::server::audit_log::AuditLog;
 use crate::server::caller::Known;
 use crate::server::data::{DataSets, Upload, described};
+use crate::server::jobs::Jobs;
 use crate::server::metrics::Metrics;
 use crate::server::store::Store;
 use crate::{Result, ServiceError};
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) known: Known,
     pub(crate) metrics: Metrics,
+    pub(crate) jobs: Jobs,
     /// The description of the interface.
     pub(crate) openapi: String,
     /// What a test of the bandwidth sends.
@@ -36,7 +38,6 @@ pub(crate) struct Shared {
     /// Held while the peers are examined, so that measurements do not disturb each other.
     pub(crate) examining: Mutex<()>,
     /// What the server remembers.
-    #[expect(dead_code, reason = "jobs are to come")]
     pub(crate) store: Arc<Store>,
     /// Who asked for what, and what was decided.
     pub(crate) audit: Arc<AuditLog>,
@@ -67,6 +68,7 @@ impl Shared {
         Ok(Self {
             known: Known::new(&config),
             metrics: Metrics::new(),
+            jobs: Jobs::new(),
             openapi,
             zeros: vec![0; SPEED_BYTES].into(),
             tls: Arc::new(tls),

@@ -259,7 +259,6 @@ impl DataSets {
     /// Admits a job to its data sets, if the terms of all allow it: uses its id, and counts its trainings.
     ///
     /// What is decided goes to the audit log. After a refusal the transaction must not be kept.
-    #[cfg_attr(not(test), expect(dead_code, reason = "jobs are to come"))]
     pub(crate) fn admit_in(
         &self,
         state: &Write<'_>,

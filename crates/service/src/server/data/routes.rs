@@ -22,6 +22,7 @@ use crate::audit::{Decision, Text};
 use crate::manifest::{Manifest, PREPROCESSING};
 use crate::server::audit_log::Event;
 use crate::server::caller::{By, Caller, Owners, Servers};
+use crate::server::jobs;
 use crate::server::peers::party_of;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
@@ -272,7 +273,10 @@ async fn revoke(
     _: By<Owners>,
     Path(id): Path<String>,
 ) -> Answer<Json<UploadStatus>> {
-    shared.blocking(move |shared| shared.data.revoke(&caller, &id)).await.map(Json)
+    let revoked = id.clone();
+    let status = shared.blocking(move |shared| shared.data.revoke(&caller, &revoked)).await?;
+    jobs::data_set_revoked(&shared, &id).await?;
+    Ok(Json(status))
 }
 
 /// This server's share of the statistics by which the data were scaled, for the owner and those who may have predictions or models.

@@ -1,0 +1,336 @@
+//! What an analyst does at the three servers: hands in jobs, watches and cancels them.
+
+use core::future::Future;
+use core::time::Duration;
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
+use shamisen_net::tls::Identity;
+use tokio::runtime::Runtime;
+use tokio::time::sleep;
+
+use crate::api::data::DataSetInfo;
+use crate::client::{CallError, Client, told};
+use crate::cluster::{Cluster, Server};
+use crate::consult::{explained, runtime};
+use crate::job::{JobDocument, JobState, JobStatus, LogEntry, LogPage, Submission};
+use crate::manifest::{check_name, is_id};
+use crate::{KeyId, Result, ServiceError};
+
+/// Longest wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Pause between two looks at a job.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// How long no server may answer while a job is watched.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Somebody with a key at the three servers.
+#[derive(Debug)]
+pub struct Analyst {
+    cluster: Cluster,
+    identity: Identity,
+    runtime: Runtime,
+}
+
+impl Analyst {
+    /// Somebody with this key at these servers; nothing is called yet.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let it begin.
+    pub fn new(cluster: Cluster, identity: Identity) -> Result<Self> {
+        Ok(Self { cluster, identity, runtime: runtime()? })
+    }
+
+    /// The own fingerprint.
+    pub fn key(&self) -> KeyId {
+        KeyId(self.identity.fingerprint())
+    }
+
+    /// Fingerprints of the three servers, by their numbers.
+    pub fn servers(&self) -> [KeyId; 3] {
+        self.cluster.servers.each_ref().map(|server| KeyId(server.fingerprint))
+    }
+
+    /// The data set with a name or id.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of which this person may know, or no server answers.
+    pub fn data_set(&self, reference: &str) -> Result<DataSetInfo> {
+        if !is_id(reference) {
+            check_name(reference)?;
+        }
+        self.runtime.block_on(self.ask_any(&format!("/v1/datasets/{reference}")))
+    }
+
+    /// Signs a job and hands it in to all three servers.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be reached or refuses. Then it is cancelled at those that took it.
+    pub fn submit(&self, document: &JobDocument) -> Result<JobStatus> {
+        let unsigned = |source| ServiceError::Key { dir: "the key".into(), source };
+        let submission = Submission::sign(document, &self.identity).map_err(unsigned)?;
+        self.runtime.block_on(async {
+            let mut answers = Vec::with_capacity(3);
+            for server in &self.cluster.servers {
+                answers.push(self.submit_to(server, &submission).await);
+            }
+            let mut refusals = Vec::new();
+            let mut taken = Vec::new();
+            for (server, answer) in self.cluster.servers.iter().zip(answers) {
+                match answer {
+                    Ok(status) => taken.push((server, status)),
+                    Err(error) => refusals.push((server, error)),
+                }
+            }
+            if refusals.is_empty()
+                && let Some((_, status)) = taken.pop()
+            {
+                return Ok(status);
+            }
+            for (server, status) in taken {
+                // If it cannot be reached, the job ends by itself since the others do not have it.
+                let path = format!("/v1/jobs/{}/cancel", status.id);
+                drop(self.post::<JobStatus>(server, &path).await);
+            }
+            Err(together(&refusals))
+        })
+    }
+
+    /// The own jobs, the latest first; an operator gets all.
+    ///
+    /// # Errors
+    ///
+    /// If no server answers.
+    pub fn jobs(&self) -> Result<Vec<JobStatus>> {
+        self.runtime.block_on(self.ask_any("/v1/jobs"))
+    }
+
+    /// The job with an id, the beginning of an id, or a name; the latest one of that name.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or no server answers.
+    pub fn find(&self, reference: &str) -> Result<JobStatus> {
+        let mut jobs = self.jobs()?.into_iter();
+        let named = |job: &JobStatus| job.name == reference || job.id.starts_with(reference);
+        jobs.find(named).ok_or_else(|| ServiceError::Answers {
+            reason: format!("there is no job {reference:?} of yours\nhint: `shamisen jobs` lists them"),
+        })
+    }
+
+    /// Watches a job until it is over; `seen` gets every change. The results of the three servers are compared.
+    ///
+    /// # Errors
+    ///
+    /// If no server answers for minutes, or they disagree about the results.
+    pub fn watch(&self, id: &str, mut seen: impl FnMut(&JobStatus)) -> Result<JobStatus> {
+        let path = format!("/v1/jobs/{id}");
+        self.runtime.block_on(async {
+            let mut last: Option<JobStatus> = None;
+            let mut silent = Duration::ZERO;
+            loop {
+                match self.ask_any::<JobStatus>(&path).await {
+                    Ok(status) => {
+                        silent = Duration::ZERO;
+                        if last.as_ref() != Some(&status) {
+                            seen(&status);
+                        }
+                        if status.state.is_over() {
+                            return self.compared(&path, status).await;
+                        }
+                        last = Some(status);
+                    }
+                    Err(error) if silent > PATIENCE => return Err(error),
+                    Err(_) => silent += LOOK,
+                }
+                sleep(LOOK).await;
+            }
+        })
+    }
+
+    /// Cancels a job at all three servers.
+    ///
+    /// # Errors
+    ///
+    /// If none of them does it.
+    pub fn cancel(&self, id: &str) -> Result<JobStatus> {
+        let path = format!("/v1/jobs/{id}/cancel");
+        self.runtime.block_on(async {
+            let mut refusals = Vec::new();
+            for server in &self.cluster.servers {
+                match self.post(server, &path).await {
+                    // Server 0 tells the others.
+                    Ok(status) => return Ok(status),
+                    Err(error) => refusals.push((server, error)),
+                }
+            }
+            Err(together(&refusals))
+        })
+    }
+
+    /// What happened to a job, each entry with the number of its server, in the order of the servers' clocks.
+    ///
+    /// # Errors
+    ///
+    /// If a server does not answer.
+    pub fn log(&self, id: &str) -> Result<Vec<(usize, LogEntry)>> {
+        self.runtime.block_on(async {
+            let mut entries = Vec::new();
+            for server in &self.cluster.servers {
+                let mut client = self.client(server).await.map_err(|error| called(server, &error))?;
+                let mut from = 0;
+                loop {
+                    let path = format!("/v1/jobs/{id}/log/{from}");
+                    let page: LogPage = client.get(&path).await.map_err(|error| called(server, &error))?;
+                    if page.entries.is_empty() {
+                        break;
+                    }
+                    from = page.next;
+                    entries.extend(page.entries.into_iter().map(|entry| (server.party.index(), entry)));
+                }
+            }
+            entries.sort_by(|(_, one), (_, other)| one.time.total_cmp(&other.time));
+            Ok(entries)
+        })
+    }
+
+    /// The status of a job that is over, if the three say the same of what came out.
+    async fn compared(&self, path: &str, status: JobStatus) -> Result<JobStatus> {
+        if status.state != JobState::Done {
+            return Ok(status);
+        }
+        let figures = |status: &JobStatus| -> Vec<_> {
+            let figures = status
+                .results
+                .iter()
+                .map(|result| crate::job::TrainingResult { seconds: 0.0, ..result.clone() });
+            figures.collect()
+        };
+        for server in &self.cluster.servers {
+            let mut waited = Duration::ZERO;
+            let other: JobStatus = loop {
+                let client = self.client(server).await;
+                let answer = match client {
+                    Ok(mut client) => client.get::<JobStatus>(path).await,
+                    Err(error) => Err(error),
+                };
+                match answer {
+                    Ok(other) if other.state == JobState::Done => break other,
+                    Err(error) if waited > PATIENCE => return Err(called(server, &error)),
+                    // It learns it in a moment.
+                    _ if waited <= PATIENCE => {}
+                    _ => return Err(disagree(server)),
+                }
+                waited += LOOK;
+                sleep(LOOK).await;
+            };
+            if figures(&other) != figures(&status) {
+                return Err(disagree(server));
+            }
+        }
+        Ok(status)
+    }
+
+    /// Waits for an answer.
+    pub(crate) fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.runtime.block_on(answer)
+    }
+
+    /// The three servers.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Bytes of a server.
+    pub(crate) async fn bytes(&self, server: &Server, path: &str) -> Result<Bytes> {
+        let mut client = self.client(server).await.map_err(|error| called(server, &error))?;
+        client.get_bytes(path).await.map_err(|error| called(server, &error))
+    }
+
+    /// Gives a server bytes for a job.
+    pub(crate) async fn put(&self, server: &Server, path: &str, bytes: Bytes) -> Result<JobStatus> {
+        let mut client = self.client(server).await.map_err(|error| called(server, &error))?;
+        client.put(path, bytes).await.map_err(|error| called(server, &error))
+    }
+
+    /// Removes something of a job at a server.
+    pub(crate) async fn delete(&self, server: &Server, path: &str) -> Result<JobStatus> {
+        let mut client = self.client(server).await.map_err(|error| called(server, &error))?;
+        client.delete(path).await.map_err(|error| called(server, &error))
+    }
+
+    /// What the first server that answers says.
+    pub(crate) async fn ask_any<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let mut errors = Vec::new();
+        for server in &self.cluster.servers {
+            let answer = match self.client(server).await {
+                Ok(mut client) => client.get(path).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => errors.push((server, error)),
+            }
+        }
+        Err(together(&errors))
+    }
+
+    async fn submit_to(
+        &self,
+        server: &Server,
+        submission: &Submission,
+    ) -> core::result::Result<JobStatus, CallError> {
+        self.client(server).await?.post_json("/v1/jobs", submission).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        server: &Server,
+        path: &str,
+    ) -> core::result::Result<T, CallError> {
+        self.client(server).await?.post(path, Bytes::new()).await
+    }
+
+    async fn client(&self, server: &Server) -> core::result::Result<Client, CallError> {
+        Client::connect(Some(&self.identity), &server.address, server.fingerprint, DEADLINE).await
+    }
+}
+
+fn called(server: &Server, error: &CallError) -> ServiceError {
+    ServiceError::Answers { reason: explained(server.party.index(), error) }
+}
+
+fn disagree(server: &Server) -> ServiceError {
+    ServiceError::Answers {
+        reason: format!(
+            "server {} says something else about what came out: one of them does not follow the protocol",
+            server.party.index()
+        ),
+    }
+}
+
+/// One error from those of several servers: the same reason is said once.
+fn together(errors: &[(&Server, CallError)]) -> ServiceError {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for (server, error) in errors {
+        let (finding, advice) = match error {
+            CallError::Refused { problem, .. } => (problem.error.clone(), problem.hint.clone()),
+            error => {
+                let (finding, advice) = told(error);
+                (finding, Some(advice))
+            }
+        };
+        let reason = advice.map_or_else(|| finding.clone(), |advice| format!("{finding}\nhint: {advice}"));
+        let name = format!("server {}", server.party.index());
+        match reasons.iter_mut().find(|(said, _)| *said == reason) {
+            Some((_, servers)) => servers.push(name),
+            None => reasons.push((reason, vec![name])),
+        }
+    }
+    let reasons = reasons.into_iter().map(|(reason, servers)| format!("{}: {reason}", servers.join(", ")));
+    ServiceError::Answers { reason: reasons.collect::<Vec<_>>().join("; ") }
+}

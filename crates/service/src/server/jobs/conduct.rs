@@ -1,0 +1,387 @@
+//! The conductor: server 0 brings the three together, job by job.
+//!
+//! For each training it asks where the three stand, lets them start in the same try, and looks at them until all are done or one is
+//! not at work any more. Then it halts the others and tries again: the parties go on from their last common checkpoint. What it
+//! knows is in the records; after a new start it begins where the three stand.
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
+
+use shamisen_data::shares::random_id;
+use shamisen_party::event::{Cause, Failed};
+use tokio::join;
+use tokio::time::{sleep, timeout};
+
+use crate::client::{CallError, Client};
+use crate::cluster::Server;
+use crate::job::{JobState, Work};
+use crate::server::jobs::order::{Order, PartyState, Standing, What, carry_out, change};
+use crate::server::jobs::record::{JOBS, JobRecord};
+use crate::server::jobs::{directory, log};
+use crate::server::now;
+use crate::server::state::Shared;
+
+/// Longest wait for a peer's answer.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Pause between two looks at the three.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Pause before a server that is away is called again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the others have to notice when one is not at work any more: their reasons may tell more.
+const GATHER: Duration = Duration::from_secs(3);
+
+/// Seconds in which all three have to accept a job.
+const ACCEPTANCE: f64 = 600.0;
+
+/// Tries without a step forward, with all three there, after which a job is given up.
+const MOST_TRIES: usize = 10;
+
+/// Conducts the jobs as long as the server runs.
+pub(crate) async fn conduct(shared: Arc<Shared>) {
+    let peers = [&shared.config.peers.next, &shared.config.peers.prev];
+    let peers =
+        peers.map(|peer| Line { shared: Arc::clone(&shared), server: peer.server.clone(), client: None });
+    let mut conductor = Conductor { shared: Arc::clone(&shared), peers };
+    let mut changes = shared.jobs.changes.subscribe();
+    loop {
+        let mut waits = true;
+        for record in pending(&shared).await {
+            if conductor.advance(&record).await == Turn::Over {
+                waits = false;
+                break;
+            }
+        }
+        if waits {
+            // What happens at the peers is seen by looking.
+            drop(timeout(PAUSE, changes.changed()).await);
+        }
+    }
+}
+
+/// Jobs that something is to be done for: those whose end is not known everywhere, the one that was begun, those that wait.
+async fn pending(shared: &Arc<Shared>) -> Vec<JobRecord> {
+    let records = match shared.blocking(|shared| shared.store.read(|state| JOBS.all(state))).await {
+        Ok(records) => records,
+        Err(error) => {
+            tracing::error!(%error, "the jobs cannot be read");
+            return Vec::new();
+        }
+    };
+    let mut pending: Vec<JobRecord> =
+        records.into_iter().map(|(_, record)| record).filter(|record| !record.settled).collect();
+    // Predictions are quick, and somebody waits for them.
+    let rank = |record: &JobRecord| match (record.state, &record.document.work) {
+        (JobState::Queued, Work::Train { .. }) => 3,
+        (JobState::Queued, _) => 2,
+        (state, _) => u8::from(!state.is_over()),
+    };
+    pending.sort_by(|one, other| rank(one).cmp(&rank(other)).then(one.accepted.total_cmp(&other.accepted)));
+    pending
+}
+
+/// Whether another job may have its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Something has changed: all is looked at anew.
+    Over,
+    /// This one waits for something that may not concern others.
+    Waits,
+}
+
+/// Why a server says nothing of where it stands.
+enum Trouble {
+    /// It does not have the job.
+    Unknown,
+    /// It does not agree.
+    Refused(String),
+    /// It cannot be reached.
+    Away(String),
+}
+
+type Answer = Result<Standing, Trouble>;
+
+/// Server 0 with its lines to the others.
+struct Conductor {
+    shared: Arc<Shared>,
+    peers: [Line; 2],
+}
+
+impl Conductor {
+    /// Brings a job forward as far as it goes.
+    async fn advance(&mut self, record: &JobRecord) -> Turn {
+        if record.state.is_over() {
+            return self.settle(record).await;
+        }
+        let mut tries = 0;
+        let mut told = String::new();
+        loop {
+            let answers = self.order(record, &What::Look).await;
+            match obstacle(&answers, record.accepted) {
+                None => {}
+                Some(Obstacle::End(state, reason)) => return self.end(record, state, Some(reason)).await,
+                Some(Obstacle::Wait(_)) if record.state == JobState::Queued && tries == 0 => {
+                    return Turn::Waits;
+                }
+                Some(Obstacle::Wait(reason)) => {
+                    self.wait(record, &reason, &mut told).await;
+                    continue;
+                }
+            }
+            let training = next_training(record, &answers);
+            if training == record.document.runs() {
+                return self.end(record, JobState::Done, None).await;
+            }
+            match self.attempt(record, training).await {
+                Outcome::Done => (tries, told) = (0, String::new()),
+                Outcome::End(state, reason) => return self.end(record, state, Some(reason)).await,
+                Outcome::Again { moved, reason } => {
+                    tries = if moved { 1 } else { tries + 1 };
+                    if tries > MOST_TRIES {
+                        let reason = format!("given up after {MOST_TRIES} tries: {reason}");
+                        return self.end(record, JobState::Failed, Some(reason)).await;
+                    }
+                    self.wait(record, &reason, &mut told).await;
+                }
+            }
+        }
+    }
+
+    /// Lets the three work on a training once.
+    async fn attempt(&mut self, record: &JobRecord, training: usize) -> Outcome {
+        let Ok(attempt) = random_id() else {
+            return Outcome::End(JobState::Failed, "the system of server 0 has no randomness".to_owned());
+        };
+        let start = What::Start { training, attempt: attempt.clone() };
+        let mut answers = self.order(record, &start).await;
+        if let Some(Obstacle::Wait(reason)) = obstacle(&answers, now()) {
+            self.halt(record, reason.clone()).await;
+            return Outcome::Again { moved: false, reason };
+        }
+        let mut gathering: Option<Instant> = None;
+        loop {
+            if let Some(Obstacle::End(state, reason)) = obstacle(&answers, now()) {
+                return Outcome::End(state, reason);
+            }
+            let of_this_try =
+                |standing: &Standing| standing.attempt == attempt && standing.training == training;
+            let known: Vec<(usize, &Standing)> = answers
+                .iter()
+                .enumerate()
+                .filter_map(|(party, answer)| Some((party, answer.as_ref().ok()?)))
+                .collect();
+            let done =
+                |standing: &Standing| standing.training == training && standing.party == PartyState::Finished;
+            if known.len() == 3 && known.iter().all(|(_, standing)| done(standing)) {
+                let results: Vec<_> = known.iter().map(|(_, standing)| &standing.results).collect();
+                if results[0] == results[1] && results[1] == results[2] {
+                    return Outcome::Done;
+                }
+                let reason =
+                    "the servers disagree about the opened results: one of them did not follow the protocol";
+                return Outcome::End(JobState::Failed, reason.to_owned());
+            }
+            let at_work =
+                |standing: &Standing| of_this_try(standing) && standing.party == PartyState::Working;
+            let lost = known.iter().any(|(_, standing)| !at_work(standing) && !done(standing));
+            // One that cannot be called may be at work all the same, as long as the others are.
+            let alone = known.iter().all(|(_, standing)| !at_work(standing));
+            if lost && (alone || gathering.get_or_insert_with(Instant::now).elapsed() > GATHER) {
+                return self.give_up(record, &answers, &attempt).await;
+            }
+            sleep(LOOK).await;
+            answers = self.order(record, &What::Look).await;
+        }
+    }
+
+    /// Halts what still works, and says whether to try again.
+    async fn give_up(&mut self, record: &JobRecord, answers: &[Answer; 3], attempt: &str) -> Outcome {
+        let failures = answers.iter().enumerate().filter_map(|(party, answer)| {
+            let standing = answer.as_ref().ok().filter(|standing| standing.attempt == attempt)?;
+            Some((party, standing.failed.clone()?))
+        });
+        let worst = failures.min_by_key(|(_, failed)| failed.cause);
+        let away = answers.iter().find_map(|answer| match answer {
+            Err(Trouble::Away(reason) | Trouble::Refused(reason)) => Some(reason.clone()),
+            _ => None,
+        });
+        let said = worst.as_ref().map(|(party, failed)| said_by(*party, failed));
+        if let (Some((_, Failed { cause: Cause::Input | Cause::Range, .. })), Some(said)) = (&worst, &said) {
+            return Outcome::End(JobState::Failed, said.clone());
+        }
+        let moved = answers.iter().flatten().any(|standing| standing.attempt == attempt && standing.moved);
+        let reason = away.or(said).unwrap_or_else(|| "a server was started anew".to_owned());
+        self.halt(record, reason.clone()).await;
+        Outcome::Again { moved, reason }
+    }
+
+    /// Ends the parties that still work.
+    async fn halt(&mut self, record: &JobRecord, reason: String) {
+        // One that does not hear it loses its peers, and ends by itself.
+        let _ = self.order(record, &What::Halt { reason }).await;
+    }
+
+    /// Writes down how a job ended, here first, and tells the others.
+    async fn end(&mut self, record: &JobRecord, state: JobState, reason: Option<String>) -> Turn {
+        let id = &record.document.id;
+        let order = Order { digest: record.digest.clone(), what: What::End { state, reason } };
+        match carry_out(&self.shared, id, order).await {
+            Ok(_) => Turn::Over,
+            Err(refusal) => {
+                tracing::error!(job = id, "the job's end cannot be written down: {}", refusal.error());
+                sleep(PAUSE).await;
+                Turn::Waits
+            }
+        }
+    }
+
+    /// Tells the others how a job ended.
+    async fn settle(&mut self, record: &JobRecord) -> Turn {
+        let end = What::End { state: record.state, reason: record.reason.clone() };
+        let answers = self.order(record, &end).await;
+        let knows = |answer: &Answer| match answer {
+            Ok(standing) => standing.state.is_over(),
+            // It never had it, or it has another one.
+            Err(Trouble::Unknown) => true,
+            Err(Trouble::Refused(reason)) => {
+                tracing::error!(job = record.document.id, "a server does not take the job's end: {reason}");
+                false
+            }
+            Err(Trouble::Away(_)) => false,
+        };
+        if !answers.iter().all(knows) {
+            return Turn::Waits;
+        }
+        match change(&self.shared, &record.document.id, |record| record.settled = true).await {
+            Ok(_) => Turn::Over,
+            Err(_) => Turn::Waits,
+        }
+    }
+
+    /// Waits a moment, and says in the log why, if it was not said before.
+    async fn wait(&self, record: &JobRecord, reason: &str, told: &mut String) {
+        if reason != told {
+            reason.clone_into(told);
+            tracing::warn!(job = record.document.id, "interrupted: {reason}");
+            log::add(&directory::log(&self.shared, &record.document.id), &format!("waits: {reason}"));
+        }
+        sleep(PAUSE).await;
+    }
+
+    /// Gives the three the same order at the same time.
+    async fn order(&mut self, record: &JobRecord, what: &What) -> [Answer; 3] {
+        let (id, order) = (&record.document.id, Order { digest: record.digest.clone(), what: what.clone() });
+        let [next, prev] = &mut self.peers;
+        let own = async {
+            carry_out(&self.shared, id, order.clone())
+                .await
+                .map_err(|refusal| Trouble::Refused(refusal.error().to_owned()))
+        };
+        let (own, next, prev) = join!(own, next.give(id, &order), prev.give(id, &order));
+        // The conductor is party 0, and its next peer party 1.
+        [own, next, prev]
+    }
+}
+
+/// What came of a try.
+enum Outcome {
+    /// All three are done with the training.
+    Done,
+    /// It is to be tried again; `moved` says that the training came further.
+    Again { moved: bool, reason: String },
+    /// The job is over.
+    End(JobState, String),
+}
+
+/// What keeps the three from going on.
+enum Obstacle {
+    Wait(String),
+    End(JobState, String),
+}
+
+/// What keeps the three from going on with a job that was accepted at this time, if anything does.
+fn obstacle(answers: &[Answer; 3], accepted: f64) -> Option<Obstacle> {
+    let mut waits = None;
+    for (party, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(Standing { state: state @ (JobState::Cancelled | JobState::Failed), reason, .. }) => {
+                return Some(Obstacle::End(*state, reason.clone().unwrap_or_default()));
+            }
+            Ok(Standing { ready: false, .. }) if now() - accepted > ACCEPTANCE => {
+                let reason =
+                    format!("server {party} did not get the rows within {} minutes", ACCEPTANCE / 60.0);
+                return Some(Obstacle::End(JobState::Failed, reason));
+            }
+            Ok(Standing { ready: false, .. }) => waits = Some(format!("server {party} has not got the rows")),
+            Ok(_) => {}
+            Err(Trouble::Unknown) if now() - accepted > ACCEPTANCE => {
+                let reason =
+                    format!("server {party} did not accept the job within {} minutes", ACCEPTANCE / 60.0);
+                return Some(Obstacle::End(JobState::Failed, reason));
+            }
+            Err(Trouble::Unknown) => waits = Some(format!("server {party} has not accepted the job")),
+            Err(Trouble::Refused(reason)) => {
+                return Some(Obstacle::End(JobState::Failed, format!("server {party}: {reason}")));
+            }
+            Err(Trouble::Away(reason)) => waits = Some(reason.clone()),
+        }
+    }
+    waits.map(Obstacle::Wait)
+}
+
+/// The first training that is not done at all three.
+fn next_training(record: &JobRecord, answers: &[Answer; 3]) -> usize {
+    let done = |answer: &Answer| match answer {
+        Ok(standing) => standing.training + usize::from(standing.party == PartyState::Finished),
+        Err(_) => 0,
+    };
+    answers.iter().map(done).min().unwrap_or(0).min(record.document.runs())
+}
+
+/// A party's reason, with its number where the reason does not have it.
+fn said_by(party: usize, failed: &Failed) -> String {
+    let text = match &failed.hint {
+        Some(hint) => format!("{} ({hint})", failed.message),
+        None => failed.message.clone(),
+    };
+    if matches!(failed.cause, Cause::Range | Cause::Died) { text } else { format!("party {party}: {text}") }
+}
+
+/// A line to a peer, which is kept as long as it works.
+struct Line {
+    shared: Arc<Shared>,
+    server: Server,
+    client: Option<Client>,
+}
+
+impl Line {
+    async fn give(&mut self, job: &str, order: &Order) -> Answer {
+        match self.call(job, order).await {
+            Ok(standing) => Ok(standing),
+            Err(CallError::Refused { status: 404, .. }) => Err(Trouble::Unknown),
+            Err(CallError::Refused { status: 409 | 412, problem, .. }) => {
+                Err(Trouble::Refused(problem.error))
+            }
+            Err(error) => {
+                self.client = None;
+                Err(Trouble::Away(format!("server {}: {error}", self.server.party.index())))
+            }
+        }
+    }
+
+    async fn call(&mut self, job: &str, order: &Order) -> Result<Standing, CallError> {
+        let path = format!("/v1/jobs/{job}/order");
+        if let Some(client) = &mut self.client
+            && let Ok(standing) = client.post_json(&path, order).await
+        {
+            return Ok(standing);
+        }
+        let Server { address, fingerprint, .. } = &self.server;
+        let identity = Some(&self.shared.config.identity);
+        let client = Client::connect(identity, address, *fingerprint, DEADLINE).await?;
+        self.client.insert(client).post_json(&path, order).await
+    }
+}

@@ -1,0 +1,248 @@
+//! The directory from which a party works on a training, and what stays of it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+
+use axum::http::StatusCode;
+use shamisen_data::encrypted::StorageKey;
+use shamisen_data::model::write_description;
+use shamisen_data::sealed;
+use shamisen_data::shares::share_path;
+use shamisen_party::assignment::{self, Assignment};
+use shamisen_party::config::{self, PartyConfig, PeerConfig};
+use shamisen_party::event::Outcome;
+use shamisen_party::handover::write_secret;
+use shamisen_party::{MODEL_SHARE_FILE, PREDICTIONS_FILE, Part as Rows};
+
+use crate::config::{PeerServer, ServerConfig};
+use crate::job::{JobDocument, Signed, Work, prediction, training};
+use crate::keys::{CERTIFICATE_FILE, KEY_FILE};
+use crate::server::jobs::{data, models};
+use crate::server::problem::Refusal;
+use crate::server::state::Shared;
+use crate::{Result, ServiceError};
+
+/// What a training gave, in its directory.
+const OUTCOME_FILE: &str = "outcome.json";
+
+const OUTCOME_FORMAT: &str = "shamisen-outcome-1";
+
+/// Longest wait of a party for another one in seconds; a lost peer is noticed by then.
+const DEADLINE: f64 = 60.0;
+
+/// Where a server keeps what belongs to a job.
+pub(super) fn of_job(shared: &Shared, job: &str) -> PathBuf {
+    shared.config.data.join("jobs").join(job)
+}
+
+/// The log of a job.
+pub(super) fn log(shared: &Shared, job: &str) -> PathBuf {
+    of_job(shared, job).join("log.jsonl")
+}
+
+/// Where the party of a server works on a training.
+pub(super) fn of_training(shared: &Shared, job: &str, number: usize) -> PathBuf {
+    of_job(shared, job).join(number.to_string())
+}
+
+/// Where a server keeps what belongs to the model of a job.
+fn of_model(shared: &Shared, job: &str) -> PathBuf {
+    shared.config.data.join("models").join(job)
+}
+
+/// Makes a directory that nobody else may enter, with those above it.
+pub(super) fn create(dir: &Path) -> Result<()> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    created.map_err(|error| ServiceError::io("create", dir, error))
+}
+
+/// Puts together what the party needs for a run of a job. Checkpoints of an earlier try stay, what it gave does not.
+pub(super) fn prepare(
+    shared: &Shared,
+    job: &Signed,
+    number: usize,
+) -> core::result::Result<PathBuf, Refusal> {
+    let dir = of_training(shared, &job.document.id, number);
+    create(&dir)?;
+    remove(&dir.join(OUTCOME_FILE))?;
+    let assignment = match &job.document.work {
+        Work::Train { .. } => prepare_training(shared, job, number, &dir)?,
+        Work::Predict { model, .. } => prepare_prediction(shared, job, model, &dir)?,
+    };
+    let config = party_config(&shared.config)?;
+    for (name, text) in [(assignment::FILE, assignment.text()), (config::FILE, config)] {
+        let path = dir.join(name);
+        write_secret(&path, text.as_bytes()).map_err(|error| ServiceError::io("write", &path, error))?;
+    }
+    Ok(dir)
+}
+
+/// Links the party's directory to the share files of the data set.
+fn prepare_training(
+    shared: &Shared,
+    job: &Signed,
+    number: usize,
+    dir: &Path,
+) -> core::result::Result<Assignment, Refusal> {
+    let [dataset] = &job.document.datasets[..] else {
+        return Err(Refusal::new(StatusCode::CONFLICT, "a training of this version is on one data set"));
+    };
+    let found = data::find(shared, dataset)?;
+    let assignment = training(job, number, &found.description, shared.config.limits.lanes)
+        .map_err(|reason| Refusal::new(StatusCode::CONFLICT, reason))?;
+    for matrix in found.description.matrices() {
+        link(&share_path(&found.dir, matrix.name), &share_path(dir, matrix.name))?;
+    }
+    Ok(assignment)
+}
+
+/// Puts the share of the model into the party's directory, and links it to the shares of the rows.
+fn prepare_prediction(
+    shared: &Shared,
+    job: &Signed,
+    model: &str,
+    dir: &Path,
+) -> core::result::Result<Assignment, Refusal> {
+    let info = models::find(shared, model)?;
+    let description = info
+        .description(serde_json::Value::Null)
+        .map_err(|error| ServiceError::Start { source: io::Error::from(error) })?;
+    write_description(dir, &description).map_err(ServiceError::from)?;
+    let share = dir.join(MODEL_SHARE_FILE);
+    write_secret(&share, &read_model(shared, model)?)
+        .map_err(|error| ServiceError::io("write", &share, error))?;
+    link(&rows(shared, &job.document.id), &share_path(dir, Rows::Predict.features()))?;
+    Ok(prediction(job, info.plan))
+}
+
+/// Where the rows of predictions are until they are over.
+pub(super) fn rows(shared: &Shared, job: &str) -> PathBuf {
+    share_path(&of_job(shared, job), "rows")
+}
+
+/// Where predictions are until they are fetched.
+pub(super) fn predictions(shared: &Shared, job: &str) -> PathBuf {
+    of_job(shared, job).join(PREDICTIONS_FILE)
+}
+
+/// Lets `to` stand for a file.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    remove(to)?;
+    symlink(absolute(from)?, to).map_err(|error| ServiceError::io("write", to, error))
+}
+
+/// How the party meets its peers: at the data planes of the three servers, with the keys of the servers.
+fn party_config(server: &ServerConfig) -> Result<String> {
+    let peer = |peer: &PeerServer| PeerConfig {
+        party: peer.server.party.index(),
+        address: peer.data_address.to_string(),
+        fingerprint: peer.server.fingerprint.to_string(),
+    };
+    let config = PartyConfig {
+        party: server.party.index(),
+        listen: server.data_listen.to_string(),
+        certificate: absolute(&server.key.join(CERTIFICATE_FILE))?,
+        key: absolute(&server.key.join(KEY_FILE))?,
+        connect_timeout: config::connect_timeout(),
+        deadline: DEADLINE,
+        latency: None,
+        bandwidth: None,
+        peers: vec![peer(&server.peers.next), peer(&server.peers.prev)],
+        storage_key: Some(absolute(&server.storage_key)?),
+    };
+    toml::to_string(&config).map_err(|error| ServiceError::Start { source: io::Error::other(error) })
+}
+
+/// Keeps what a training gave, so that the server knows it after a new start.
+pub(super) fn keep_outcome(dir: &Path, outcome: &Outcome) -> shamisen_data::Result<()> {
+    sealed::write(&dir.join(OUTCOME_FILE), OUTCOME_FORMAT, outcome)
+}
+
+/// What a training gave, if it is done.
+pub(super) fn outcome(dir: &Path) -> Option<Outcome> {
+    sealed::read(&dir.join(OUTCOME_FILE), OUTCOME_FORMAT).ok()
+}
+
+/// Keeps what a job that is done leaves at this server, encrypted: a share of its model, or of predictions.
+///
+/// Nothing is lost if the server ends in the middle: then it is done again.
+pub(super) fn keep_results(shared: &Shared, document: &JobDocument) -> Result<()> {
+    let run = of_training(shared, &document.id, 0);
+    match &document.work {
+        Work::Train { .. } if !document.keeps_model() => Ok(()),
+        Work::Train { .. } => {
+            create(&of_model(shared, &document.id))?;
+            keep(shared, &document.id, &run.join(MODEL_SHARE_FILE), &model_share(shared, &document.id))
+        }
+        Work::Predict { .. } => {
+            keep(shared, &document.id, &run.join(PREDICTIONS_FILE), &predictions(shared, &document.id))
+        }
+    }
+}
+
+/// Encrypts a file under the server's storage key and the id of its job, into one that appears when it is complete.
+fn keep(shared: &Shared, job: &str, source: &Path, place: &Path) -> Result<()> {
+    if place.exists() {
+        return Ok(());
+    }
+    let share = fs::read(source).map_err(|error| ServiceError::io("read", source, error))?;
+    let sealed = StorageKey::read(&shared.config.storage_key)?.seal(job.as_bytes(), &share)?;
+    let temporary = place.with_extension("unfinished");
+    let written = write_secret(&temporary, &sealed)
+        .and_then(|()| File::open(&temporary)?.sync_all())
+        .and_then(|()| fs::rename(&temporary, place))
+        .and_then(|()| place.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all()));
+    written.map_err(|error| ServiceError::io("write", place, error))
+}
+
+/// Decrypts what [`keep_results`] kept of a job.
+fn kept(shared: &Shared, job: &str, place: &Path) -> Result<Vec<u8>> {
+    let sealed = fs::read(place).map_err(|error| ServiceError::io("read", place, error))?;
+    let share = StorageKey::read(&shared.config.storage_key)?.unseal(job.as_bytes(), sealed);
+    share.ok_or_else(|| ServiceError::io("decrypt", place, io::ErrorKind::InvalidData.into()))
+}
+
+/// The share of the predictions of a job.
+pub(super) fn read_predictions(shared: &Shared, job: &str) -> Result<Vec<u8>> {
+    kept(shared, job, &predictions(shared, job))
+}
+
+/// The share of the model of a job.
+pub(super) fn read_model(shared: &Shared, job: &str) -> Result<Vec<u8>> {
+    kept(shared, job, &model_share(shared, job))
+}
+
+/// Where a server keeps its share of the model of a job.
+fn model_share(shared: &Shared, job: &str) -> PathBuf {
+    of_model(shared, job).join(MODEL_SHARE_FILE)
+}
+
+/// Removes what the runs of a job have left: checkpoints, and keys with them, and rows.
+pub(super) fn clear(shared: &Shared, job: &str, trainings: usize) {
+    if let Err(error) = remove(&rows(shared, job)) {
+        tracing::error!(job, %error, "the rows of predictions cannot be removed");
+    }
+    for number in 0..trainings {
+        let dir = of_training(shared, job, number);
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!(job, %error, "{} cannot be removed: remove it by hand", dir.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ServiceError::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| ServiceError::io("find", path, error))
+}

@@ -1,0 +1,142 @@
+//! The models that a server has a share of: those of jobs that are done and let predictions or the model out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Problem;
+use crate::audit::Decision;
+use crate::job::{JobState, ModelInfo, TrainingResult, plan};
+use crate::server::audit_log::Event;
+use crate::server::caller::Caller;
+use crate::server::data::UPLOADS;
+use crate::server::jobs::record::{JOBS, JobRecord};
+use crate::server::jobs::{data, directory};
+use crate::server::problem::Refusal;
+use crate::server::state::Shared;
+use crate::{KeyId, Role, ServiceError};
+
+/// Bytes of a share that are sent in an answer.
+const PIECE: usize = 1 << 22;
+
+/// The requests about models, each with its description.
+pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(share))
+}
+
+/// The models of which the caller may have something, the latest first; all models for operators and servers.
+#[utoipa::path(get, path = "/v1/models", responses((status = OK, body = [ModelInfo]), (status = UNAUTHORIZED, body = Problem)))]
+async fn list(State(shared): State<Arc<Shared>>, caller: Caller) -> Result<Json<Vec<ModelInfo>>, Refusal> {
+    let work = move |shared: &Shared| {
+        let records = shared.store.read(|state| JOBS.all(state))?;
+        let mut records: Vec<JobRecord> = records.into_iter().map(|(_, record)| record).collect();
+        records.retain(|record| has_model(record) && concerns(record, &caller));
+        records.sort_by(|one, other| other.accepted.total_cmp(&one.accepted));
+        records.iter().map(|record| described(shared, record)).collect::<Result<Vec<_>, Refusal>>()
+    };
+    shared.blocking(work).await.map(Json)
+}
+
+/// A piece of this server's share of a model, for those who get it in the clear.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{id}/share/{from}",
+    params(("id" = String, Path, description = "The model."), ("from" = usize, Path, description = "The first byte.")),
+    responses(
+        (status = OK, content_type = "application/octet-stream", description = "At most 4 MiB."),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem)
+    )
+)]
+async fn share(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Path((id, from)): Path<(String, usize)>,
+) -> Result<impl IntoResponse, Refusal> {
+    let work = move |shared: &Shared| {
+        let record = shared.store.read(|state| JOBS.get(state, &id))?;
+        let record = record.filter(|record| has_model(record) && concerns(record, &caller));
+        let record = record.ok_or_else(|| no_model(&id))?;
+        if !record.document.model_to.contains(&KeyId(caller.fingerprint)) {
+            let text = format!("the model {} is not for {}", record.document.name, caller.name);
+            return Err(Refusal::new(StatusCode::FORBIDDEN, text)
+                .with_hint("those whom its job names with --model-to may have it"));
+        }
+        for dataset in &record.document.datasets {
+            data::find(shared, dataset)?;
+        }
+        let share = directory::read_model(shared, &id)?;
+        if from == 0 {
+            let event = Event::new("model.sent", &id, Decision::Accepted);
+            shared.audit.append(event.by(&caller).with_digest(&record.digest))?;
+        }
+        let end = share.len().min(from.saturating_add(PIECE));
+        Ok(share.get(from..end).unwrap_or_default().to_vec())
+    };
+    let piece = shared.blocking(work).await?;
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(piece)))
+}
+
+/// Whether a share of a model is kept of the job.
+fn has_model(record: &JobRecord) -> bool {
+    record.state == JobState::Done && record.document.keeps_model()
+}
+
+/// Whether somebody may know of the model of a job.
+fn concerns(record: &JobRecord, caller: &Caller) -> bool {
+    let key = KeyId(caller.fingerprint);
+    let document = &record.document;
+    matches!(caller.role, Role::Operator | Role::Server)
+        || document.analyst == key
+        || document.predictions_to.contains(&key)
+        || document.model_to.contains(&key)
+}
+
+/// The model with an id, if it is there and the data that it was trained on were not taken back. Waits for the disk.
+pub(super) fn find(shared: &Shared, id: &str) -> Result<ModelInfo, Refusal> {
+    let record = shared.store.read(|state| JOBS.get(state, id))?.filter(has_model);
+    let record = record.ok_or_else(|| no_model(id))?;
+    for dataset in &record.document.datasets {
+        data::find(shared, dataset)?;
+    }
+    described(shared, &record)
+}
+
+fn no_model(id: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is no model {id} that you may know of"))
+        .with_hint("`shamisen models` shows what there is")
+}
+
+/// The model of a job in the words of the interface.
+fn described(shared: &Shared, record: &JobRecord) -> Result<ModelInfo, Refusal> {
+    let document = &record.document;
+    let broken =
+        || ServiceError::Start { source: std::io::Error::other("a job is done without its data set") };
+    let dataset = document.datasets.first().ok_or_else(broken)?;
+    let upload = shared.store.read(|state| UPLOADS.get(state, dataset))?.ok_or_else(broken)?;
+    let data = &upload.manifest.description;
+    let plan = document.settings().first().and_then(|setting| plan(setting, data).ok()).ok_or_else(broken)?;
+    Ok(ModelInfo {
+        id: document.id.clone(),
+        name: document.name.clone(),
+        analyst: record.analyst.clone(),
+        dataset: dataset.clone(),
+        schema: upload.manifest.schema.clone(),
+        plan,
+        rows: data.rows,
+        test_rows: data.test_rows,
+        result: record.results.first().cloned().unwrap_or_else(TrainingResult::default),
+        predictions_to: document.predictions_to.clone(),
+        model_to: document.model_to.clone(),
+        share_bytes: directory::read_model(shared, &document.id)?.len() as u64,
+    })
+}

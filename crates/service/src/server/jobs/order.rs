@@ -1,0 +1,292 @@
+//! What the conductor of the jobs wants of a server, and where the server stands.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use shamisen_party::event::Failed;
+use utoipa::ToSchema;
+
+use crate::audit::Decision;
+use crate::job::JobState;
+use crate::server::audit_log::Event;
+use crate::server::jobs::process::Running;
+use crate::server::jobs::record::{JOBS, JobRecord};
+use crate::server::jobs::{Phase, Work, directory, log};
+use crate::server::now;
+use crate::server::problem::Refusal;
+use crate::server::state::Shared;
+
+/// An order of the conductor, about a job.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Order {
+    /// Hash of the job's document, as the conductor has it.
+    pub(super) digest: String,
+    pub(super) what: What,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum What {
+    /// Nothing but to say where the server stands.
+    Look,
+    /// Work on a training, unless this try is already under way.
+    Start { training: usize, attempt: String },
+    /// End the party, if it works.
+    Halt { reason: String },
+    /// Nothing more becomes of the job.
+    End { state: JobState, reason: Option<String> },
+}
+
+/// Where a server stands with a job.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Standing {
+    pub(super) state: JobState,
+    pub(super) reason: Option<String>,
+    /// Whether all is there that the job needs.
+    pub(super) ready: bool,
+    /// Number of the training that its party is about.
+    pub(super) training: usize,
+    /// The try in which that is.
+    pub(super) attempt: String,
+    /// How far the party is.
+    pub(super) party: PartyState,
+    /// Whether it has come further in this try.
+    pub(super) moved: bool,
+    /// Why it gave up.
+    #[schema(value_type = Option<Object>)]
+    pub(super) failed: Option<Failed>,
+    /// Hash of the opened results, the same at all three.
+    pub(super) results: Option<String>,
+}
+
+/// How far a party is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PartyState {
+    Idle,
+    Working,
+    Finished,
+    Stopped,
+    Failed,
+}
+
+/// Does what the conductor wants.
+pub(super) async fn carry_out(shared: &Arc<Shared>, id: &str, order: Order) -> Result<Standing, Refusal> {
+    let record = record(shared, id).await?;
+    if record.digest != order.digest {
+        let text = format!("the job {id} is another one here: its document has the hash {}", record.digest);
+        return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, text));
+    }
+    match order.what {
+        What::Look => standing(shared, record).await,
+        What::Start { training, attempt } => begin(shared, record, training, attempt).await,
+        What::Halt { reason } => halt(shared, record, &reason).await,
+        What::End { state, reason } => finish(shared, record, state, reason).await,
+    }
+}
+
+/// The record of a job.
+pub(super) async fn record(shared: &Arc<Shared>, id: &str) -> Result<JobRecord, Refusal> {
+    let key = id.to_owned();
+    let found = shared.blocking(move |shared| shared.store.read(|state| JOBS.get(state, &key))).await?;
+    found.ok_or_else(|| {
+        Refusal::new(StatusCode::NOT_FOUND, format!("there is no job {id} at this server"))
+            .with_hint("`shamisen jobs` lists yours")
+    })
+}
+
+/// Changes the record of a job, and returns it.
+pub(super) async fn change(
+    shared: &Arc<Shared>,
+    id: &str,
+    edit: impl FnOnce(&mut JobRecord) + Send + 'static,
+) -> Result<JobRecord, Refusal> {
+    let key = id.to_owned();
+    let work = move |shared: &Shared| {
+        shared.store.write(|state| {
+            let Some(mut record) = JOBS.get(state, &key)? else {
+                return Err(Refusal::new(StatusCode::NOT_FOUND, "the job is gone"));
+            };
+            edit(&mut record);
+            JOBS.put(state, &key, &record)?;
+            Ok(record)
+        })
+    };
+    let changed = shared.blocking(work).await?;
+    shared.jobs.changed();
+    Ok(changed)
+}
+
+async fn begin(
+    shared: &Arc<Shared>,
+    record: JobRecord,
+    training: usize,
+    attempt: String,
+) -> Result<Standing, Refusal> {
+    if record.state.is_over() {
+        return standing(shared, record).await;
+    }
+    let mut running = shared.jobs.running.lock().await;
+    let same =
+        |work: &Work| work.job == record.document.id && work.training == training && work.attempt == attempt;
+    if shared.jobs.work().as_ref().is_some_and(same) {
+        return standing(shared, record).await;
+    }
+    if let Some(other) = running.take() {
+        other.kill().await;
+    }
+    let id = record.document.id.clone();
+    let signed = record.signed();
+    // Those before this one are done at all three.
+    let done = read_results(shared, &record, training).await?;
+    let record = change(shared, &id, move |record| {
+        record.state = JobState::Running;
+        record.started.get_or_insert_with(now);
+        record.results = done;
+    })
+    .await?;
+    let dir = shared.blocking(move |shared| directory::prepare(shared, &signed, training)).await?;
+    log::add(&directory::log(shared, &id), &format!("training {training} begins or goes on"));
+    let work = Work { job: id, training, attempt, phase: Phase::Working, step: None, loss: None };
+    *running = Some(Running::start(shared, work, dir));
+    drop(running);
+    shared.jobs.changed();
+    standing(shared, record).await
+}
+
+/// What came out of the trainings before this one.
+async fn read_results(
+    shared: &Arc<Shared>,
+    record: &JobRecord,
+    trainings: usize,
+) -> Result<Vec<crate::job::TrainingResult>, Refusal> {
+    let record = record.clone();
+    let work = move |shared: &Shared| {
+        let dir = |number| directory::of_training(shared, &record.document.id, number);
+        let outcome = |number| {
+            directory::outcome(&dir(number)).ok_or_else(|| {
+                Refusal::new(StatusCode::CONFLICT, format!("training {number} is not done at this server"))
+            })
+        };
+        (0..trainings).map(|number| Ok(record.result(&outcome(number)?))).collect()
+    };
+    shared.blocking(work).await
+}
+
+async fn halt(shared: &Arc<Shared>, record: JobRecord, reason: &str) -> Result<Standing, Refusal> {
+    let id = &record.document.id;
+    let mut running = shared.jobs.running.lock().await;
+    let is_current = shared.jobs.work().as_ref().is_some_and(|work| work.job == *id);
+    if is_current && let Some(party) = running.take() {
+        party.kill().await;
+        log::add(&directory::log(shared, id), &format!("interrupted: {reason}"));
+    }
+    drop(running);
+    standing(shared, record).await
+}
+
+async fn finish(
+    shared: &Arc<Shared>,
+    record: JobRecord,
+    state: JobState,
+    reason: Option<String>,
+) -> Result<Standing, Refusal> {
+    if record.state.is_over() || !state.is_over() {
+        return standing(shared, record).await;
+    }
+    let (id, trainings) = (record.document.id.clone(), record.document.runs());
+    let mut running = shared.jobs.running.lock().await;
+    let is_current = shared.jobs.work().as_ref().is_some_and(|work| work.job == id);
+    if is_current && let Some(party) = running.take() {
+        party.kill().await;
+    }
+    let results =
+        if state == JobState::Done { Some(read_results(shared, &record, trainings).await?) } else { None };
+    if state == JobState::Done {
+        let document = record.document.clone();
+        shared.blocking(move |shared| directory::keep_results(shared, &document)).await?;
+    }
+    let digest = record.digest.clone();
+    let text = match &reason {
+        Some(reason) => format!("{}: {reason}", state.name()),
+        None => state.name().to_owned(),
+    };
+    let record = change(shared, &id, move |record| {
+        record.state = state;
+        record.reason = reason;
+        record.ended = Some(now());
+        record.results = results.unwrap_or_else(|| record.results.clone());
+    })
+    .await?;
+    log::add(&directory::log(shared, &id), &text);
+    tracing::info!(job = id, "{text}");
+    let clear = move |shared: &Shared| -> Result<(), Refusal> {
+        let event =
+            Event::new("job.ended", &id, Decision::Accepted).with_digest(&digest).because(state.name());
+        shared.audit.append(event)?;
+        directory::clear(shared, &id, trainings);
+        Ok(())
+    };
+    shared.blocking(clear).await?;
+    drop(running);
+    standing(shared, record).await
+}
+
+/// Somebody does not want a job any more.
+pub(super) async fn cancel(shared: &Arc<Shared>, id: &str, reason: String) -> Result<JobRecord, Refusal> {
+    let found = record(shared, id).await?;
+    if found.state.is_over() {
+        let text = format!("the job {id} is over: it is {}", found.state.name());
+        return Err(Refusal::new(StatusCode::CONFLICT, text));
+    }
+    finish(shared, found, JobState::Cancelled, Some(reason)).await?;
+    record(shared, id).await
+}
+
+/// Ends the jobs on a data set that its owner has taken back.
+pub(crate) async fn data_set_revoked(shared: &Arc<Shared>, dataset: &str) -> Result<(), Refusal> {
+    let records = shared.blocking(|shared| shared.store.read(|state| JOBS.all(state))).await?;
+    for (_, record) in records {
+        if !record.state.is_over() && record.document.datasets.iter().any(|id| id == dataset) {
+            let reason = "its data set was taken back".to_owned();
+            finish(shared, record, JobState::Cancelled, Some(reason)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn standing(shared: &Arc<Shared>, record: JobRecord) -> Result<Standing, Refusal> {
+    let work = shared.jobs.work().clone().filter(|work| work.job == record.document.id);
+    let training = work.as_ref().map_or(record.results.len(), |work| work.training);
+    let job = record.document.id.clone();
+    let find = move |shared: &Shared| {
+        Ok::<_, Refusal>(directory::outcome(&directory::of_training(shared, &job, training)))
+    };
+    let outcome = shared.blocking(find).await?;
+    let results = outcome.map(|outcome| {
+        let opened = serde_json::to_string(&(&outcome.loss, &outcome.metrics));
+        blake3::hash(opened.unwrap_or_default().as_bytes()).to_hex().to_string()
+    });
+    let (party, failed) = match work.as_ref().map(|work| &work.phase) {
+        Some(Phase::Working) => (PartyState::Working, None),
+        Some(Phase::Stopped) => (PartyState::Stopped, None),
+        Some(Phase::Failed(failed)) => (PartyState::Failed, Some(failed.clone())),
+        // After a new start the server knows it from the disk.
+        Some(Phase::Finished) | None if results.is_some() => (PartyState::Finished, None),
+        Some(Phase::Finished) | None => (PartyState::Idle, None),
+    };
+    Ok(Standing {
+        state: record.state,
+        reason: record.reason,
+        ready: record.ready,
+        training,
+        attempt: work.as_ref().map_or_else(String::new, |work| work.attempt.clone()),
+        party,
+        moved: work.is_some_and(|work| work.step.is_some()),
+        failed,
+        results,
+    })
+}

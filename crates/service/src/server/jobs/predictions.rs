@@ -1,0 +1,194 @@
+//! Predictions: the rows come from whoever asks, and the predictions go there, each server's share apart.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use shamisen_data::encrypted::{EncryptedWriter, StorageKey};
+use shamisen_data::shares::ShareFile;
+use shamisen_nn::formats::activation_frac;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Problem;
+use crate::audit::Decision;
+use crate::job::{JobState, JobStatus, Signed, Work};
+use crate::server::audit_log::Event;
+use crate::server::caller::Caller;
+use crate::server::jobs::order::change;
+use crate::server::jobs::record::JobRecord;
+use crate::server::jobs::routes::visible;
+use crate::server::jobs::{directory, models};
+use crate::server::problem::Refusal;
+use crate::server::state::Shared;
+use crate::server::store::Write;
+use crate::{KeyId, ServiceError};
+
+/// Bytes of a share that are sent in an answer.
+const PIECE: usize = 1 << 22;
+
+/// The requests about predictions, each with its description.
+pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new().routes(routes!(take_rows)).routes(routes!(share)).routes(routes!(forget))
+}
+
+/// Whether somebody may have predictions of a model.
+pub(super) fn check(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Refusal> {
+    let info = models::find(shared, model)?;
+    if info.predictions_to.contains(&KeyId(caller.fingerprint)) {
+        return Ok(());
+    }
+    let text = format!("predictions of the model {} are not for {}", info.name, caller.name);
+    Err(Refusal::new(StatusCode::FORBIDDEN, text)
+        .with_hint("those whom its job names with --predictions-to may have them"))
+}
+
+/// Admits predictions, which [`check`] allows: uses the id of their job.
+pub(super) fn admit(
+    shared: &Shared,
+    state: &Write<'_>,
+    job: &Signed,
+    caller: &Caller,
+) -> Result<(), Refusal> {
+    let id = &job.document.id;
+    if !state.use_id(id, "job")? {
+        let text = format!("the id {id} was used before, and the id of a job is good for once");
+        return Err(Refusal::new(StatusCode::CONFLICT, text).with_hint("draw a new one"));
+    }
+    let event = Event::new("job.accepted", id, Decision::Accepted);
+    Ok(shared.audit.append(event.by(caller).with_digest(&job.digest))?)
+}
+
+/// Takes this server's share of the rows to predict for.
+#[utoipa::path(
+    put,
+    path = "/v1/jobs/{id}/rows",
+    params(("id" = String, Path, description = "The job.")),
+    request_body(content_type = "application/octet-stream", description = "A share file, as `shamisen share` writes them."),
+    responses(
+        (status = OK, body = JobStatus),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem),
+        (status = PAYLOAD_TOO_LARGE, body = Problem),
+        (status = INSUFFICIENT_STORAGE, body = Problem)
+    )
+)]
+async fn take_rows(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    rows: Bytes,
+) -> Result<Json<JobStatus>, Refusal> {
+    let record = own(&shared, &caller, &id).await?;
+    if record.state != JobState::Queued || record.ready {
+        let text = format!("the job {id} takes no rows any more");
+        return Err(Refusal::new(StatusCode::CONFLICT, text));
+    }
+    shared.blocking(move |shared| keep_rows(shared, &record, &rows)).await?;
+    let record = change(&shared, &id, |record| record.ready = true).await?;
+    Ok(Json(record.status(&shared.jobs)))
+}
+
+/// Keeps the rows of a job, encrypted, if they are what it says.
+fn keep_rows(shared: &Shared, record: &JobRecord, bytes: &[u8]) -> Result<(), Refusal> {
+    let Work::Predict { model, rows } = &record.document.work else {
+        return Err(Refusal::new(StatusCode::CONFLICT, "the job takes no rows"));
+    };
+    let plan = models::find(shared, model)?.plan;
+    let path = directory::rows(shared, &record.document.id);
+    let key = StorageKey::read(&shared.config.storage_key).map_err(ServiceError::from)?;
+    directory::remove(&path)?;
+    let write = || {
+        let mut writer = EncryptedWriter::create(&path, &key, bytes.len() as u64)?;
+        writer.append(bytes)?;
+        writer.sync()
+    };
+    write().map_err(ServiceError::from)?;
+    let wrong = |reason: String| {
+        // What is no share of these rows is not kept.
+        drop(directory::remove(&path));
+        Refusal::new(StatusCode::BAD_REQUEST, format!("these are not the rows of the job: {reason}"))
+    };
+    let file = ShareFile::open_encrypted(&path, shared.config.party.index(), &key)
+        .map_err(|error| wrong(error.to_string()))?;
+    let found = (file.rows(), file.cols(), file.frac(), file.dataset());
+    if found != (*rows, plan.features(), activation_frac(&plan), &record.document.id) {
+        return Err(wrong("rows, columns, number format or id are others".to_owned()));
+    }
+    Ok(())
+}
+
+/// A piece of this server's share of predictions, for the one who asked for them.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/predictions/{from}",
+    params(("id" = String, Path, description = "The job."), ("from" = usize, Path, description = "The first byte.")),
+    responses(
+        (status = OK, content_type = "application/octet-stream", description = "At most 4 MiB."),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem)
+    )
+)]
+async fn share(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Path((id, from)): Path<(String, usize)>,
+) -> Result<impl IntoResponse, Refusal> {
+    let record = own(&shared, &caller, &id).await?;
+    if record.state != JobState::Done {
+        let text =
+            format!("the job {id} is {}: its predictions are there when it is done", record.state.name());
+        return Err(Refusal::new(StatusCode::CONFLICT, text));
+    }
+    let work = move |shared: &Shared| -> Result<Vec<u8>, Refusal> {
+        if !directory::predictions(shared, &id).exists() {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "these predictions are not kept any more"));
+        }
+        let share = directory::read_predictions(shared, &id)?;
+        let end = share.len().min(from.saturating_add(PIECE));
+        Ok(share.get(from..end).unwrap_or_default().to_vec())
+    };
+    let piece = shared.blocking(work).await?;
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(piece)))
+}
+
+/// Removes this server's share of predictions, which the one who asked for them has got.
+#[utoipa::path(
+    delete,
+    path = "/v1/jobs/{id}/predictions",
+    params(("id" = String, Path, description = "The job.")),
+    responses(
+        (status = OK, body = JobStatus),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem)
+    )
+)]
+async fn forget(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<JobStatus>, Refusal> {
+    let record = own(&shared, &caller, &id).await?;
+    shared.blocking(move |shared| directory::remove(&directory::predictions(shared, &id))).await?;
+    Ok(Json(record.status(&shared.jobs)))
+}
+
+/// A job of the caller.
+async fn own(shared: &Arc<Shared>, caller: &Caller, id: &str) -> Result<JobRecord, Refusal> {
+    let record = visible(shared, caller, id).await?;
+    if record.is_of(caller.fingerprint) {
+        return Ok(record);
+    }
+    Err(Refusal::new(StatusCode::FORBIDDEN, "rows and predictions of a job are for its analyst alone"))
+}
