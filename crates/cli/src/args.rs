@@ -92,6 +92,9 @@ pub struct TrainArguments {
     /// what joins the parties may be given.
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
+    /// Only tell what the training will cost: rounds, bytes, memory, and time here and over other networks. Nothing is shared.
+    #[arg(long, conflicts_with = "resume")]
+    pub estimate: bool,
     /// The job.
     #[command(flatten)]
     pub fields: JobFields,

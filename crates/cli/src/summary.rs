@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use shamisen_local::estimate::{Estimate, LAN, Network, WAN};
 use shamisen_local::report::{Report, Scores};
-use shamisen_nn::plan::Task;
+use shamisen_local::transport::Joined;
+use shamisen_nn::plan::{Plan, Task};
 
 /// A small table of a report.
 pub fn text(report: &Report) -> String {
@@ -24,6 +26,47 @@ pub fn text(report: &Report) -> String {
     lines.push(("mini-batch", per_batch(report)));
     lines.push(("parties", parties(report)));
     lines.into_iter().map(|(name, value)| line(name, &value)).collect()
+}
+
+/// What a training will cost.
+pub(crate) fn estimate(plan: &Plan, rows: usize, joined: Joined, estimate: &Estimate) -> String {
+    let per_batch = |total: u64| total as f64 / estimate.batches as f64;
+    let most = estimate.bytes_sent.iter().copied().max().unwrap_or_default();
+    let network = |name: &str, network: Network, total: f64| {
+        let Network { latency_ms, bandwidth_mbit, .. } = network;
+        (name.to_owned(), format!("{} ({latency_ms} ms one way, {bandwidth_mbit} Mbit/s)", seconds(total)))
+    };
+    let lines = [
+        ("task".to_owned(), format!("{}, {} rows", task(plan.task), grouped(rows as u64))),
+        (
+            "network".to_owned(),
+            format!("{}, {} parameters", layers(&plan.layers), grouped(plan.parameters() as u64)),
+        ),
+        ("mini-batches".to_owned(), grouped(estimate.batches as u64)),
+        (
+            "rounds".to_owned(),
+            format!("{}, {:.1} a mini-batch", grouped(estimate.rounds), per_batch(estimate.rounds)),
+        ),
+        (
+            "sent".to_owned(),
+            format!(
+                "{} by all parties together; by each at most {} a mini-batch",
+                bytes(estimate.bytes_sent.iter().sum::<u64>() as f64),
+                bytes(per_batch(most))
+            ),
+        ),
+        (
+            "memory".to_owned(),
+            format!(
+                "about {} for each party, beyond the program itself",
+                bytes(estimate.memory_bytes as f64)
+            ),
+        ),
+        ("time here".to_owned(), format!("{}, {}", seconds(estimate.seconds), joined.of_training())),
+        network("time, LAN", LAN, estimate.seconds_lan),
+        network("time, WAN", WAN, estimate.seconds_wan),
+    ];
+    lines.iter().map(|(name, value)| line(name, value)).collect()
 }
 
 /// A line of the table.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use shamisen_local::estimate::estimate;
+use shamisen_local::job::Job;
 use shamisen_local::report::Report;
-use shamisen_local::train::{resume, train};
+use shamisen_local::train::{planned, resume, train};
 
 use crate::args::TrainArguments;
 use crate::failure::{Failure, Result};
@@ -18,6 +20,9 @@ pub(crate) fn run(arguments: &TrainArguments, verbose: u8) -> Result<()> {
         let file = arguments.job.as_deref().map(JobFields::read).transpose()?.unwrap_or_default();
         let job = arguments.fields.clone().or(file).resolve()?;
         interrupt::install();
+        if arguments.estimate {
+            return print_estimate(&job);
+        }
         let report = train(&job, verbose, &mut Screen::default())?;
         return print(&report, job.checkpoints.as_ref().map(|(dir, _)| dir.as_path()));
     };
@@ -28,6 +33,13 @@ pub(crate) fn run(arguments: &TrainArguments, verbose: u8) -> Result<()> {
     let changes = arguments.fields.clone().changes()?;
     let report = resume(dir, changes, verbose, &mut Screen::default())?;
     print(&report, Some(dir))
+}
+
+/// Tells what a job will cost.
+fn print_estimate(job: &Job) -> Result<()> {
+    let (plan, rows) = planned(job, &mut Screen::default())?;
+    let estimate = estimate(&plan, rows, job.threads, job.link.transport)?;
+    crate::print(&summary::estimate(&plan, rows, job.link.joined(), &estimate))
 }
 
 fn print(report: &Report, removed: Option<&Path>) -> Result<()> {

@@ -423,6 +423,15 @@ pub enum DataError {
         problem: String,
     },
 
+    /// A file is no network that can be read, or a network cannot be written.
+    #[error("{path} is no network that shamisen can take over: {problem}")]
+    OpenModel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+
     /// A directory lacks one of the IDX files.
     #[error("{dir} has no file {name} (or {name}.gz): the four MNIST files belong in this directory")]
     MissingIdxFile {

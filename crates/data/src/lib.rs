@@ -4,6 +4,7 @@
 //! ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
 //! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
+//! A model that was revealed is an [`open_model`], in formats that others read.
 //! What a server must keep to go on with a training is a [`checkpoint`]. Share files of others are [`encrypted`] on its disk.
 //!
 //! Every error is a [`DataError`], whose message says what is wrong, where, why, and what to do.
@@ -16,6 +17,7 @@ mod error;
 pub mod generate;
 pub mod model;
 pub mod npy;
+pub mod open_model;
 pub mod output;
 pub mod prepare;
 pub mod scaling;

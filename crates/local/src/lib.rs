@@ -3,15 +3,17 @@
 //!
 //! [`train`](train::train) and [`predict`](predict::SharedModel::predict) deal the shares of a table, or take those that are there, to
 //! three [work directories](workdir), start a party in each ([processes](launch) over TLS, or threads in memory) and
-//! [watch](supervise) them. [`share`] only deals. Whoever calls is told how far they are ([`Progress`]), and can ask them to stop
+//! [watch](supervise) them. [`share`] only deals, and [`estimate`](mod@estimate) tells beforehand what a training will cost. Whoever calls is told how far they are ([`Progress`]), and can ask them to stop
 //! ([`interrupt`]).
 
 pub mod dataset;
+pub mod estimate;
 mod failure;
 pub mod interrupt;
 pub mod job;
 pub mod launch;
 pub mod link;
+pub mod parties;
 pub mod predict;
 mod progress;
 pub mod report;

@@ -91,6 +91,28 @@ pub fn resume(dir: &Path, changes: Changes, verbose: u8, progress: &mut dyn Prog
     Ready { work, assignment, preprocessing, owner }.carry_out_kept(dir, verbose, progress)
 }
 
+/// The plan of a job, and its training rows. The table is read for that, but nothing is shared.
+///
+/// # Errors
+///
+/// If the job or its rows are not as they must be.
+pub fn planned(job: &Job, progress: &mut dyn Progress) -> Result<(Plan, usize)> {
+    let (preprocessing, width, rows, target_bits) = match &job.rows {
+        Rows::Table(options) => {
+            let survey = look_at(options, progress)?;
+            let preprocessing = survey.preprocessing().clone();
+            let width = (preprocessing.feature_names.len(), survey.outputs());
+            (preprocessing, width, survey.rows(), survey.target_bits())
+        }
+        Rows::Shares(dir) => {
+            let (description, preprocessing) = read_shares(dir)?;
+            let DatasetDescription { features, outputs, rows, target_bits, .. } = description;
+            (preprocessing, (features, outputs), rows, target_bits)
+        }
+    };
+    Ok((plan(job, &preprocessing, width, rows, target_bits)?, rows))
+}
+
 /// Fails early if there is no place for what the run will give.
 fn check_outputs(model: Option<&Path>, report: Option<&Path>) -> Result<()> {
     if let Some(report) = report {

@@ -8,6 +8,7 @@
 
 mod error;
 mod model;
+mod open_model;
 mod parties;
 mod plan;
 mod rows;
@@ -23,9 +24,11 @@ mod _core {
     #[pymodule_export]
     use crate::model::SharedModel;
     #[pymodule_export]
+    use crate::open_model::{read_open_model, write_open_model};
+    #[pymodule_export]
     use crate::plan::Plan;
     #[pymodule_export]
-    use crate::training::{plain_outputs, train, train_plain};
+    use crate::training::{estimate, plain_outputs, train, train_plain};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -34,10 +34,10 @@ pub(crate) struct SharedModel {
     pub(crate) shares: [Rep; 3],
 }
 
-/// What leads from columns to inputs and from outputs back, for the model directory.
+/// What leads from columns to inputs and from outputs back.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct Columns {
+pub(crate) struct Columns {
     feature_names: Vec<String>,
     target_name: String,
     /// `standard` or `none`.
@@ -153,20 +153,41 @@ impl SharedModel {
                 read_party_share(&path, description, party).map_err(|error| of_data(&error))?;
             Ok::<_, PyErr>(Rep::from_components(mine, next))
         };
-        let columns = json!({
-            "feature_names": preprocessing.feature_names,
-            "scaling": preprocessing.scaling,
-            "offset": preprocessing.offset,
-            "factor": preprocessing.factor,
-            "target": preprocessing.target.map(|map| (map.offset, map.factor)),
-            "classes": preprocessing.classes,
-            "rows": training.rows,
-            "seconds": training.seconds,
-            "loss": training.loss,
-        });
+        let mut columns = described(preprocessing);
+        columns["rows"] = json!(training.rows);
+        columns["seconds"] = json!(training.seconds);
+        columns["loss"] = json!(training.loss);
         let shares = [share(0)?, share(1)?, share(2)?];
         Ok((Self { plan: training.plan.clone(), shares }, columns.to_string()))
     }
+}
+
+impl Columns {
+    /// The same for the files of the crates.
+    pub(crate) fn preprocessing(&self) -> Preprocessing {
+        Preprocessing {
+            feature_names: self.feature_names.clone(),
+            target_name: self.target_name.clone(),
+            scaling: if self.scaling == "standard" { Scaling::Standard } else { Scaling::None },
+            offset: self.offset.clone(),
+            factor: self.factor.clone(),
+            target: self.target.map(|(offset, factor)| Affine { offset, factor }),
+            classes: self.classes.clone(),
+        }
+    }
+}
+
+/// The columns of a file of the crates, for JSON.
+pub(crate) fn described(preprocessing: &Preprocessing) -> serde_json::Value {
+    json!({
+        "feature_names": preprocessing.feature_names,
+        "target_name": preprocessing.target_name,
+        "scaling": preprocessing.scaling,
+        "offset": preprocessing.offset,
+        "factor": preprocessing.factor,
+        "target": preprocessing.target.map(|map| (map.offset, map.factor)),
+        "classes": preprocessing.classes,
+    })
 }
 
 /// Weights and biases of a network that is imported are below this.
@@ -185,15 +206,7 @@ impl SharedModel {
         training: serde_json::Value,
     ) -> shamisen_data::Result<()> {
         let id = random_id()?;
-        let preprocessing = Preprocessing {
-            feature_names: columns.feature_names.clone(),
-            target_name: columns.target_name.clone(),
-            scaling: if columns.scaling == "standard" { Scaling::Standard } else { Scaling::None },
-            offset: columns.offset.clone(),
-            factor: columns.factor.clone(),
-            target: columns.target.map(|(offset, factor)| Affine { offset, factor }),
-            classes: columns.classes.clone(),
-        };
+        let preprocessing = columns.preprocessing();
         let description = ModelDescription {
             id: id.clone(),
             version: VERSION,

@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use shamisen_local::estimate as local;
 use shamisen_local::job::default_threads;
+use shamisen_local::transport::TransportName;
 use shamisen_mpc::{Lanes, Rep};
 use shamisen_net::Party;
 use shamisen_nn::evaluate::evaluate;
@@ -18,6 +20,7 @@ use shamisen_nn::plan::Plan as NnPlan;
 use shamisen_nn::train::{Epochs, train_epochs, useful_lanes};
 use shamisen_nn::twin::{self, PlainExamples, TwinModel};
 
+use crate::error::of_running;
 use crate::model::SharedModel;
 use crate::parties::run;
 use crate::plan::Plan;
@@ -110,6 +113,10 @@ fn score(metrics: Metrics) -> f64 {
     }
 }
 
+/// An estimate: mini-batches, rounds, bytes that each party sends, memory of a party in bytes, and seconds here, with a LAN and with a
+/// WAN between the parties.
+type Estimated = (usize, u64, [u64; 3], u64, (f64, f64, f64));
+
 /// What a training gives: the mean loss of each epoch, the validation scores, and whether it ended before its last epoch.
 type Told = (Vec<f64>, Vec<f64>, bool);
 
@@ -144,6 +151,7 @@ pub(crate) fn train(
             best: None,
         };
         let start = start.map(|start| start.perceptron(party));
+        let before = lanes.counters().total;
         let trained = train_epochs(
             plan,
             start,
@@ -152,7 +160,7 @@ pub(crate) fn train(
             &mut |progress, _| reporter.report(progress),
             &mut lanes,
         )?;
-        let cost = lanes.counters().total;
+        let cost = lanes.counters().total.since(&before);
         let share = watch.best.unwrap_or_else(|| trained.network.parameters().clone());
         Ok((share, (trained.loss, watch.course.scores, watch.course.converged), (cost.rounds, cost.sent())))
     })?;
@@ -231,6 +239,24 @@ pub(crate) fn train_plain<'py>(
     }
     let parameters = best.unwrap_or(model.parameters);
     Ok((PyArray1::from_vec(py, parameters), (model.loss, course.scores, course.converged)))
+}
+
+/// Estimates a training on so many rows by three parties in threads.
+#[pyfunction]
+#[pyo3(signature = (plan, rows, *, threads=None))]
+pub(crate) fn estimate(
+    py: Python<'_>,
+    plan: &Plan,
+    rows: usize,
+    threads: Option<NonZeroU8>,
+) -> PyResult<Estimated> {
+    let plan = &plan.0;
+    let threads = threads.unwrap_or_else(|| default_threads(plan.optimizer));
+    let estimate = py
+        .detach(|| local::estimate(plan, rows, threads, TransportName::Memory))
+        .map_err(|failure| of_running(&failure))?;
+    let seconds = (estimate.seconds, estimate.seconds_lan, estimate.seconds_wan);
+    Ok((estimate.batches, estimate.rounds, estimate.bytes_sent, estimate.memory_bytes, seconds))
 }
 
 /// Outputs of a network with open parameters: logits of a classification, or numbers.

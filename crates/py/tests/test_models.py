@@ -94,3 +94,94 @@ def test_revealed_and_shared_again_is_the_same(blobs):
     again = revealed.share().reveal()
     assert (again.parameters() == revealed.parameters()).all()
     assert again.layers == revealed.layers == [4, 8, 3]
+
+
+@pytest.mark.parametrize("scaling", ["standard", None])
+def test_onnx_runtime_gets_the_same_classifier(scaling, tmp_path):
+    import onnx
+    import onnxruntime
+
+    for load in (load_digits, load_breast_cancer):
+        X, y = load(return_X_y=True)
+        X = X / np.abs(X).max(axis=0).clip(1e-9) if scaling is None else X
+        labels = y if load is load_digits else np.array(["malignant", "benign"])[y]
+        classifier = shamisen.MLPClassifier((16,), max_iter=8, random_state=0, scaling=scaling).fit(X, labels)
+        classifier.reveal().to_onnx(tmp_path / "model.onnx")
+        onnx.checker.check_model(onnx.load(tmp_path / "model.onnx"), full_check=True)
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+        found, probabilities = session.run(["label", "probabilities"], {"X": X.astype(np.float32)})
+        assert probabilities == pytest.approx(classifier.predict_proba(X), abs=2e-3)
+        assert (found == classifier.predict(X)).mean() > 0.998
+        # Taken over again, it is the same network.
+        again = shamisen.RevealedModel.from_onnx(tmp_path / "model.onnx")
+        assert (again.parameters() == classifier.reveal().parameters()).all()
+        assert list(again.columns.classes) == list(classifier.classes_)
+        assert again.share().predict_proba(X) == pytest.approx(classifier.predict_proba(X), abs=2e-3)
+
+
+def test_onnx_runtime_gets_the_same_regressor(line, tmp_path):
+    import onnxruntime
+
+    X, y = line
+    regressor = shamisen.MLPRegressor((8,), max_iter=20, random_state=0).fit(X, y)
+    regressor.reveal().to_onnx(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (found,) = session.run(["variable"], {"X": X.astype(np.float32)})
+    assert found.ravel() == pytest.approx(regressor.predict(X), abs=0.02)
+    again = shamisen.RevealedModel.from_onnx(tmp_path / "model.onnx").share()
+    assert again.predict(X) == pytest.approx(regressor.predict(X), abs=0.02)
+
+
+def test_safetensors(blobs, tmp_path):
+    from safetensors.numpy import load_file
+
+    X, y = blobs
+    revealed = shamisen.MLPClassifier((8, 5), max_iter=3, random_state=0).fit(X, y).reveal()
+    revealed.to_safetensors(tmp_path / "model.safetensors")
+    tensors = load_file(tmp_path / "model.safetensors")
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        "layers.0.weight": (8, 4),
+        "layers.0.bias": (8,),
+        "layers.1.weight": (5, 8),
+        "layers.1.bias": (5,),
+        "layers.2.weight": (3, 5),
+        "layers.2.bias": (3,),
+    }
+    assert (tensors["layers.1.weight"].T == revealed.coefs[1]).all()
+    again = shamisen.RevealedModel.from_safetensors(tmp_path / "model.safetensors")
+    assert (again.parameters() == revealed.parameters()).all()
+    assert list(again.columns.classes) == ["low", "middle", "top"]
+    with pytest.raises(ValueError, match="is no network that shamisen can take over: it is no safetensors file"):
+        (tmp_path / "letter").write_text("A letter.")
+        shamisen.RevealedModel.from_safetensors(tmp_path / "letter")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        shamisen.RevealedModel.from_onnx(tmp_path / "missing.onnx")
+
+
+def test_an_onnx_network_of_others_is_taken_over(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    generator = np.random.default_rng(0)
+    shapes = {"w1": (3, 4), "b1": (4,), "w2": (2, 4), "b2": (2,)}
+    weights = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("MatMul", ["in", "w1"], ["p1"]),
+        helper.make_node("Add", ["p1", "b1"], ["s1"]),
+        helper.make_node("Relu", ["s1"], ["a1"]),
+        helper.make_node("Gemm", ["a1", "w2", "b2"], ["s2"], transB=1),
+        helper.make_node("Softmax", ["s2"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "other",
+        [helper.make_tensor_value_info("in", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "other.onnx")
+    shared = shamisen.RevealedModel.from_onnx(tmp_path / "other.onnx").share()
+    X = generator.normal(size=(50, 3))
+    logits = np.maximum(X @ weights["w1"] + weights["b1"], 0.0) @ weights["w2"].T + weights["b2"]
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert shared.predict_proba(X) == pytest.approx(expected, abs=2e-3)

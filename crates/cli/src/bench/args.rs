@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 use serde::{Deserialize, Serialize};
+use shamisen_local::estimate::{LAN, WAN};
 use shamisen_local::transport::TransportName;
 
 use crate::choices::{OptimizerName, transport_parser};
@@ -232,9 +233,9 @@ impl Profile {
     pub(crate) fn limits(self) -> (Option<f64>, Option<f64>) {
         match self {
             Self::Loopback => (None, None),
-            Self::Lan => (Some(0.1), Some(10_000.0)),
+            Self::Lan => (Some(LAN.latency_ms), Some(LAN.bandwidth_mbit)),
             Self::Metro => (Some(2.0), Some(1_000.0)),
-            Self::Wan => (Some(20.0), Some(100.0)),
+            Self::Wan => (Some(WAN.latency_ms), Some(WAN.bandwidth_mbit)),
         }
     }
 }

@@ -8,7 +8,6 @@ mod document;
 mod kernels;
 mod network;
 mod paper;
-mod parties;
 mod plot;
 mod protocols;
 mod rates;

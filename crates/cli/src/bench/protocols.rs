@@ -1,8 +1,10 @@
 //! `bench protocols`: each protocol alone.
 
+use std::num::NonZeroU8;
 use std::time::Instant;
 
 use serde::Serialize;
+use shamisen_local::parties;
 use shamisen_local::store::check_writable;
 use shamisen_local::transport::{Joined, TransportName};
 use shamisen_mpc::protocol::gate::rectify;
@@ -20,7 +22,6 @@ use shamisen_net::Party;
 use crate::bench::args::ProtocolArguments;
 use crate::bench::case::SplitMix64;
 use crate::bench::document::{Machine, publish};
-use crate::bench::parties;
 use crate::bench::table::{median, significant, table};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -146,8 +147,8 @@ pub(crate) fn run(arguments: &ProtocolArguments) -> Result<()> {
 fn measure(protocols: &[&Protocol], elements: usize, transport: TransportName) -> Result<Vec<Figures>> {
     let calls = (ELEMENTS / elements).clamp(3, 30);
     let chosen: Vec<&&Protocol> = protocols.iter().filter(|protocol| elements <= protocol.1).collect();
-    let of_parties = parties::run(transport, |end| {
-        let mut session = Session::open(end)?;
+    let of_parties = parties::run(transport, NonZeroU8::MIN, |mut ends| {
+        let mut session = Session::open(ends.swap_remove(0))?;
         let inputs = Inputs::new(session.party(), elements);
         let mut all = Vec::with_capacity(chosen.len());
         for Protocol(_, _, call) in &chosen {

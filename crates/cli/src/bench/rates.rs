@@ -1,11 +1,13 @@
 //! What this machine gives to three parties at work at once, each resource alone.
 
 use std::hint::black_box;
+use std::num::NonZeroU8;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use shamisen_local::parties;
 use shamisen_local::transport::TransportName;
 use shamisen_net::{Peers, Transport};
 use shamisen_nn::plan::Plan;
@@ -14,7 +16,6 @@ use shamisen_ring::matmul::{MatRef, multiply};
 use shamisen_ring::prg::Prg;
 
 use crate::bench::case::SplitMix64;
-use crate::bench::parties;
 use crate::failure::Result;
 
 /// What one of three parties gets while the two others want the same.
@@ -62,8 +63,11 @@ pub(crate) fn measure(plan: &Plan, transport: TransportName) -> Result<Rates> {
             (8 * RANDOM_WORDS) as f64
         })
     });
-    let large = parties::run(transport, |mut end| exchanges(&mut *end, LARGE_ROUNDS, (LARGE, LARGE)))?;
-    let small = parties::run(transport, |mut end| exchanges(&mut *end, SMALL_ROUNDS, (0, SMALL)))?;
+    let of_parties = |task: &(dyn Fn(&mut dyn Transport) -> std::result::Result<f64, Failed> + Sync)| {
+        parties::run(transport, NonZeroU8::MIN, |mut ends| task(&mut *ends[0]))
+    };
+    let large = of_parties(&|end| exchanges(end, LARGE_ROUNDS, (LARGE, LARGE)))?;
+    let small = of_parties(&|end| exchanges(end, SMALL_ROUNDS, (0, SMALL)))?;
     Ok(Rates {
         multiply_adds_per_second: mean(multiply_adds),
         random_bytes_per_second: mean(random_bytes),

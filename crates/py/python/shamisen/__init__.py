@@ -10,8 +10,18 @@ names is opened.
 """
 
 from ._core import __version__
+from ._estimate import Estimate, estimate
 from ._estimators import MLPClassifier, MLPRegressor
 from ._models import load, model_home
 from ._revealed import RevealedModel
 
-__all__ = ["MLPClassifier", "MLPRegressor", "RevealedModel", "__version__", "load", "model_home"]
+__all__ = [
+    "Estimate",
+    "MLPClassifier",
+    "MLPRegressor",
+    "RevealedModel",
+    "__version__",
+    "estimate",
+    "load",
+    "model_home",
+]

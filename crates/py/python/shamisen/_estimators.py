@@ -134,7 +134,8 @@ class _Perceptron(BaseEstimator):
                 f"warm_start=True goes on with the network {start.layers}, but the parameters and the data ask for {layers}: set "
                 "warm_start=False, or keep hidden_layer_sizes"
             )
-        self._train(self._plan(layers, rows, columns, seed), rows, validation, columns, start)
+        largest = float(np.abs(rows[1]).max())
+        self._train(self._plan(layers, len(rows[0]), columns, largest, seed), rows, validation, columns, start)
         self.n_features_in_ = inputs.shape[1]
         if names is not None:
             self.feature_names_in_ = names
@@ -175,9 +176,8 @@ class _Perceptron(BaseEstimator):
             )
         return held
 
-    def _plan(self, layers: list[int], rows: Rows, columns: Columns, seed: int) -> _core.Plan:
-        count = len(rows[0])
-        largest = float(np.abs(rows[1]).max()) if self._task == "regression" else 0.0
+    def _plan(self, layers: list[int], count: int, columns: Columns, largest: float, seed: int) -> _core.Plan:
+        """The plan for so many rows, where no scaled target is above the largest in magnitude."""
         batch = min(200, count) if self.batch_size == "auto" else int(self.batch_size)
         if batch > count:
             warnings.warn(f"batch_size={batch} is larger than the number of samples, {count}: it is clipped", stacklevel=3)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +16,9 @@ from ._validation import Floats
 
 if TYPE_CHECKING:
     from ._estimators import MLPClassifier, MLPRegressor
+
+
+_Format = Literal["onnx", "safetensors"]
 
 
 @dataclass
@@ -114,6 +120,42 @@ class RevealedModel:
         coefs[0][constant] = 0.0
         clip = FunctionTransformer(np.clip, kw_args={"a_min": -CLIP, "a_max": CLIP})
         return Pipeline([("scale", scaler), ("clip", clip.fit(np.zeros((1, self.layers[0])))), ("network", network)])
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Writes an ONNX file (operators of version 23), with the scaling in the graph.
+
+        Its input is `X`, float32 rows of features as they were trained on. A classifier gives `label` and `probabilities`, a regressor
+        `variable`. Weights are double-precision floats, which hold them without loss.
+        """
+        self._write(path, "onnx")
+
+    def to_safetensors(self, path: str | os.PathLike[str]) -> None:
+        """Writes a safetensors file: `layers.0.weight` with a row for each unit, `layers.0.bias`, ..., and the scaling in the metadata."""
+        self._write(path, "safetensors")
+
+    @classmethod
+    def from_onnx(cls, path: str | os.PathLike[str]) -> RevealedModel:
+        """The perceptron of an ONNX file: layers of Gemm, or of MatMul and Add, with Relu between them.
+
+        Raises ValueError if it is no such network, and FileNotFoundError.
+        """
+        return cls._read(path, "onnx")
+
+    @classmethod
+    def from_safetensors(cls, path: str | os.PathLike[str]) -> RevealedModel:
+        """The perceptron of a safetensors file with a tensor NAME.weight and a tensor NAME.bias for each layer.
+
+        Raises ValueError if it is no such network, and FileNotFoundError.
+        """
+        return cls._read(path, "safetensors")
+
+    def _write(self, path: str | os.PathLike[str], format: _Format) -> None:
+        _core.write_open_model(Path(path), format, self.layers, self.parameters(), self.columns.described())
+
+    @classmethod
+    def _read(cls, path: str | os.PathLike[str], format: _Format) -> RevealedModel:
+        layers, parameters, described = _core.read_open_model(Path(path), format)
+        return cls.from_parameters(layers, parameters, Columns.from_description(json.loads(described)))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> RevealedModel:

@@ -1,0 +1,45 @@
+//! Networks with open weights in files that others read.
+
+use std::path::PathBuf;
+
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use shamisen_data::open_model::{OpenModel, read_onnx, read_safetensors, write_onnx, write_safetensors};
+
+use crate::error::of_data;
+use crate::model::{Columns, described};
+
+/// Writes a network as `onnx` or `safetensors`: widths of its layers, its parameters, and its columns.
+#[pyfunction]
+pub(crate) fn write_open_model(
+    path: PathBuf,
+    format: &str,
+    layers: Vec<usize>,
+    parameters: PyReadonlyArray1<'_, f64>,
+    columns: Columns,
+) -> PyResult<()> {
+    let model = OpenModel::from_parameters(&layers, parameters.as_slice()?, columns.preprocessing())
+        .ok_or_else(|| PyValueError::new_err("there are not as many parameters as the layers have"))?;
+    let written = match format {
+        "onnx" => write_onnx(&path, &model),
+        _ => write_safetensors(&path, &model),
+    };
+    written.map_err(|error| of_data(&error))
+}
+
+/// Reads a network: widths of its layers, its parameters, and as a dictionary in JSON its columns.
+#[pyfunction]
+pub(crate) fn read_open_model<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    format: &str,
+) -> PyResult<(Vec<usize>, Bound<'py, PyArray1<f64>>, String)> {
+    let model = match format {
+        "onnx" => read_onnx(&path),
+        _ => read_safetensors(&path),
+    };
+    let model = model.map_err(|error| of_data(&error))?;
+    let columns = described(&model.preprocessing).to_string();
+    Ok((model.widths(), PyArray1::from_vec(py, model.parameters()), columns))
+}
