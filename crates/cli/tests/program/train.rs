@@ -215,3 +215,40 @@ fn logs_hold_no_data_and_no_keys() {
         assert!(!log.contains("PRIVATE") && !log.contains("BEGIN"), "{log}");
     }
 }
+
+#[test]
+fn an_estimate_tells_the_rounds_and_bytes_of_the_training() {
+    let place = Place::new();
+    let data = place.write("table.csv", table(120));
+    for flags in
+        ["--hidden 8,6 --epochs 3 --batch-size 20", "--hidden 8 --epochs 2 --batch-size 7 --optimizer sgd"]
+    {
+        let mut arguments = classify(&data);
+        arguments.extend(flags.split(' ').map(str::to_owned));
+        let told = succeed(shamisen().args(&arguments).arg("--estimate"));
+        let value = |name: &str| {
+            let line =
+                told.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{told}"));
+            line.trim().to_owned()
+        };
+        let measured = report(&place, "report.json", &arguments);
+        let batches = number(&measured, "/training/batches");
+        let rounds = number(&measured, "/cost/rounds_per_batch") * batches;
+        let digits: String = value("rounds")
+            .split(", ")
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .filter(char::is_ascii_digit)
+            .collect();
+        assert_eq!(digits, format!("{}", rounds.round()), "{told}");
+        let sent: f64 =
+            (0..3).map(|party| number(&measured, &format!("/cost/bytes_sent_per_batch/{party}"))).sum();
+        let megabytes = format!("{:.2} MB by all parties together", sent * batches / 1e6);
+        assert!(value("sent").starts_with(&megabytes), "{told} against {megabytes}");
+        for name in ["memory", "time here", "time, LAN", "time, WAN"] {
+            assert!(!value(name).is_empty());
+        }
+    }
+    assert_eq!(place.names(), ["report.json", "table.csv"]);
+}
