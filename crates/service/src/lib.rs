@@ -4,6 +4,9 @@
 //! that names its two peers and the people it knows; a client by a file that names the [three servers](cluster).
 //! [`server::serve`] runs a server; a [client] calls it, over HTTPS with certificates on both sides; [api] is what they say
 //! to each other; the [doctor] says whether all is well.
+//!
+//! An owner [puts](put) a table, described by a [manifest], on [terms] that every server enforces; people [ask all three
+//! servers](consult) for the same. What was decided is in each server's [audit] log.
 
 pub mod analyst;
 pub mod api;

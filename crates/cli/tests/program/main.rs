@@ -16,3 +16,4 @@ mod share;
 mod support;
 mod three;
 mod train;
+mod uploads;
