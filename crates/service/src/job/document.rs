@@ -273,7 +273,7 @@ pub(crate) mod tests {
         assert_eq!(JobDocument::parse(&text).unwrap(), document);
         for other in [
             text.replacen(':', ": ", 1),
-            text.replacen("0.1", "0.10", 1),
+            text.replacen("\"learning_rate\":0.1", "\"learning_rate\":0.10", 1),
             text.replacen("\"epochs\":2,", "", 1),
         ] {
             assert!(JobDocument::parse(&other).is_err(), "{other}");
