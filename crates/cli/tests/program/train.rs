@@ -244,8 +244,10 @@ fn an_estimate_tells_the_rounds_and_bytes_of_the_training() {
         assert_eq!(digits, format!("{}", rounds.round()), "{told}");
         let sent: f64 =
             (0..3).map(|party| number(&measured, &format!("/cost/bytes_sent_per_batch/{party}"))).sum();
-        let megabytes = format!("{:.2} MB by all parties together", sent * batches / 1e6);
-        assert!(value("sent").starts_with(&megabytes), "{told} against {megabytes}");
+        let sent = sent * batches;
+        let sent = if sent < 1e6 { format!("{:.1} kB", sent / 1e3) } else { format!("{:.2} MB", sent / 1e6) };
+        let expected = format!("{sent} by all parties together");
+        assert!(value("sent").starts_with(&expected), "{told} against {expected}");
         for name in ["memory", "time here", "time, LAN", "time, WAN"] {
             assert!(!value(name).is_empty());
         }
