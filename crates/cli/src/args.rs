@@ -157,15 +157,30 @@ pub struct ShareArguments {
     /// Directory with the four MNIST files, gzipped or not.
     #[arg(long, value_name = "DIR")]
     pub mnist: Option<PathBuf>,
+    /// New directory for the shares: `party0`, `party1` and `party2` for the servers, and `preprocessing.json`, which stays.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// How it is shared.
+    #[command(flatten)]
+    pub sharing: SharingFlags,
+}
+
+impl ShareArguments {
+    /// The same choices as those of a training.
+    pub(crate) fn fields(&self) -> JobFields {
+        JobFields { mnist: self.mnist.clone(), ..self.sharing.fields(&self.data) }
+    }
+}
+
+/// How a table is shared, on the disk or to three servers.
+#[derive(Debug, Args)]
+pub struct SharingFlags {
     /// Column to predict: its name, or for NPY its number from 0. [default for NPY: the last one]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
     /// Predict classes or numbers.
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
-    /// New directory for the shares: `party0`, `party1` and `party2` for the servers, and `preprocessing.json`, which stays.
-    #[arg(long, value_name = "DIR")]
-    pub output: PathBuf,
     /// CSV, NPY or Parquet files to test on.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub test: Vec<PathBuf>,
@@ -186,12 +201,11 @@ pub struct ShareArguments {
     pub widest_layer: usize,
 }
 
-impl ShareArguments {
-    /// The same choices as those of a training.
-    pub(crate) fn fields(&self) -> JobFields {
+impl SharingFlags {
+    /// The same choices as those of a training on these files.
+    pub(crate) fn fields(&self, data: &[PathBuf]) -> JobFields {
         JobFields {
-            data: self.data.clone(),
-            mnist: self.mnist.clone(),
+            data: data.to_vec(),
             target: self.target.clone(),
             task: self.task,
             test: self.test.clone(),

@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &ShareArguments) -> Result<()> {
     let options = arguments.fields().table()?;
     interrupt::install();
     let started = Instant::now();
-    let (widest, output) = (arguments.widest_layer, &arguments.output);
+    let (widest, output) = (arguments.sharing.widest_layer, &arguments.output);
     let description = share_table(&options, widest, output, &mut Screen::default())?;
     let time = seconds(started.elapsed().as_secs_f64());
     crate::print(&text(&description, output, &time))

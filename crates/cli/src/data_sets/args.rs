@@ -7,9 +7,8 @@ use shamisen_service::analyst::Analyst;
 use shamisen_service::cluster::Cluster;
 use shamisen_service::keys;
 
-use crate::choices::{ScalingName, TargetScalingName, TaskName};
+use crate::args::SharingFlags;
 use crate::failure::Result;
-use crate::job::JobFields;
 
 /// Where the three servers are, and who asks.
 #[derive(Debug, Args)]
@@ -38,59 +37,21 @@ pub struct PutArguments {
     /// Name of the data set: letters, digits, `-`, `_` and `.`, at most 64.
     #[arg(long)]
     pub name: String,
-    /// Column to predict: its name, or for NPY its number from 0. [default for NPY: the last one]
-    #[arg(long, value_name = "COLUMN")]
-    pub target: Option<String>,
-    /// Predict classes or numbers.
-    #[arg(long, value_enum)]
-    pub task: Option<TaskName>,
     /// On what terms the data are given.
     #[arg(long, value_name = "terms.toml")]
     pub terms: PathBuf,
     /// Where the servers are, and who uploads.
     #[command(flatten)]
     pub servers: ClusterArguments,
-    /// CSV, NPY or Parquet files to test on.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    pub test: Vec<PathBuf>,
-    /// Fraction of the rows held out for the test; 0 shares all rows to train on. [default: 0.2]
-    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
-    pub test_fraction: Option<f64>,
-    /// How features are scaled, by statistics of the training part. [default: standard]
-    #[arg(long, value_enum)]
-    pub scaling: Option<ScalingName>,
-    /// How a regression target is scaled; metrics stay in its own unit. [default: none]
-    #[arg(long, value_enum)]
-    pub target_scaling: Option<TargetScalingName>,
-    /// Public seed of the hold-out. [default: 1]
-    #[arg(long, value_name = "SEED")]
-    pub seed: Option<u64>,
-    /// Widest layer of the networks to be trained; beyond 2048 units, features keep a bit less for every doubling.
-    #[arg(long, value_name = "UNITS", default_value_t = 2048)]
-    pub widest_layer: usize,
+    /// How the table is shared.
+    #[command(flatten)]
+    pub sharing: SharingFlags,
     /// Directory for the shares of all three servers until they have them. [default: `.shamisen-put-NAME` beside the first FILE]
     #[arg(long, value_name = "DIR")]
     pub staging: Option<PathBuf>,
     /// How long a server may be unreachable, or wait for another one, before the upload stops; the same command goes on.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub patience: u64,
-}
-
-impl PutArguments {
-    /// The same choices as those of a training.
-    pub(crate) fn fields(&self) -> JobFields {
-        JobFields {
-            data: self.data.clone(),
-            target: self.target.clone(),
-            task: self.task,
-            test: self.test.clone(),
-            test_fraction: self.test_fraction,
-            scaling: self.scaling,
-            target_scaling: self.target_scaling,
-            seed: self.seed,
-            ..JobFields::default()
-        }
-    }
 }
 
 /// Arguments of `list`.

@@ -17,6 +17,7 @@ use shamisen_service::manifest::{Manifest, PREPROCESSING, Schema};
 use shamisen_service::put::sums;
 use shamisen_service::terms::Terms;
 
+use crate::args::SharingFlags;
 use crate::data_sets::args::PutArguments;
 use crate::failure::{Failure, Result};
 use crate::progress::Screen;
@@ -122,8 +123,8 @@ fn clear(dir: &Path) -> Result<()> {
 
 fn share(arguments: &PutArguments, dir: &Path, owner: KeyId, terms: Terms) -> Result<Manifest> {
     let shares = dir.join(SHARES);
-    let options = arguments.fields().table()?;
-    let description = share_table(&options, arguments.widest_layer, &shares, &mut Screen::default())?;
+    let options = arguments.sharing.fields(&arguments.data).table()?;
+    let description = share_table(&options, arguments.sharing.widest_layer, &shares, &mut Screen::default())?;
     let statistics = shares.join(model::PREPROCESSING_FILE);
     let preprocessing = Preprocessing::read(&statistics)?;
     let schema = Schema {
@@ -154,16 +155,16 @@ fn share(arguments: &PutArguments, dir: &Path, owner: KeyId, terms: Terms) -> Re
 /// A hash of all on which the upload depends: the choices, the terms, and the state of the files.
 fn made_from(arguments: &PutArguments, owner: KeyId, terms: &Terms) -> Result<String> {
     let mut files = Vec::new();
-    for path in arguments.data.iter().chain(&arguments.test) {
+    for path in arguments.data.iter().chain(&arguments.sharing.test) {
         let failed = |error| Failure::file("read", path, &error);
         let metadata = fs::metadata(path).map_err(failed)?;
         let path = fs::canonicalize(path).map_err(failed)?;
         files.push((path, metadata.len(), metadata.mtime(), metadata.mtime_nsec()));
     }
-    let PutArguments { name, target, task, test, test_fraction, scaling, target_scaling, seed, .. } =
-        arguments;
-    let choices = (name, target, task, test.len(), test_fraction, scaling, target_scaling, seed);
-    let all = (choices, arguments.widest_layer, owner, terms, files);
+    let SharingFlags { target, task, test, test_fraction, scaling, target_scaling, seed, widest_layer } =
+        &arguments.sharing;
+    let choices = (target, task, test.len(), test_fraction, scaling, target_scaling, seed, widest_layer);
+    let all = (&arguments.name, choices, owner, terms, files);
     let json = serde_json::to_vec(&all).map_err(|error| Failure::run(error.to_string()))?;
     Ok(blake3::hash(&json).to_hex().to_string())
 }

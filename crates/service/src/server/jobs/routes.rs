@@ -116,7 +116,6 @@ fn accept(
     if let Work::Predict { model, .. } = &signed.document.work {
         predictions::check(shared, model, caller)?;
     }
-    directory::create(&directory::of_job(shared, &signed.document.id))?;
     let most = shared.config.limits.jobs_per_person;
     shared.store.write(|state| {
         let all = JOBS.all(state)?.into_iter();
@@ -131,6 +130,8 @@ fn accept(
             Work::Train { .. } => drop(shared.data.admit_in(state, (&id, &digest), caller, &request)?),
             Work::Predict { .. } => predictions::admit(shared, state, &signed, caller)?,
         }
+        // One that was refused leaves nothing behind.
+        directory::create(&directory::of_job(shared, &id))?;
         let record = JobRecord::new(submission, signed, caller, now());
         JOBS.put(state, &id, &record)?;
         Ok(record)
