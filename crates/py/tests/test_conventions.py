@@ -44,12 +44,32 @@ def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 
-def test_two_predictions_differ_by_rounding_alone(blobs, line):
+def test_two_predictions_differ_by_rounding_alone(blobs, line, tmp_path):
     # What makes check_estimators_pickle fail.
     classifier = shamisen.MLPClassifier((8,), max_iter=5, random_state=0).fit(*blobs)
-    assert np.abs(classifier.predict_proba(blobs[0]) - classifier.predict_proba(blobs[0])).max() < 1e-3
+    classifier.save(tmp_path / "classifier")
+    again = shamisen.load(tmp_path / "classifier")
+    assert 0.0 < np.abs(classifier.predict_proba(blobs[0]) - again.predict_proba(blobs[0])).max() < 1e-3
     regressor = shamisen.MLPRegressor((8,), max_iter=5, random_state=0).fit(*line)
-    assert np.abs(regressor.predict(line[0]) - regressor.predict(line[0])).max() < 1e-2
+    regressor.save(tmp_path / "regressor")
+    again = shamisen.load(tmp_path / "regressor")
+    assert 0.0 < np.abs(regressor.predict(line[0]) - again.predict(line[0])).max() < 1e-2
+
+
+def test_predictions_of_the_same_rows_agree(blobs):
+    X, y = blobs
+    classifier = shamisen.MLPClassifier((8,), max_iter=5, random_state=0).fit(X, y)
+    probabilities = classifier.predict_proba(X)
+    probabilities_again = classifier.predict_proba(X)
+    assert (probabilities_again == probabilities).all()
+    assert (classifier.predict(X) == classifier.classes_[probabilities.argmax(axis=1)]).all()
+    # Other rows of the same shape are predicted anew, and what a caller does to its result stays there.
+    other = classifier.predict_proba(X[::-1])
+    assert other == pytest.approx(probabilities[::-1], abs=1e-3)
+    other[:] = 0.0
+    assert classifier.predict_proba(X[::-1]).sum() == pytest.approx(len(X))
+    # A new training has new predictions.
+    assert np.abs(classifier.fit(X + 1.0, y).predict_proba(X) - probabilities).max() > 0.0
 
 
 def test_a_grid_search_in_a_pipeline():
