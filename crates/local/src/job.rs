@@ -62,10 +62,10 @@ pub struct Job {
 
 /// Threads of each of three parties on this machine unless the user says otherwise: a third of the cores, up to 8.
 ///
-/// Exact Adam has so much to do for each parameter that two are worth it also where there is not even a core for each party:
-/// one computes while the other waits for a peer.
+/// Adam has so much to do for each parameter that two are worth it also where there is not even a core for each party: one
+/// computes while the other waits for a peer.
 pub fn default_threads(optimizer: Optimizer) -> NonZeroU8 {
-    let least = if matches!(optimizer, Optimizer::Adam { refresh: 1, .. }) { 2 } else { 1 };
+    let least = if matches!(optimizer, Optimizer::Adam { .. }) { 2 } else { 1 };
     let third = available_parallelism().map_or(1, usize::from) / 3;
     NonZeroU8::new(third.clamp(least, 8) as u8).unwrap_or(NonZeroU8::MIN)
 }
