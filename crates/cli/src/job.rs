@@ -83,7 +83,7 @@ pub struct JobFields {
     #[arg(long, value_parser = transport_parser())]
     pub transport: Option<TransportName>,
     /// Threads of each party that work on the optimiser and the range checks at the same time, if the network is large
-    /// enough. [default: a third of the cores, up to 8; at least 2 for exact Adam]
+    /// enough. [default: a third of the cores, up to 8; at least 2 for Adam]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
     /// Imitate this one-way latency between the parties.

@@ -81,7 +81,7 @@ pub(crate) fn parts_at(cuts: [usize; 4], party: Party) -> [Part; 3] {
 }
 
 /// Elements of a piece, at most.
-const PIECE: usize = 1 << 14;
+const PIECE: usize = 1 << 15;
 
 /// Cuts a vector in pieces: a stretch of each of its parts.
 ///

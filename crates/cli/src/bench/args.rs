@@ -61,7 +61,7 @@ pub struct CaseArguments {
     /// Step size.
     #[arg(long, value_name = "RATE", default_value_t = 0.001)]
     pub learning_rate: f64,
-    /// Threads of each party, as in `train`. [default: a third of the cores, up to 8; at least 2 for exact Adam]
+    /// Threads of each party, as in `train`. [default: a third of the cores, up to 8; at least 2 for Adam]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
     /// Directory with the four MNIST files; synthetic rows of the same shape without it.
@@ -176,7 +176,7 @@ pub struct PaperArguments {
     /// The Boston housing table, a CSV file whose target is MEDV; tables 12 and 13 need it.
     #[arg(long, value_name = "FILE.csv")]
     pub boston: Option<PathBuf>,
-    /// Threads of each party, as in `train`. [default: a third of the cores, up to 8; at least 2 for exact Adam]
+    /// Threads of each party, as in `train`. [default: a third of the cores, up to 8; at least 2 for Adam]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
     /// Processes joined by TLS over Unix sockets (tls) or over TCP (tcp), or threads in memory.

@@ -391,7 +391,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         Three local parties, or the float twin: the same training in the clear.
     n_threads : int or None, default=None
         Threads of each party, where the network is large enough: 4096 parameters a thread. By default a third of the cores, and for
-        exact Adam at least two.
+        Adam at least two.
 
     Attributes
     ----------
