@@ -17,7 +17,9 @@ use crate::error::Result;
 use crate::examples::SharedRows;
 use crate::formats::{CHECK_EVERY, check};
 use crate::plan::Plan;
-use crate::train::{BatchKind, Report, Trainer, Unreported, is_reported, train};
+use crate::train::pass::Unreported;
+use crate::train::trainer::{BatchKind, Report, Trainer};
+use crate::train::{is_reported, train};
 
 /// What a training costs one of the parties, without evaluating it.
 #[derive(Clone, Copy, Debug, PartialEq)]
