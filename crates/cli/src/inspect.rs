@@ -125,7 +125,7 @@ fn training(dir: &Path) -> Result<()> {
     for (party, dir) in dirs.iter().enumerate() {
         let (mut good, mut texts) = (Vec::new(), Vec::new());
         for number in checkpoint::numbers(dir)? {
-            match checkpoint::read::<State>(dir, number) {
+            match checkpoint::read::<State>(dir, number, None) {
                 Ok(stored) => {
                     texts.push(format!("{number} is whole"));
                     // After the keys come the losses.

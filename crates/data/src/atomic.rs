@@ -51,6 +51,11 @@ impl AtomicFile {
         Ok(Self { path, temporary, file: BufWriter::with_capacity(1 << 16, file), published: false })
     }
 
+    /// The file for somebody who writes it himself, from its beginning; nothing may be appended then.
+    pub(crate) fn handle(&self) -> Result<File> {
+        self.file.get_ref().try_clone().map_err(|e| DataError::io("write", &self.path, e))
+    }
+
     /// Appends bytes.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|e| DataError::io("write", &self.path, e))

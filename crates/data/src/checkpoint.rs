@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Kind, Reader, Writer};
+use crate::encrypted::StorageKey;
 use crate::error::{DataError, Result};
 
 /// Checkpoints of a party that stay; older ones are removed.
@@ -62,17 +63,25 @@ pub fn checkpoint_path(dir: &Path, number: u64) -> PathBuf {
 }
 
 /// Writes a checkpoint into a party's directory, which only its owner may read, and removes those that are not among the last
-/// [`KEPT`] up to this one.
+/// [`KEPT`] up to this one. With a key it is encrypted under it.
 ///
 /// When it returns, the file outlives a failure of the machine.
 ///
 /// # Errors
 ///
 /// If a file cannot be written or removed; the checkpoints before are all there then.
-pub fn write(dir: &Path, label: &Label, state: &impl Serialize, vectors: &[&[u64]]) -> Result<()> {
-    let lengths = vectors.iter().map(|words| words.len() as u64).collect();
+pub fn write(
+    dir: &Path,
+    label: &Label,
+    state: &impl Serialize,
+    vectors: &[&[u64]],
+    key: Option<&StorageKey>,
+) -> Result<()> {
+    let lengths: Vec<u64> = vectors.iter().map(|words| words.len() as u64).collect();
+    let body = 8 * lengths.iter().sum::<u64>();
     let header = Header { label: label.clone(), state, lengths };
-    let mut file = Writer::create(&checkpoint_path(dir, label.number), &KIND, &header)?;
+    let mut file =
+        Writer::create(&checkpoint_path(dir, label.number), &KIND, &header, key.map(|key| (key, body)))?;
     vectors.iter().try_for_each(|words| file.append_words(words))?;
     file.finish()?.publish()?;
     let numbers = numbers(dir)?;
@@ -85,14 +94,18 @@ pub fn write(dir: &Path, label: &Label, state: &impl Serialize, vectors: &[&[u64
     Ok(())
 }
 
-/// Reads a checkpoint of a party's directory.
+/// Reads a checkpoint of a party's directory; with a key, one that is encrypted under it.
 ///
 /// # Errors
 ///
 /// If the file cannot be read, is no checkpoint, or is damaged.
-pub fn read<S: DeserializeOwned + Sync>(dir: &Path, number: u64) -> Result<Stored<S>> {
+pub fn read<S: DeserializeOwned + Sync>(
+    dir: &Path,
+    number: u64,
+    key: Option<&StorageKey>,
+) -> Result<Stored<S>> {
     let path = checkpoint_path(dir, number);
-    let file: Reader<Header<S>> = Reader::open(&path, &KIND, None)?;
+    let file: Reader<Header<S>> = Reader::open(&path, &KIND, key)?;
     let bytes = |sum: u64, &words: &u64| sum.checked_add(words.checked_mul(8)?);
     file.verify(file.header.lengths.iter().try_fold(0, bytes), None)?;
     if file.header.label.number != number {
@@ -163,7 +176,7 @@ mod tests {
     }
 
     fn read(dir: &Path, number: u64) -> Result<Stored<Vec<f64>>> {
-        super::read(dir, number)
+        super::read(dir, number, None)
     }
 
     #[test]
@@ -172,7 +185,7 @@ mod tests {
         let state = vec![0.1, 1.0 / 3.0, 5e-324, 1.797e308];
         let long: Vec<u64> = (0..10_000).map(|at: u64| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         let vectors: [&[u64]; 4] = [&[1, u64::MAX], &[], &long, &[7]];
-        write(dir.path(), &label(48), &state, &vectors).unwrap();
+        write(dir.path(), &label(48), &state, &vectors, None).unwrap();
         let stored = read(dir.path(), 48).unwrap();
         assert_eq!((stored.label, stored.state), (label(48), state));
         assert_eq!(stored.vectors, vectors.map(<[u64]>::to_vec));
@@ -183,7 +196,7 @@ mod tests {
     #[test]
     fn the_last_three_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let put = |number| write(dir.path(), &label(number), &Vec::<f64>::new(), &[&[number]]).unwrap();
+        let put = |number| write(dir.path(), &label(number), &Vec::<f64>::new(), &[&[number]], None).unwrap();
         for number in [0, 16, 32, 5, 48] {
             put(number);
         }
@@ -205,7 +218,7 @@ mod tests {
     #[test]
     fn damage_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), &label(3), &vec![0.5], &[&[1, 2, 3], &[4]]).unwrap();
+        write(dir.path(), &label(3), &vec![0.5], &[&[1, 2, 3], &[4]], None).unwrap();
         let path = checkpoint_path(dir.path(), 3);
         change_each_byte(&path, &[0x01, 0x80], || assert!(read(dir.path(), 3).is_err()));
         change_length(&path, || assert!(read(dir.path(), 3).is_err()));
@@ -216,5 +229,22 @@ mod tests {
         fs::write(&path, b"shamisen-model\0\x01").unwrap();
         let message = read(dir.path(), 3).err().unwrap().to_string();
         assert!(message.contains("is not a checkpoint of shamisen"), "{message}");
+    }
+    #[test]
+    fn an_encrypted_checkpoint_shows_nothing_and_comes_back_under_its_key_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = StorageKey::create(&dir.path().join("key")).unwrap();
+        let words: Vec<u64> = (0..3000).map(|at: u64| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        write(dir.path(), &label(3), &vec![0.5], &[&words, &[4]], Some(&key)).unwrap();
+        let stored = super::read::<Vec<f64>>(dir.path(), 3, Some(&key)).unwrap();
+        assert_eq!((stored.label, stored.vectors), (label(3), vec![words.clone(), vec![4]]));
+        let path = checkpoint_path(dir.path(), 3);
+        let bytes = fs::read(&path).unwrap();
+        assert!(words[1..].iter().all(|word| !bytes.windows(8).any(|window| window == word.to_le_bytes())));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let other = StorageKey::create(&dir.path().join("other")).unwrap();
+        assert!(super::read::<Vec<f64>>(dir.path(), 3, Some(&other)).is_err());
+        assert!(read(dir.path(), 3).is_err());
+        change_length(&path, || assert!(super::read::<Vec<f64>>(dir.path(), 3, Some(&key)).is_err()));
     }
 }

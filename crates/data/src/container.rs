@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::atomic::{Access, AtomicFile};
-use crate::encrypted::{EncryptedFile, StorageKey};
+use crate::encrypted::{EncryptedFile, EncryptedWriter, StorageKey};
 use crate::error::{DataError, Result};
 use crate::pipeline::in_order;
 
@@ -44,15 +44,28 @@ pub(crate) struct Kind {
 /// A file being written, secret and under a temporary name.
 pub(crate) struct Writer {
     file: AtomicFile,
+    /// Who writes it, if it is encrypted.
+    encrypted: Option<EncryptedWriter>,
     hasher: blake3::Hasher,
 }
 
 impl Writer {
-    pub(crate) fn create(path: &Path, kind: &Kind, header: &impl Serialize) -> Result<Self> {
+    /// Begins a file; with a key, one that is encrypted under it, with a body of so many bytes.
+    pub(crate) fn create(
+        path: &Path,
+        kind: &Kind,
+        header: &impl Serialize,
+        encryption: Option<(&StorageKey, u64)>,
+    ) -> Result<Self> {
         let json = serde_json::to_vec(header).map_err(|e| DataError::io("write", path, e.into()))?;
         debug_assert!(json.len() <= MAX_HEADER as usize);
-        let mut writer =
-            Self { file: AtomicFile::create(path, Access::Secret)?, hasher: blake3::Hasher::new() };
+        let file = AtomicFile::create(path, Access::Secret)?;
+        let begin = |(key, body)| {
+            let length = PREFIX + json.len() as u64 + body + HASH;
+            EncryptedWriter::begin(path, file.handle()?, key, length)
+        };
+        let encrypted = encryption.map(begin).transpose()?;
+        let mut writer = Self { file, encrypted, hasher: blake3::Hasher::new() };
         writer.append(&kind.magic)?;
         writer.append(&[kind.version])?;
         writer.append(&(json.len() as u32).to_le_bytes())?;
@@ -62,13 +75,20 @@ impl Writer {
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
-        self.file.append(bytes)
+        self.put(bytes)
     }
 
     /// Appends a block whose hash is known.
     pub(crate) fn append_block(&mut self, bytes: &[u8], hash: &blake3::Hash) -> Result<()> {
         self.hasher.update(hash.as_bytes());
-        self.file.append(bytes)
+        self.put(bytes)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.encrypted {
+            None => self.file.append(bytes),
+            Some(file) => file.append(bytes),
+        }
     }
 
     /// Appends words, little-endian.
@@ -86,7 +106,8 @@ impl Writer {
 
     /// Appends the hash and waits for the disk; the file to publish.
     pub(crate) fn finish(mut self) -> Result<AtomicFile> {
-        self.file.append(self.hasher.finalize().as_bytes())?;
+        let hash = self.hasher.finalize();
+        self.put(hash.as_bytes())?;
         self.file.sync()?;
         Ok(self.file)
     }

@@ -26,6 +26,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use zeroize::Zeroizing;
 
+use crate::atomic::{Access, AtomicFile};
 use crate::error::{DataError, Result};
 
 const MAGIC: [u8; 16] = *b"shamisen-cipher\x01";
@@ -252,6 +253,12 @@ impl EncryptedWriter {
     ///
     /// If the file exists or cannot be written, the content is too long, or the operating system has no random bytes.
     pub fn create(path: &Path, key: &StorageKey, length: u64) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        Self::begin(path, file.map_err(|e| DataError::io("write", path, e))?, key, length)
+    }
+
+    /// Begins an empty file, which messages call `path`, with a content of so many bytes.
+    pub(crate) fn begin(path: &Path, file: File, key: &StorageKey, length: u64) -> Result<Self> {
         let io = |e| DataError::io("write", path, e);
         if length > MAX_CONTENT {
             return Err(io(io::Error::from(io::ErrorKind::FileTooLarge)));
@@ -260,7 +267,6 @@ impl EncryptedWriter {
         head[..16].copy_from_slice(&MAGIC);
         getrandom::fill(&mut head[16..16 + SALT]).map_err(|source| DataError::Randomness { source })?;
         head[16 + SALT..].copy_from_slice(&length.to_le_bytes());
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
         file.write_all_at(&head, 0).map_err(io)?;
         Ok(Self::new(path, file, key.of_file(&head), length, 0))
     }
@@ -368,6 +374,20 @@ impl fmt::Debug for EncryptedWriter {
             .field("written", &self.written)
             .finish_non_exhaustive()
     }
+}
+
+/// Writes an encrypted file, which only its owner may read and which appears when it is complete.
+///
+/// When it returns, the file outlives a failure of the machine.
+///
+/// # Errors
+///
+/// If it cannot be written, or the operating system has no random bytes.
+pub fn write(path: &Path, key: &StorageKey, content: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path, Access::Secret)?;
+    EncryptedWriter::begin(path, file.handle()?, key, content.len() as u64)?.append(content)?;
+    file.sync()?;
+    file.publish()
 }
 
 /// Reads the content of a complete encrypted file from its beginning, in pieces of at most a quarter of a megabyte.

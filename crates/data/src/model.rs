@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::create_dir;
 use crate::container::{Kind, Reader, Writer};
+use crate::encrypted::StorageKey;
 use crate::error::{DataError, Result};
 use crate::scaling::Preprocessing;
 use crate::sealed;
@@ -124,13 +125,19 @@ pub fn read_description(dir: &Path) -> Result<ModelDescription> {
     Ok(description)
 }
 
-/// Writes a party's share of all parameters to the file `path`, which only its owner may read.
+/// Writes a party's share of all parameters to the file `path`, which only its owner may read; with a key, encrypted under it.
 ///
 /// # Errors
 ///
 /// If there is no such party; if `id` is none of [`crate::shares::random_id`]; if `mine` and `next` have
 /// different lengths; if the file cannot be written.
-pub fn write_party_share(path: &Path, id: &str, party: usize, mine: &[u64], next: &[u64]) -> Result<()> {
+pub fn write_party_share(
+    path: &Path,
+    id: &str,
+    party: usize,
+    [mine, next]: [&[u64]; 2],
+    key: Option<&StorageKey>,
+) -> Result<()> {
     check_party(party)?;
     if !is_id(id) {
         return Err(DataError::BadDescription { path: path.to_owned(), problem: BAD_ID.to_owned() });
@@ -140,13 +147,14 @@ pub fn write_party_share(path: &Path, id: &str, party: usize, mine: &[u64], next
         return Err(DataError::Length { operation: "writing a model share", expected, found });
     }
     let header = Header { model: id.to_owned(), party, parameters: mine.len() as u64 };
-    let mut file = Writer::create(path, &KIND, &header)?;
+    let mut file = Writer::create(path, &KIND, &header, key.map(|key| (key, 16 * header.parameters)))?;
     file.append_words(mine)?;
     file.append_words(next)?;
     file.finish()?.publish()
 }
 
-/// Reads a party's share of all parameters, the words "mine" and "next", from the file `path`.
+/// Reads a party's share of all parameters, the words "mine" and "next", from the file `path`; with a key, from one that is
+/// encrypted under it.
 ///
 /// # Errors
 ///
@@ -155,9 +163,10 @@ pub fn read_party_share(
     path: &Path,
     description: &ModelDescription,
     party: usize,
+    key: Option<&StorageKey>,
 ) -> Result<(Vec<u64>, Vec<u64>)> {
     check_party(party)?;
-    let file: Reader<Header> = Reader::open(path, &KIND, None).map_err(|e| match e {
+    let file: Reader<Header> = Reader::open(path, &KIND, key).map_err(|e| match e {
         DataError::NotFound { path } => DataError::MissingShare { path, party },
         other => other,
     })?;
@@ -204,8 +213,9 @@ pub fn check_model_dir(dir: &Path) -> Result<ModelDescription> {
         let problem = format!("it does not have the columns and classes of {DESCRIPTION_FILE}");
         return Err(DataError::BadDescription { path, problem });
     }
-    let read =
-        |party: usize| read_party_share(&dir.join(&description.share_files[party]), &description, party);
+    let read = |party: usize| {
+        read_party_share(&dir.join(&description.share_files[party]), &description, party, None)
+    };
     let shares = [read(0)?, read(1)?, read(2)?];
     for left in 0..3 {
         let right = (left + 1) % 3;

@@ -122,7 +122,7 @@ impl Dealer {
         let seeds = [random_seed()?, random_seed()?];
         let file = |party: usize| {
             let header = Header { rows, cols, frac, party, dataset: dataset.to_owned() };
-            let mut file = Writer::create(&share_path(dirs[party], name), &KIND, &header)?;
+            let mut file = Writer::create(&share_path(dirs[party], name), &KIND, &header, None)?;
             for component in [party, (party + 1) % 3] {
                 if let Some(seed) = seeds.get(component) {
                     file.append(seed.as_slice())?;

@@ -9,6 +9,7 @@ use std::{env, io, thread};
 use shamisen_data::checkpoint::{
     self, KEPT, Label, Stored, checkpoint_path, numbers, read, remove_unfinished,
 };
+use shamisen_data::encrypted::StorageKey;
 use shamisen_mpc::protocol::tell::tell;
 use shamisen_mpc::{Lanes, SessionKeys};
 use shamisen_net::Party;
@@ -57,6 +58,8 @@ pub(crate) struct Kept<'a> {
     /// What the checkpoints of this run belong to, with the number 0.
     label: Label,
     every: NonZeroUsize,
+    /// Under which they are encrypted, if they are.
+    key: Option<&'a StorageKey>,
     /// Those that are whole, in ascending order, at most [`KEPT`].
     whole: Vec<u64>,
     stop: &'a dyn Fn() -> bool,
@@ -74,6 +77,7 @@ impl<'a> Kept<'a> {
         assignment: &Assignment,
         job: &[u8; 32],
         party: Party,
+        key: Option<&'a StorageKey>,
         stop: &'a dyn Fn() -> bool,
         emit: &mut dyn FnMut(Event),
     ) -> Result<Option<Self>, Failed> {
@@ -90,7 +94,7 @@ impl<'a> Kept<'a> {
         let mut whole = Vec::new();
         let mut damaged = None;
         for number in numbers(dir)? {
-            match read::<State>(dir, number) {
+            match read::<State>(dir, number, key) {
                 Ok(stored) => {
                     check_label(dir, &label, &stored.label)?;
                     whole.push(number);
@@ -106,7 +110,7 @@ impl<'a> Kept<'a> {
             return Err(Failed::new(Cause::Input, text));
         }
         whole.drain(..whole.len().saturating_sub(KEPT));
-        Ok(Some(Self { dir, label, every: schedule.every, whole, stop, _lock: lock }))
+        Ok(Some(Self { dir, label, every: schedule.every, key, whole, stop, _lock: lock }))
     }
 
     /// Reads the last checkpoint that all three have; none if nobody has got beyond the beginning.
@@ -125,7 +129,7 @@ impl<'a> Kept<'a> {
             tracing::info!("no checkpoint is left: the training begins");
             return Ok(None);
         };
-        let Stored { state, vectors, .. } = read::<State>(self.dir, number)?;
+        let Stored { state, vectors, .. } = read::<State>(self.dir, number, self.key)?;
         let mut vectors = vectors.into_iter();
         let (Some(keys), Some(loss)) = (vectors.next().map(Zeroizing::new), vectors.next()) else {
             let path = checkpoint_path(self.dir, number);
@@ -152,7 +156,7 @@ impl Checkpoints for Kept<'_> {
         let keys = Zeroizing::new(snapshot.keys.iter().flat_map(words_of).collect::<Vec<u64>>());
         let loss: Vec<u64> = snapshot.loss.iter().map(|loss| loss.to_bits()).collect();
         let vectors = [&[&keys[..], &loss[..]], &snapshot.shares[..]].concat();
-        checkpoint::write(self.dir, &label, snapshot.state, &vectors)
+        checkpoint::write(self.dir, &label, snapshot.state, &vectors, self.key)
             .map_err(|error| NnError::Checkpoint(error.into()))
     }
 

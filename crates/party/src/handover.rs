@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use shamisen_data::encrypted::{self, StorageKey};
 use shamisen_mpc::Rep;
 
 use crate::event::{Cause, Failed};
@@ -19,11 +20,15 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Writes a share: the components mine and next, little-endian.
-pub(crate) fn write_share(path: &Path, share: &Rep) -> io::Result<()> {
+/// Writes a share: the components mine and next, little-endian; with a key, encrypted under it.
+pub(crate) fn write_share(path: &Path, share: &Rep, key: Option<&StorageKey>) -> Result<(), Failed> {
     let (mine, next) = share.components();
     let bytes: Vec<u8> = mine.iter().chain(next).flat_map(|word| word.to_le_bytes()).collect();
-    write_secret(path, &bytes)
+    match key {
+        Some(key) => encrypted::write(path, key, &bytes).map_err(Failed::from),
+        None => write_secret(path, &bytes)
+            .map_err(|error| Failed::new(Cause::Input, format!("cannot write {}: {error}", path.display()))),
+    }
 }
 
 /// Puts the three parties' shares of `len` words together, each as its party wrote it.
@@ -69,13 +74,15 @@ mod tests {
         let components = [vec![1, 2], vec![10, 20], vec![u64::MAX, 5]];
         for party in 0..3 {
             let share = Rep::from_components(components[party].clone(), components[(party + 1) % 3].clone());
-            write_share(&paths[party], &share).unwrap();
+            write_share(&paths[party], &share, None).map_err(|failed| failed.message).unwrap();
             assert_eq!(fs::metadata(&paths[party]).unwrap().permissions().mode() & 0o777, 0o600);
         }
         let read = || paths.each_ref().map(|path| fs::read(path).unwrap());
         assert_eq!(combine(&read(), 2).unwrap(), [10, 27]);
         assert!(combine(&read(), 3).is_err());
-        write_share(&paths[1], &Rep::from_components(vec![11, 20], components[2].clone())).unwrap();
+        write_share(&paths[1], &Rep::from_components(vec![11, 20], components[2].clone()), None)
+            .map_err(|failed| failed.message)
+            .unwrap();
         assert!(combine(&read(), 2).is_err());
     }
 }

@@ -92,9 +92,10 @@ impl PartyDir {
     pub fn run(&self, stop: &dyn Fn() -> bool, emit: &mut dyn FnMut(Event)) -> Result<End, Failed> {
         let Self { dir, config, assignment, job, party } = self;
         // Files are checked before the peers are made to wait.
-        let kept = Kept::open(dir, assignment, job, *party, stop, emit)?;
         let key = config.storage_key.as_ref().map(|path| StorageKey::read(&dir.join(path))).transpose()?;
-        let inputs = Inputs::open(dir, assignment, *party, key.as_ref())?;
+        let key = key.as_ref();
+        let kept = Kept::open(dir, assignment, job, *party, key, stop, emit)?;
+        let inputs = Inputs::open(dir, assignment, *party, key)?;
         let mut tls = config.tls(dir, assignment.lanes(), *job)?;
         tls.connect_timeout += inputs.time_to_check();
         let lanes = TlsTransport::connect(&tls)?;
@@ -106,7 +107,7 @@ impl PartyDir {
             (None, None) => boxed(lanes),
             (_, bandwidth) => boxed(Throttled::lanes(lanes, latency, bandwidth.unwrap_or(0.0) * 1e6)),
         };
-        inputs.work(dir, assignment, kept, lanes, emit)
+        inputs.work(dir, assignment, kept, key, lanes, emit)
     }
 }
 
@@ -130,9 +131,9 @@ pub fn work(
     emit: &mut dyn FnMut(Event),
 ) -> Result<End, Failed> {
     let (assignment, hash) = Assignment::read(dir)?;
-    let kept = Kept::open(dir, &assignment, &hash, party, stop, emit)?;
+    let kept = Kept::open(dir, &assignment, &hash, party, None, stop, emit)?;
     let inputs = Inputs::open(dir, &assignment, party, None)?;
-    inputs.work(dir, &assignment, kept, lanes, emit)
+    inputs.work(dir, &assignment, kept, None, lanes, emit)
 }
 
 /// A party's shares of what goes in.
@@ -160,7 +161,7 @@ impl Inputs {
             Work::Predict => {
                 let description = read_description(dir)?;
                 let (mine, next) =
-                    read_party_share(&dir.join(MODEL_SHARE_FILE), &description, party.index())?;
+                    read_party_share(&dir.join(MODEL_SHARE_FILE), &description, party.index(), key)?;
                 if mine.len() != assignment.plan.parameters() {
                     let text = format!("{DESCRIPTION_FILE} and the job have different numbers of parameters");
                     return Err(Failed::new(Cause::Input, text));
@@ -185,6 +186,7 @@ impl Inputs {
         dir: &Path,
         assignment: &Assignment,
         mut kept: Option<Kept<'_>>,
+        key: Option<&StorageKey>,
         lanes: Vec<Box<dyn Transport>>,
         emit: &mut dyn FnMut(Event),
     ) -> Result<End, Failed> {
@@ -242,7 +244,8 @@ impl Inputs {
                 outcome.metrics = Some(evaluate(plan, &trained.network, &mut *scored, lanes.main())?);
                 if let Some(id) = model {
                     let (mine, next) = trained.network.parameters().components();
-                    write_party_share(&dir.join(MODEL_SHARE_FILE), id, lanes.party().index(), mine, next)?;
+                    let path = dir.join(MODEL_SHARE_FILE);
+                    write_party_share(&path, id, lanes.party().index(), [mine, next], key)?;
                 }
             }
             (Self::Predict { mut features, parameters }, _) => {
@@ -251,10 +254,7 @@ impl Inputs {
                 lanes.main().enter("other");
                 outcome.seconds = started.elapsed().as_secs_f64();
                 outcome.cost = Cost::between(&before, &lanes.counters());
-                let path = dir.join(PREDICTIONS_FILE);
-                write_share(&path, &predictions).map_err(|error| {
-                    Failed::new(Cause::Input, format!("cannot write {}: {error}", path.display()))
-                })?;
+                write_share(&dir.join(PREDICTIONS_FILE), &predictions, key)?;
             }
             (Self::Train { .. }, Work::Predict) => {
                 unreachable!("inputs are opened for the work of the same job")

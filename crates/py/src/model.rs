@@ -150,7 +150,7 @@ impl SharedModel {
         let share = |party: usize| {
             let path = directory.join(&description.share_files[party]);
             let (mine, next) =
-                read_party_share(&path, description, party).map_err(|error| of_data(&error))?;
+                read_party_share(&path, description, party, None).map_err(|error| of_data(&error))?;
             Ok::<_, PyErr>(Rep::from_components(mine, next))
         };
         let mut columns = described(preprocessing);
@@ -224,7 +224,7 @@ impl SharedModel {
         preprocessing.write(&directory.join(PREPROCESSING_FILE))?;
         for (party, (share, name)) in self.shares.iter().zip(SHARE_FILES).enumerate() {
             let (mine, next) = share.components();
-            write_party_share(&directory.join(name), &id, party, mine, next)?;
+            write_party_share(&directory.join(name), &id, party, [mine, next], None)?;
         }
         Ok(())
     }

@@ -61,6 +61,13 @@ async fn wait_until(
     }
 }
 
+/// The checkpoints that a server, which does not run, has of a job's first training.
+fn checkpoints(three: &Three, party: usize, id: &str) -> Vec<Vec<u8>> {
+    let dir = three.place.path(&format!("data{party}/jobs/{id}/0"));
+    let is_one = |name: &String| name.starts_with("checkpoint-");
+    names(&dir).iter().filter(|name| is_one(name)).map(|name| fs::read(dir.join(name)).unwrap()).collect()
+}
+
 /// Whether a job has come beyond an epoch.
 fn is_beyond(status: &JobStatus, epoch: usize) -> bool {
     status.progress.is_some_and(|progress| progress.epoch > epoch)
@@ -173,6 +180,8 @@ async fn a_job_goes_on_by_itself_after_each_server_was_killed() {
         assert_eq!(seen.state, JobState::Running);
         three.kill(party);
         wait_until(&three, (party + 1) % 3, &id, |status| status.state == JobState::Interrupted).await;
+        let kept = checkpoints(&three, party, &id);
+        assert!(!kept.is_empty() && kept.iter().all(|bytes| bytes.starts_with(b"shamisen-cipher")));
         three.start(party);
         wait_until(&three, party, &id, |status| is_beyond(status, 4 * round)).await;
     }

@@ -53,7 +53,7 @@ fn model_dir() -> TempDir {
     preprocessing().write(&dir.path().join(PREPROCESSING_FILE)).unwrap();
     for party in 0..3 {
         let (mine, next) = (component(party), component((party + 1) % 3));
-        write_party_share(&share_path(&dir, party), ID, party, &mine, &next).unwrap();
+        write_party_share(&share_path(&dir, party), ID, party, [&mine, &next], None).unwrap();
     }
     dir
 }
@@ -68,7 +68,7 @@ fn a_model_comes_back_as_it_was() {
     assert_eq!(check_model_dir(dir.path()).unwrap(), description());
     for party in 0..3 {
         let path = share_path(&dir, party);
-        let (mine, next) = read_party_share(&path, &description(), party).unwrap();
+        let (mine, next) = read_party_share(&path, &description(), party, None).unwrap();
         assert_eq!((mine, next), (component(party), component((party + 1) % 3)));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -100,13 +100,13 @@ fn files_of_another_model_or_party_are_refused() {
 
     let dir = model_dir();
     let other = "ffffffffffffffffffffffffffffffff";
-    write_party_share(&share_path(&dir, 2), other, 2, &component(2), &component(0)).unwrap();
+    write_party_share(&share_path(&dir, 2), other, 2, [&component(2), &component(0)], None).unwrap();
     let expected =
         format!("party2.share belongs to the model {other}, but the description is of the model {ID}");
     assert!(check(&dir).contains(&expected), "{}", check(&dir));
 
     let dir = model_dir();
-    write_party_share(&share_path(&dir, 2), ID, 2, &[1, 2], &[3, 4]).unwrap();
+    write_party_share(&share_path(&dir, 2), ID, 2, [&[1, 2], &[3, 4]], None).unwrap();
     assert!(
         check(&dir).contains("party2.share holds 2 parameters, but the description says 5"),
         "{}",
@@ -114,7 +114,7 @@ fn files_of_another_model_or_party_are_refused() {
     );
 
     let dir = model_dir();
-    write_party_share(&share_path(&dir, 2), ID, 2, &component(2), &component(1)).unwrap();
+    write_party_share(&share_path(&dir, 2), ID, 2, [&component(2), &component(1)], None).unwrap();
     assert!(check(&dir).contains("the shares of parties 2 and 0 in"), "{}", check(&dir));
 
     let dir = model_dir();
@@ -128,7 +128,7 @@ fn every_change_of_a_share_and_every_other_length_is_an_error() {
     let dir = model_dir();
     for (party, name) in SHARE_FILES.into_iter().enumerate() {
         let path = share_path(&dir, party);
-        let message = || read_party_share(&path, &description(), party).unwrap_err().to_string();
+        let message = || read_party_share(&path, &description(), party, None).unwrap_err().to_string();
         change_each_byte(&path, &[0x01, 0x80, 0x20, 0xff], || assert!(message().contains(name)));
         change_length(&path, || assert!(message().contains(name)));
         let good = fs::read(&path).unwrap();
@@ -199,11 +199,11 @@ fn a_description_that_makes_no_sense_is_refused() {
 fn only_a_share_of_a_party_can_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
-    let message = write_party_share(&path, ID, 3, &[], &[]).unwrap_err().to_string();
+    let message = write_party_share(&path, ID, 3, [&[], &[]], None).unwrap_err().to_string();
     assert_eq!(message, "there is no party 3: the parties are 0, 1 and 2");
-    let message = write_party_share(&path, ID, 0, &[1], &[]).unwrap_err().to_string();
+    let message = write_party_share(&path, ID, 0, [&[1], &[]], None).unwrap_err().to_string();
     assert_eq!(message, "writing a model share: 1 values are expected, but 0 were given");
-    let message = write_party_share(&path, "7", 0, &[], &[]).unwrap_err().to_string();
+    let message = write_party_share(&path, "7", 0, [&[], &[]], None).unwrap_err().to_string();
     assert!(message.contains("the id is not 32 hexadecimal digits"), "{message}");
-    read_party_share(&path, &description(), 4).unwrap_err();
+    read_party_share(&path, &description(), 4, None).unwrap_err();
 }

@@ -227,7 +227,7 @@ fn rows_come_one_after_the_other() {
 fn forged(header: &Header, body: &[u8]) -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("forged.share");
-    let mut file = Writer::create(&path, &KIND, header).unwrap();
+    let mut file = Writer::create(&path, &KIND, header, None).unwrap();
     let (seeds, words) = body.split_at(if header.party == 0 { 32 } else { 16 });
     file.append(seeds).unwrap();
     if !words.is_empty() {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
-use shamisen_data::encrypted::StorageKey;
+use shamisen_data::encrypted::{self, StorageKey};
 use shamisen_data::model::write_description;
 use shamisen_data::sealed;
 use shamisen_data::shares::share_path;
@@ -110,9 +110,9 @@ fn prepare_prediction(
         .description(serde_json::Value::Null)
         .map_err(|error| ServiceError::Start { source: io::Error::from(error) })?;
     write_description(dir, &description).map_err(ServiceError::from)?;
-    let share = dir.join(MODEL_SHARE_FILE);
-    write_secret(&share, &read_model(shared, model)?)
-        .map_err(|error| ServiceError::io("write", &share, error))?;
+    let key = StorageKey::read(&shared.config.storage_key).map_err(ServiceError::from)?;
+    encrypted::write(&dir.join(MODEL_SHARE_FILE), &key, &read_model(shared, model)?)
+        .map_err(ServiceError::from)?;
     link(&rows(shared, &job.document.id), &share_path(dir, Rows::Predict.features()))?;
     Ok(prediction(job, info.plan))
 }
@@ -182,13 +182,18 @@ pub(super) fn keep_results(shared: &Shared, document: &JobDocument) -> Result<()
     }
 }
 
-/// Encrypts a file under the server's storage key and the id of its job, into one that appears when it is complete.
+/// Encrypts what a party has left under the storage key and the id of its job as well, into a file that appears when it is complete.
 fn keep(shared: &Shared, job: &str, source: &Path, place: &Path) -> Result<()> {
     if place.exists() {
         return Ok(());
     }
-    let share = fs::read(source).map_err(|error| ServiceError::io("read", source, error))?;
-    let sealed = StorageKey::read(&shared.config.storage_key)?.seal(job.as_bytes(), &share)?;
+    let key = StorageKey::read(&shared.config.storage_key)?;
+    let mut share = Vec::new();
+    encrypted::read_all(source, &key, |piece| {
+        share.extend_from_slice(piece);
+        Ok::<_, ServiceError>(())
+    })?;
+    let sealed = key.seal(job.as_bytes(), &share)?;
     let temporary = place.with_extension("unfinished");
     let written = write_secret(&temporary, &sealed)
         .and_then(|()| File::open(&temporary)?.sync_all())
