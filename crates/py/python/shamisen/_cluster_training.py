@@ -12,7 +12,7 @@ import numpy as np
 from . import _core, _validation
 from ._cluster import Cluster, DataSet
 from ._columns import Columns, labels
-from ._models import SharedNetwork
+from ._models import LastOutputs, SharedNetwork
 from ._progress import Progress
 from ._validation import Floats
 
@@ -36,6 +36,7 @@ class ClusterNetwork:
         self.rows = rows
         self.kept = kept
         self._columns: Columns | None = None
+        self._last = LastOutputs()
 
     @property
     def columns(self) -> Columns:
@@ -51,7 +52,7 @@ class ClusterNetwork:
     def outputs(self, inputs: Floats) -> Floats:
         """Probabilities of the classes, or numbers, computed by the servers and opened here."""
         self._check_kept()
-        return self.cluster.connection.predict(self.job, inputs)
+        return self._last.of(inputs, lambda rows: self.cluster.connection.predict(self.job, rows))
 
     def reveal(self) -> Floats:
         """The parameters in the clear, if the model was to come out."""
@@ -62,6 +63,10 @@ class ClusterNetwork:
         """Writes a model directory, if the model was to come out."""
         self._check_kept()
         SharedNetwork(self.cluster.connection.fetch(self.job), self.columns, self.rows).save(directory)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Predictions are not pickled.
+        return {**self.__dict__, "_last": LastOutputs()}
 
     def _check_kept(self) -> None:
         if not self.kept:
