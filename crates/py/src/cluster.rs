@@ -20,7 +20,7 @@ use shamisen_service::analyst::Analyst;
 use shamisen_service::cluster::Cluster as Servers;
 use shamisen_service::job::{JobDocument, JobStatus, ModelInfo, Setting, Work};
 use shamisen_service::terms::Output;
-use shamisen_service::{Stop, keys};
+use shamisen_service::{ServiceError, Stop, keys};
 use tempfile::TempDir;
 
 use crate::error::{of_data, of_service};
@@ -60,8 +60,7 @@ impl Cluster {
         })?;
         let analyst =
             Analyst::new(Servers::read(&file).map_err(of_service)?, keys::read(&key).map_err(of_service)?);
-        let patience = || Python::attach(|py| py.check_signals()).map_err(Stop::from);
-        Ok(Self(analyst.map_err(of_service)?.with_deadline(deadline).with_patience(patience)))
+        Ok(Self(analyst.map_err(of_service)?.with_deadline(deadline).with_patience(|| Python::attach(look))))
     }
 
     /// The own fingerprint.
@@ -124,10 +123,10 @@ impl Cluster {
             Python::attach(tell).map_err(Stop::from)
         };
         let end = py.detach(|| {
-            let end = self.0.submit(&document).and_then(|_| self.0.watch(&document.id, told));
-            if matches!(end, Err(shamisen_service::ServiceError::Stopped(_))) {
-                // Servers that cannot be reached hear of it from the others.
-                drop(self.0.cancel(&document.id));
+            self.0.submit(&document)?;
+            let end = self.0.watch(&document.id, told);
+            if matches!(end, Err(ServiceError::Stopped(_))) {
+                self.0.give_up(&document.id);
             }
             end
         });
@@ -230,6 +229,11 @@ fn output(name: &str) -> PyResult<Output> {
             "{name:?} is no output: the outputs are 'metrics', 'loss', 'predictions' and 'model'"
         ))
     })
+}
+
+/// Looks whether Ctrl-C was pressed.
+fn look(py: Python<'_>) -> Result<(), Stop> {
+    Ok(py.check_signals()?)
 }
 
 /// A directory for the shares of one call, which only this user may read.

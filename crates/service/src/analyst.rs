@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use shamisen_net::tls::Identity;
 use tokio::runtime::Runtime;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::api::WhoAmI;
 use crate::api::data::DataSetInfo;
@@ -25,6 +25,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Pause between two questions whether to wait any longer.
 const ASK: Duration = Duration::from_millis(50);
+
+/// Longest time to cancel a job of one who waits no longer.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at a job.
 const LOOK: Duration = Duration::from_millis(300);
@@ -118,7 +121,7 @@ impl Analyst {
     pub fn submit(&self, document: &JobDocument) -> Result<JobStatus> {
         let unsigned = |source| ServiceError::Key { dir: "the key".into(), source };
         let submission = Submission::sign(document, &self.identity).map_err(unsigned)?;
-        self.wait(async {
+        let submitted = self.wait(async {
             let mut answers = Vec::with_capacity(3);
             for server in &self.cluster.servers {
                 answers.push(self.submit_to(server, &submission).await);
@@ -142,7 +145,11 @@ impl Analyst {
                 drop(self.post::<JobStatus>(server, &path).await);
             }
             Err(together(&refusals))
-        })
+        });
+        if matches!(submitted, Err(ServiceError::Stopped(_))) {
+            self.give_up(&document.id);
+        }
+        submitted
     }
 
     /// The own jobs, the latest first; an operator gets all.
@@ -208,18 +215,14 @@ impl Analyst {
     ///
     /// If none of them does it.
     pub fn cancel(&self, id: &str) -> Result<JobStatus> {
-        let path = format!("/v1/jobs/{id}/cancel");
-        self.wait(async {
-            let mut refusals = Vec::new();
-            for server in &self.cluster.servers {
-                match self.post(server, &path).await {
-                    // Server 0 tells the others.
-                    Ok(status) => return Ok(status),
-                    Err(error) => refusals.push((server, error)),
-                }
-            }
-            Err(together(&refusals))
-        })
+        self.wait(self.cancel_anywhere(id))
+    }
+
+    /// Cancels a job of one who waits no longer, if a server hears of it within seconds.
+    pub fn give_up(&self, id: &str) {
+        let cancelled = async { timeout(GIVE_UP, self.cancel_anywhere(id)).await };
+        // Nobody waits for what comes of it.
+        drop(self.runtime.block_on(cancelled));
     }
 
     /// What happened to a job, each entry with the number of its server, in the order of the servers' clocks.
@@ -246,6 +249,19 @@ impl Analyst {
             entries.sort_by(|(_, one), (_, other)| one.time.total_cmp(&other.time));
             Ok(entries)
         })
+    }
+
+    async fn cancel_anywhere(&self, id: &str) -> Result<JobStatus> {
+        let path = format!("/v1/jobs/{id}/cancel");
+        let mut refusals = Vec::new();
+        for server in &self.cluster.servers {
+            match self.post(server, &path).await {
+                // Server 0 tells the others.
+                Ok(status) => return Ok(status),
+                Err(error) => refusals.push((server, error)),
+            }
+        }
+        Err(together(&refusals))
     }
 
     /// The status of a job that is over, if the three say the same of what came out.

@@ -175,11 +175,10 @@ impl From<&CallError> for Cause {
                 Self::Unreachable
             }
             CallError::Silent { .. } => Self::Silent,
-            CallError::Identity(_) => Self::Refused,
             CallError::Refused { status: 401 | 403, .. } => Self::Forbidden,
             CallError::Refused { status: 404, .. } => Self::Unknown,
             CallError::Refused { status: 429 | 500.., .. } | CallError::NotUnderstood { .. } => Self::Fault,
-            CallError::Refused { .. } => Self::Refused,
+            CallError::Refused { .. } | CallError::Identity(_) => Self::Refused,
         }
     }
 }

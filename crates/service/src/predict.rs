@@ -60,13 +60,22 @@ impl Analyst {
         let work = Work::Predict { model: model.id.clone(), rows };
         let mut document = JobDocument::new(id, model.name.clone(), self.servers(), own, Vec::new(), work);
         (document.outputs, document.predictions_to) = (vec![Output::Predictions], vec![own]);
-        let status = self.submit(&document)?;
-        let job = format!("/v1/jobs/{}", status.id);
+        self.submit(&document)?;
+        let predicted = self.predicted(model, &document.id, rows, files);
+        if predicted.is_err() {
+            self.give_up(&document.id);
+        }
+        predicted
+    }
+
+    /// Gives the servers the rows of a job, waits for it, and fetches the predictions.
+    fn predicted(&self, model: &ModelInfo, id: &str, rows: usize, files: &[PathBuf; 3]) -> Result<Vec<u64>> {
+        let job = format!("/v1/jobs/{id}");
         for (server, file) in self.cluster().servers.iter().zip(files) {
             let share = fs::read(file).map_err(|error| ServiceError::io("read", file, error))?;
             self.wait(self.put(server, &format!("{job}/rows"), share.into()))?;
         }
-        let end = self.watch(&status.id, |_| Ok(()))?;
+        let end = self.watch(id, |_| Ok(()))?;
         if end.state != JobState::Done {
             let reason = end.reason.unwrap_or_default();
             return Err(ServiceError::Answers {
