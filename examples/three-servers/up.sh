@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Three servers on this machine, with an owner and an analyst whom they know: to try the service out.
+# Three servers on this machine, with two owners and an analyst whom they know: to try the service out.
 #
 #     examples/three-servers/up.sh DIR [PORT]
 #
@@ -35,8 +35,9 @@ for party in 0 1 2; do
     fingerprints+=("$(key server "server$party")")
 done
 people=$(
-    for role in owner analyst operator; do
-        printf '\n[[person]]\nname = "%s"\nrole = "%s"\nfingerprint = "%s"\n' "$role" "$role" "$(key "$role" "$role")"
+    for person in owner owner2 analyst operator; do
+        role=${person%2}
+        printf '\n[[person]]\nname = "%s"\nrole = "%s"\nfingerprint = "%s"\n' "$person" "$role" "$(key "$role" "$person")"
     done
 )
 

@@ -100,6 +100,10 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Randomness | ServiceError::Start { .. } => Self::run(error.to_string()),
+            ServiceError::Stopped(stop) => match stop.downcast::<shamisen_local::Failure>() {
+                Ok(failure) => Self::Told(*failure),
+                Err(stop) => Self::run(stop.to_string()),
+            },
             _ => Self::input(error.to_string()),
         }
     }

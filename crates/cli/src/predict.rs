@@ -1,22 +1,17 @@
 //! `predict`: reads new rows, and writes what a shared model says of them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use shamisen_data::model::PREPROCESSING_FILE;
 use shamisen_data::output::{Predictions, write_predictions, write_predictions_to};
 use shamisen_data::scaling::Preprocessing;
-use shamisen_data::shares::{deal, random_id, share_path};
 use shamisen_data::table::{Matrix, TargetKind};
 use shamisen_local::job::LIMIT;
 use shamisen_local::launch;
 use shamisen_local::link::Link;
 use shamisen_local::predict::{SharedModel, opened};
-use shamisen_local::share::party_dirs;
 use shamisen_local::store::check_writable;
-use shamisen_nn::formats::activation_frac;
-use shamisen_party::Part as Rows;
-use shamisen_party::handover::combine;
 use shamisen_service::analyst::Analyst;
 use shamisen_service::cluster::Cluster;
 use shamisen_service::keys;
@@ -28,7 +23,8 @@ use crate::interrupt::{self, Protection};
 /// Carries out `predict`.
 pub(crate) fn run(arguments: &PredictArguments, verbose: u8) -> Result<()> {
     if let (Some(cluster), Some(key)) = (&arguments.cluster, &arguments.key) {
-        return at_servers(arguments, &Analyst::new(Cluster::read(cluster)?, keys::read(key)?)?);
+        let analyst = Analyst::new(Cluster::read(cluster)?, keys::read(key)?)?;
+        return at_servers(arguments, &analyst.with_patience(|| interrupt::check().map_err(Into::into)));
     }
     let link = Link::new(arguments.transport, None, None, arguments.ports, arguments.deadline)?;
     interrupt::install();
@@ -41,9 +37,6 @@ pub(crate) fn run(arguments: &PredictArguments, verbose: u8) -> Result<()> {
     let outputs = model.predict(features, &link, verbose)?;
     write(arguments.output.as_deref(), &model.preprocessing, &outputs)
 }
-
-/// Most bytes of a server's share of the rows that are sent at once.
-const PIECE: usize = 1 << 22;
 
 /// Lets three servers predict by a model that they keep.
 fn at_servers(arguments: &PredictArguments, analyst: &Analyst) -> Result<()> {
@@ -63,26 +56,8 @@ fn at_servers(arguments: &PredictArguments, analyst: &Analyst) -> Result<()> {
     analyst.fetch_statistics(&model.dataset, place.path(), &statistics)?;
     let preprocessing = Preprocessing::read(&statistics)?;
     let features = preprocessing.read_features(&arguments.data, LIMIT)?;
-    let (plan, cols) = (&model.plan, features.cols());
-    if plan.features() != cols {
-        return Err(Failure::run("the servers tell different things about the model and its data set"));
-    }
-    let dirs = party_dirs(place.path());
-    let files = dirs.each_ref().map(|dir| share_path(dir, Rows::Predict.features()));
-    let mut words = Vec::with_capacity(features.rows() * plan.outputs());
-    for values in features.values().chunks(cols * (PIECE / (8 * cols)).max(1)) {
-        interrupt::check()?;
-        let rows = values.len() / cols;
-        let part = Matrix::new(rows, cols, values.to_vec())
-            .ok_or_else(|| Failure::run("the rows have no whole number, which is a bug of shamisen"))?;
-        let id = random_id()?;
-        let places = dirs.each_ref().map(PathBuf::as_path);
-        deal(places, Rows::Predict.features(), &id, &part, activation_frac(plan))?;
-        let count = rows * plan.outputs();
-        let shares = analyst.predict(&model, id, rows, &files, 16 * count as u64)?;
-        words.extend(combine(&shares, count)?);
-    }
-    write(output, &preprocessing, &opened(words, plan, &preprocessing)?)
+    let words = analyst.predict(&model, &features, place.path())?;
+    write(output, &preprocessing, &opened(words, &model.plan, &preprocessing)?)
 }
 
 fn write(output: Option<&Path>, preprocessing: &Preprocessing, outputs: &Matrix) -> Result<()> {

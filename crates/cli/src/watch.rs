@@ -66,7 +66,10 @@ pub(crate) fn logs(arguments: &JobArguments) -> Result<()> {
 /// Shows a job until it is over, and what came out; fails if the job does.
 pub(crate) fn watch(analyst: &Analyst, job: &JobStatus) -> Result<()> {
     let mut display = Display::new();
-    let status = analyst.watch(&job.id, |status| display.show(status))?;
+    let status = analyst.watch(&job.id, |status| {
+        display.show(status);
+        Ok(())
+    })?;
     display.bar.finish_and_clear();
     crate::print(&text(&status))?;
     let reason = || printable(status.reason.as_deref().unwrap_or("no reason is given"));

@@ -6,6 +6,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "arguments come from Python")]
 #![expect(clippy::too_many_arguments, reason = "they have names in Python")]
 
+mod cluster;
 mod error;
 mod model;
 mod open_model;
@@ -21,6 +22,8 @@ use pyo3::prelude::pymodule;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::cluster::Cluster;
     #[pymodule_export]
     use crate::model::SharedModel;
     #[pymodule_export]

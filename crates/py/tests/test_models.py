@@ -48,6 +48,8 @@ def test_scikit_learn_gets_the_same_classifier(scaling):
         assert (scaling is None) == isinstance(known, MLPClassifier)
         assert known.predict_proba(X) == pytest.approx(classifier.predict_proba(X), abs=2e-3)
         assert (known.predict(X) == classifier.predict(X)).mean() > 0.998
+        back = shamisen.RevealedModel.from_sklearn(known).share()
+        assert back.predict_proba(X[:100]) == pytest.approx(classifier.predict_proba(X[:100]), abs=2e-3)
 
 
 def test_scikit_learn_gets_the_same_regressor(line):

@@ -1,23 +1,33 @@
 //! What an analyst does at the three servers: hands in jobs, watches and cancels them.
 
+use core::fmt;
 use core::future::Future;
 use core::time::Duration;
+use std::time::Instant;
+
 use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use shamisen_net::tls::Identity;
 use tokio::runtime::Runtime;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use crate::api::WhoAmI;
 use crate::api::data::DataSetInfo;
 use crate::client::{CallError, Client, told};
 use crate::cluster::{Cluster, Server};
 use crate::consult::{explained, runtime};
 use crate::job::{JobDocument, JobState, JobStatus, LogEntry, LogPage, Submission};
 use crate::manifest::{check_name, is_id};
-use crate::{KeyId, Result, ServiceError};
+use crate::{Cause, KeyId, Result, ServiceError, Stop};
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Pause between two questions whether to wait any longer.
+const ASK: Duration = Duration::from_millis(50);
+
+/// Longest time to cancel a job of one who waits no longer.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at a job.
 const LOOK: Duration = Duration::from_millis(300);
@@ -25,12 +35,16 @@ const LOOK: Duration = Duration::from_millis(300);
 /// How long no server may answer while a job is watched.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Asks whether to wait any longer.
+type Patience = Box<dyn Fn() -> core::result::Result<(), Stop> + Send + Sync>;
+
 /// Somebody with a key at the three servers.
-#[derive(Debug)]
 pub struct Analyst {
     cluster: Cluster,
     identity: Identity,
     runtime: Runtime,
+    deadline: Duration,
+    patience: Patience,
 }
 
 impl Analyst {
@@ -40,7 +54,23 @@ impl Analyst {
     ///
     /// If the system does not let it begin.
     pub fn new(cluster: Cluster, identity: Identity) -> Result<Self> {
-        Ok(Self { cluster, identity, runtime: runtime()? })
+        Ok(Self { cluster, identity, runtime: runtime()?, deadline: DEADLINE, patience: Box::new(|| Ok(())) })
+    }
+
+    /// The same, who waits for each answer for so long at most.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// The same, who asks again and again during every wait whether to wait any longer. If not, what waits fails at once with
+    /// [`ServiceError::Stopped`].
+    #[must_use]
+    pub fn with_patience(
+        self,
+        patience: impl Fn() -> core::result::Result<(), Stop> + Send + Sync + 'static,
+    ) -> Self {
+        Self { patience: Box::new(patience), ..self }
     }
 
     /// The own fingerprint.
@@ -53,6 +83,24 @@ impl Analyst {
         self.cluster.servers.each_ref().map(|server| KeyId(server.fingerprint))
     }
 
+    /// As whom the servers know this person.
+    ///
+    /// # Errors
+    ///
+    /// If they do not, or none answers.
+    pub fn who_am_i(&self) -> Result<WhoAmI> {
+        self.wait(self.ask_any("/v1/whoami"))
+    }
+
+    /// The data sets of which this person may know.
+    ///
+    /// # Errors
+    ///
+    /// If no server answers.
+    pub fn data_sets(&self) -> Result<Vec<DataSetInfo>> {
+        self.wait(self.ask_any("/v1/datasets"))
+    }
+
     /// The data set with a name or id.
     ///
     /// # Errors
@@ -62,7 +110,7 @@ impl Analyst {
         if !is_id(reference) {
             check_name(reference)?;
         }
-        self.runtime.block_on(self.ask_any(&format!("/v1/datasets/{reference}")))
+        self.wait(self.ask_any(&format!("/v1/datasets/{reference}")))
     }
 
     /// Signs a job and hands it in to all three servers.
@@ -73,7 +121,7 @@ impl Analyst {
     pub fn submit(&self, document: &JobDocument) -> Result<JobStatus> {
         let unsigned = |source| ServiceError::Key { dir: "the key".into(), source };
         let submission = Submission::sign(document, &self.identity).map_err(unsigned)?;
-        self.runtime.block_on(async {
+        let submitted = self.wait(async {
             let mut answers = Vec::with_capacity(3);
             for server in &self.cluster.servers {
                 answers.push(self.submit_to(server, &submission).await);
@@ -97,7 +145,11 @@ impl Analyst {
                 drop(self.post::<JobStatus>(server, &path).await);
             }
             Err(together(&refusals))
-        })
+        });
+        if matches!(submitted, Err(ServiceError::Stopped(_))) {
+            self.give_up(&document.id);
+        }
+        submitted
     }
 
     /// The own jobs, the latest first; an operator gets all.
@@ -106,7 +158,7 @@ impl Analyst {
     ///
     /// If no server answers.
     pub fn jobs(&self) -> Result<Vec<JobStatus>> {
-        self.runtime.block_on(self.ask_any("/v1/jobs"))
+        self.wait(self.ask_any("/v1/jobs"))
     }
 
     /// The job with an id, the beginning of an id, or a name; the latest one of that name.
@@ -119,33 +171,38 @@ impl Analyst {
         let named = |job: &JobStatus| job.name == reference || job.id.starts_with(reference);
         jobs.find(named).ok_or_else(|| ServiceError::Answers {
             reason: format!("there is no job {reference:?} of yours\nhint: `shamisen jobs` lists them"),
+            cause: Cause::Unknown,
         })
     }
 
-    /// Watches a job until it is over; `seen` gets every change. The results of the three servers are compared.
+    /// Watches a job until it is over; `seen` gets every change, and may end it. The results of the three servers are compared.
     ///
     /// # Errors
     ///
-    /// If no server answers for minutes, or they disagree about the results.
-    pub fn watch(&self, id: &str, mut seen: impl FnMut(&JobStatus)) -> Result<JobStatus> {
+    /// If no server answers for minutes, they disagree about the results, or `seen` does not want to see more.
+    pub fn watch(
+        &self,
+        id: &str,
+        mut seen: impl FnMut(&JobStatus) -> core::result::Result<(), Stop>,
+    ) -> Result<JobStatus> {
         let path = format!("/v1/jobs/{id}");
-        self.runtime.block_on(async {
+        self.wait(async {
             let mut last: Option<JobStatus> = None;
-            let mut silent = Duration::ZERO;
+            let mut answered = Instant::now();
             loop {
                 match self.ask_any::<JobStatus>(&path).await {
                     Ok(status) => {
-                        silent = Duration::ZERO;
+                        answered = Instant::now();
                         if last.as_ref() != Some(&status) {
-                            seen(&status);
+                            seen(&status).map_err(ServiceError::Stopped)?;
                         }
                         if status.state.is_over() {
                             return self.compared(&path, status).await;
                         }
                         last = Some(status);
                     }
-                    Err(error) if silent > PATIENCE => return Err(error),
-                    Err(_) => silent += LOOK,
+                    Err(error) if answered.elapsed() > PATIENCE => return Err(error),
+                    Err(_) => {}
                 }
                 sleep(LOOK).await;
             }
@@ -158,18 +215,14 @@ impl Analyst {
     ///
     /// If none of them does it.
     pub fn cancel(&self, id: &str) -> Result<JobStatus> {
-        let path = format!("/v1/jobs/{id}/cancel");
-        self.runtime.block_on(async {
-            let mut refusals = Vec::new();
-            for server in &self.cluster.servers {
-                match self.post(server, &path).await {
-                    // Server 0 tells the others.
-                    Ok(status) => return Ok(status),
-                    Err(error) => refusals.push((server, error)),
-                }
-            }
-            Err(together(&refusals))
-        })
+        self.wait(self.cancel_anywhere(id))
+    }
+
+    /// Cancels a job of one who waits no longer, if a server hears of it within seconds.
+    pub fn give_up(&self, id: &str) {
+        let cancelled = async { timeout(GIVE_UP, self.cancel_anywhere(id)).await };
+        // Nobody waits for what comes of it.
+        drop(self.runtime.block_on(cancelled));
     }
 
     /// What happened to a job, each entry with the number of its server, in the order of the servers' clocks.
@@ -178,7 +231,7 @@ impl Analyst {
     ///
     /// If a server does not answer.
     pub fn log(&self, id: &str) -> Result<Vec<(usize, LogEntry)>> {
-        self.runtime.block_on(async {
+        self.wait(async {
             let mut entries = Vec::new();
             for server in &self.cluster.servers {
                 let mut client = self.client(server).await.map_err(|error| called(server, &error))?;
@@ -198,6 +251,19 @@ impl Analyst {
         })
     }
 
+    async fn cancel_anywhere(&self, id: &str) -> Result<JobStatus> {
+        let path = format!("/v1/jobs/{id}/cancel");
+        let mut refusals = Vec::new();
+        for server in &self.cluster.servers {
+            match self.post(server, &path).await {
+                // Server 0 tells the others.
+                Ok(status) => return Ok(status),
+                Err(error) => refusals.push((server, error)),
+            }
+        }
+        Err(together(&refusals))
+    }
+
     /// The status of a job that is over, if the three say the same of what came out.
     async fn compared(&self, path: &str, status: JobStatus) -> Result<JobStatus> {
         if status.state != JobState::Done {
@@ -211,7 +277,7 @@ impl Analyst {
             figures.collect()
         };
         for server in &self.cluster.servers {
-            let mut waited = Duration::ZERO;
+            let asked = Instant::now();
             let other: JobStatus = loop {
                 let client = self.client(server).await;
                 let answer = match client {
@@ -220,12 +286,11 @@ impl Analyst {
                 };
                 match answer {
                     Ok(other) if other.state == JobState::Done => break other,
-                    Err(error) if waited > PATIENCE => return Err(called(server, &error)),
+                    Err(error) if asked.elapsed() > PATIENCE => return Err(called(server, &error)),
                     // It learns it in a moment.
-                    _ if waited <= PATIENCE => {}
+                    _ if asked.elapsed() <= PATIENCE => {}
                     _ => return Err(disagree(server)),
                 }
-                waited += LOOK;
                 sleep(LOOK).await;
             };
             if figures(&other) != figures(&status) {
@@ -236,8 +301,22 @@ impl Analyst {
     }
 
     /// Waits for an answer.
-    pub(crate) fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
-        self.runtime.block_on(answer)
+    pub(crate) fn wait<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                answer = answer => answer,
+                stop = self.out_of_patience() => Err(ServiceError::Stopped(stop)),
+            }
+        })
+    }
+
+    async fn out_of_patience(&self) -> Stop {
+        loop {
+            if let Err(stop) = (self.patience)() {
+                return stop;
+            }
+            sleep(ASK).await;
+        }
     }
 
     /// The three servers.
@@ -296,12 +375,21 @@ impl Analyst {
     }
 
     async fn client(&self, server: &Server) -> core::result::Result<Client, CallError> {
-        Client::connect(Some(&self.identity), &server.address, server.fingerprint, DEADLINE).await
+        Client::connect(Some(&self.identity), &server.address, server.fingerprint, self.deadline).await
+    }
+}
+
+impl fmt::Debug for Analyst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cluster, identity, deadline, runtime: _, patience: _ } = self;
+        let mut shown = f.debug_struct("Analyst");
+        shown.field("cluster", cluster).field("identity", identity).field("deadline", deadline);
+        shown.finish_non_exhaustive()
     }
 }
 
 fn called(server: &Server, error: &CallError) -> ServiceError {
-    ServiceError::Answers { reason: explained(server.party.index(), error) }
+    ServiceError::Answers { reason: explained(server.party.index(), error), cause: error.into() }
 }
 
 fn disagree(server: &Server) -> ServiceError {
@@ -310,6 +398,7 @@ fn disagree(server: &Server) -> ServiceError {
             "server {} says something else about what came out: one of them does not follow the protocol",
             server.party.index()
         ),
+        cause: Cause::Fault,
     }
 }
 
@@ -332,5 +421,6 @@ fn together(errors: &[(&Server, CallError)]) -> ServiceError {
         }
     }
     let reasons = reasons.into_iter().map(|(reason, servers)| format!("{}: {reason}", servers.join(", ")));
-    ServiceError::Answers { reason: reasons.collect::<Vec<_>>().join("; ") }
+    let cause = errors.iter().map(|(_, error)| error.into()).max().unwrap_or(Cause::Fault);
+    ServiceError::Answers { reason: reasons.collect::<Vec<_>>().join("; "), cause }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use shamisen_data::DataError;
 use shamisen_net::NetError;
 
+use crate::client::CallError;
+
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, ServiceError>;
 
@@ -128,7 +130,12 @@ pub enum ServiceError {
     Answers {
         /// Why, and what to do.
         reason: String,
+        /// What kind of reason it is.
+        cause: Cause,
     },
+    /// Whoever waited for the servers does not want to wait any longer.
+    #[error("{0}")]
+    Stopped(Stop),
     /// A name that cannot be one.
     #[error("{name:?} is no name: {reason}")]
     Name {
@@ -137,6 +144,43 @@ pub enum ServiceError {
         /// What is wrong about it.
         reason: &'static str,
     },
+}
+
+/// Why somebody does not want to wait for the servers any longer.
+pub type Stop = Box<dyn core::error::Error + Send + Sync>;
+
+/// What kind of reason there is why a client cannot go on.
+///
+/// This enum is complete. Of several reasons the last one in this order is what a client has to hear of first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// There is no connection to a server, or not to the one that is expected.
+    Unreachable,
+    /// A server did not answer in time.
+    Silent,
+    /// Something is wrong at a server, or the job failed.
+    Fault,
+    /// A server does not accept what was said.
+    Refused,
+    /// What was asked for is not there, or not for the one who asks.
+    Unknown,
+    /// A server, or the terms of a data set, forbid it.
+    Forbidden,
+}
+
+impl From<&CallError> for Cause {
+    fn from(error: &CallError) -> Self {
+        match error {
+            CallError::Unreachable { .. } | CallError::WrongKey { .. } | CallError::Broken { .. } => {
+                Self::Unreachable
+            }
+            CallError::Silent { .. } => Self::Silent,
+            CallError::Refused { status: 401 | 403, .. } => Self::Forbidden,
+            CallError::Refused { status: 404, .. } => Self::Unknown,
+            CallError::Refused { status: 429 | 500.., .. } | CallError::NotUnderstood { .. } => Self::Fault,
+            CallError::Refused { .. } | CallError::Identity(_) => Self::Refused,
+        }
+    }
 }
 
 impl ServiceError {

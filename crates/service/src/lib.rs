@@ -23,13 +23,14 @@ mod key_id;
 pub mod keys;
 pub mod manifest;
 mod place;
+mod predict;
 pub mod put;
 mod receive;
 mod role;
 pub mod server;
 pub mod terms;
 
-pub use error::{Result, ServiceError};
+pub use error::{Cause, Result, ServiceError, Stop};
 pub use key_id::KeyId;
 pub use place::{NoPlace, Place};
 pub use role::{NoRole, Role};

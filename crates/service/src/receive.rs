@@ -7,9 +7,8 @@ use shamisen_data::document;
 
 use crate::analyst::Analyst;
 use crate::cluster::Server;
-use crate::job::{JobDocument, JobState, ModelInfo, Work};
-use crate::terms::Output;
-use crate::{Result, ServiceError};
+use crate::job::ModelInfo;
+use crate::{Cause, Result, ServiceError};
 
 impl Analyst {
     /// The models of which this person may have something, the latest first.
@@ -33,6 +32,7 @@ impl Analyst {
             reason: format!(
                 "there is no model {reference:?} that you may know of\nhint: `shamisen models` lists them"
             ),
+            cause: Cause::Unknown,
         })
     }
 
@@ -68,51 +68,8 @@ impl Analyst {
         fs::write(file, statistics).map_err(|error| ServiceError::io("write", file, error))
     }
 
-    /// Has a model predict for rows that are shared for this alone, and returns the three servers' shares of the predictions, each of
-    /// so many bytes.
-    ///
-    /// The share files of the rows are of the data set `id`, which is the job's.
-    ///
-    /// # Errors
-    ///
-    /// If a server refuses, the job fails, or a file cannot be read.
-    pub fn predict(
-        &self,
-        model: &ModelInfo,
-        id: String,
-        rows: usize,
-        files: &[PathBuf; 3],
-        bytes: u64,
-    ) -> Result<[Vec<u8>; 3]> {
-        let work = Work::Predict { model: model.id.clone(), rows };
-        let own = self.key();
-        let mut document = JobDocument::new(id, model.name.clone(), self.servers(), own, Vec::new(), work);
-        (document.outputs, document.predictions_to) = (vec![Output::Predictions], vec![own]);
-        let status = self.submit(&document)?;
-        let job = format!("/v1/jobs/{}", status.id);
-        for (server, file) in self.cluster().servers.iter().zip(files) {
-            let share = fs::read(file).map_err(|error| ServiceError::io("read", file, error))?;
-            self.wait(self.put(server, &format!("{job}/rows"), share.into()))?;
-        }
-        let end = self.watch(&status.id, |_| ())?;
-        if end.state != JobState::Done {
-            let reason = end.reason.unwrap_or_default();
-            return Err(ServiceError::Answers {
-                reason: format!("the predictions are {}: {reason}", end.state.name()),
-            });
-        }
-        let mut shares = [const { Vec::new() }; 3];
-        for (server, share) in self.cluster().servers.iter().zip(&mut shares) {
-            *share = self.wait(self.pieces(server, &format!("{job}/predictions"), bytes))?;
-        }
-        for server in &self.cluster().servers {
-            self.wait(self.delete(server, &format!("{job}/predictions")))?;
-        }
-        Ok(shares)
-    }
-
     /// So many bytes of a server, in pieces.
-    async fn pieces(&self, server: &Server, path: &str, bytes: u64) -> Result<Vec<u8>> {
+    pub(crate) async fn pieces(&self, server: &Server, path: &str, bytes: u64) -> Result<Vec<u8>> {
         let mut all = Vec::new();
         while (all.len() as u64) < bytes {
             let piece = self.bytes(server, &format!("{path}/{}", all.len())).await?;

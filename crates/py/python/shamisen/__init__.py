@@ -9,6 +9,7 @@ process. Features, weights and predictions are secret shares to each of them; on
 names is opened.
 """
 
+from ._cluster import Cluster, DataSet, connect
 from ._core import __version__
 from ._estimate import Estimate, estimate
 from ._estimators import MLPClassifier, MLPRegressor
@@ -16,11 +17,14 @@ from ._models import load, model_home
 from ._revealed import RevealedModel
 
 __all__ = [
+    "Cluster",
+    "DataSet",
     "Estimate",
     "MLPClassifier",
     "MLPRegressor",
     "RevealedModel",
     "__version__",
+    "connect",
     "estimate",
     "load",
     "model_home",

@@ -104,11 +104,11 @@ class Columns:
             factor=np.array(described["factor"], dtype=np.float64),
             names=list(described["feature_names"]),
             target=tuple(described["target"]) if described["target"] is not None else None,
-            classes=_labels(described["classes"]),
+            classes=labels(described["classes"]),
         )
 
 
-def _labels(names: list[str]) -> npt.NDArray[Any]:
+def labels(names: list[str]) -> npt.NDArray[Any]:
     """Classes as numbers where all of them are."""
     for kind in (np.int64, np.float64):
         try:

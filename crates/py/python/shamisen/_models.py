@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,25 @@ def load(directory: str | os.PathLike[str]) -> MLPClassifier | MLPRegressor:
     return from_network(network, network.columns)
 
 
+class LastOutputs:
+    """What a network gave for the rows that it was last asked for.
+
+    The same rows again have the same outputs, which are not computed anew: truncation rounds at random, and `predict`, `predict_proba`
+    and `score` of the same rows must agree with one another.
+    """
+
+    def __init__(self) -> None:
+        #: A digest of the inputs, and the outputs.
+        self._last: tuple[bytes, Floats] | None = None
+
+    def of(self, inputs: Floats, compute: Callable[[Floats], Floats]) -> Floats:
+        """The outputs for these inputs."""
+        digest = hashlib.sha256(repr(inputs.shape).encode() + np.ascontiguousarray(inputs).tobytes()).digest()
+        if self._last is None or self._last[0] != digest:
+            self._last = (digest, compute(inputs))
+        return self._last[1].copy()
+
+
 class SharedNetwork:
     """A network whose parameters are shared among three parties.
 
@@ -61,8 +81,7 @@ class SharedNetwork:
         #: Of its training: rows, wall time, and the loss of the last epoch.
         self.training = (rows, seconds, loss)
         self._directory: Path | None = None
-        #: What was last predicted: a digest of the inputs, and the outputs.
-        self._last: tuple[bytes, Floats] | None = None
+        self._last = LastOutputs()
 
     @property
     def model(self) -> _core.SharedModel:
@@ -78,15 +97,8 @@ class SharedNetwork:
         return self.model.layers
 
     def outputs(self, inputs: Floats) -> Floats:
-        """Probabilities of the classes, or numbers, computed under sharing.
-
-        The same inputs again have the same outputs, which are not computed anew: truncation rounds at random, and `predict`,
-        `predict_proba` and `score` of the same rows must agree with one another.
-        """
-        digest = hashlib.sha256(repr(inputs.shape).encode() + np.ascontiguousarray(inputs).tobytes()).digest()
-        if self._last is None or self._last[0] != digest:
-            self._last = (digest, self.model.predict(inputs))
-        return self._last[1].copy()
+        """Probabilities of the classes, or numbers, computed under sharing."""
+        return self._last.of(inputs, self.model.predict)
 
     def reveal(self) -> Floats:
         """The parameters in the clear."""

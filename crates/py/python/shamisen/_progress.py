@@ -23,6 +23,7 @@ class Progress:
         self.loss: float | None = None
         self.last: tuple[int, int, int] | None = None
         self.width = 0
+        self.said = ""
 
     def __call__(self, epoch: int, batch: int, batches: int, loss: float | None) -> None:
         """Takes note of a mini-batch: its epoch and number from 1, and the loss if it was opened."""
@@ -37,10 +38,20 @@ class Progress:
             self.stream.write(f"epoch {epoch}, loss = {self.loss:.8f}\n")
             self.stream.flush()
 
+    def say(self, text: str) -> None:
+        """Says in words how far the training is: in place of the bar, or as a line if it is news."""
+        if self.live:
+            self._show(text)
+        elif text != self.said:
+            self.stream.write(text + "\n")
+            self.stream.flush()
+        self.said = text
+
     def close(self) -> None:
         """Leaves the last state of the bar."""
         if self.live and self.last is not None:
             self._draw()
+        if self.live and self.width:
             self.stream.write("\n")
             self.stream.flush()
 
@@ -57,6 +68,9 @@ class Progress:
             f"epoch {epoch}/{self.epochs}: {100 * done // total:3d}%|{bar:<{_WIDTH}}| {done}/{total} "
             f"[{_clock(elapsed)}<{_clock((total - done) / rate)}, {rate:.1f}batch/s{loss}]"
         )
+        self._show(line)
+
+    def _show(self, line: str) -> None:
         self.stream.write("\r" + line + " " * max(self.width - len(line), 0))
         self.stream.flush()
         self.width = len(line)

@@ -159,13 +159,15 @@ class RevealedModel:
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> RevealedModel:
-        """The network of a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn, or of a `Pipeline` of `StandardScaler` and one.
+        """The network of a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn, or of a `Pipeline` of `StandardScaler` and one, such as
+        `to_sklearn` gives.
 
         Raises ValueError for another activation than ReLU, and for several targets.
         """
         scaler, network = None, estimator
         if hasattr(estimator, "steps"):
-            steps = [step for _, step in estimator.steps]
+            # The clip of `to_sklearn` is part of the scaling here.
+            steps = [step for _, step in estimator.steps if not _is_clip(step)]
             scaler, network = (steps[0], steps[1]) if len(steps) == 2 else (None, None)
             if type(scaler).__name__ != "StandardScaler" or not hasattr(network, "coefs_"):
                 raise ValueError("a Pipeline must have two steps, StandardScaler and a fitted MLPClassifier or MLPRegressor")
@@ -193,6 +195,11 @@ class RevealedModel:
                 coefs[-1] = np.hstack([-coefs[-1] / 2.0, coefs[-1] / 2.0])
                 intercepts[-1] = np.concatenate([-intercepts[-1] / 2.0, intercepts[-1] / 2.0])
         return cls(coefs, intercepts, columns)
+
+
+def _is_clip(step: Any) -> bool:
+    """Whether a step of a Pipeline clips as a training here does."""
+    return getattr(step, "func", None) is np.clip and step.kw_args == {"a_min": -CLIP, "a_max": CLIP}
 
 
 def _names(estimator: Any, width: int) -> list[str]:

@@ -1,0 +1,382 @@
+"""What `MLPClassifier` and `MLPRegressor` have in common."""
+
+from __future__ import annotations
+
+import numbers
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _cluster_training, _core, _validation
+from ._cluster import Cluster, DataSet
+from ._cluster_training import ClusterNetwork
+from ._columns import Columns
+from ._models import PlainNetwork, SharedNetwork
+from ._progress import Progress
+from ._revealed import RevealedModel
+from ._sklearn import BaseEstimator, ConvergenceWarning, NotFittedError
+from ._validation import Floats
+
+#: Inputs and targets of the network, row by row.
+Rows = tuple[Floats, Floats]
+
+
+class Perceptron(BaseEstimator):
+    """A multi-layer perceptron, without what is to be learnt."""
+
+    _task: Literal["classification", "regression"]
+    _network: SharedNetwork | PlainNetwork | ClusterNetwork
+    n_features_in_: int
+    loss_: float | None
+    best_loss_: float | None
+    loss_curve_: list[float] | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    cost_: dict[str, int] | None
+    job_: str
+    metrics_: dict[str, float]
+    feature_names_in_: npt.NDArray[np.object_]
+    classes_: npt.NDArray[Any]
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        refresh: int = 1,
+        scaling: str | None = "standard",
+        backend: str = "local",
+        n_threads: int | None = None,
+        cluster: Cluster | None = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.refresh = refresh
+        self.scaling = scaling
+        self.backend = backend
+        self.n_threads = n_threads
+        self.cluster = cluster
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: str | None = None,
+        outputs: Sequence[str] | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """Shares the rows among three parties, which train the network; or has three servers train it on a data set that they have.
+
+        Parameters
+        ----------
+        X : array or DataFrame of shape (n_samples, n_features), or DataSet
+            Finite numbers; or a data set of `cluster`.
+        y : array of shape (n_samples,)
+            A class or a number for each row; none for a data set.
+        target : str, optional
+            The target of the data set, to say which one is meant: its owner has chosen it.
+        outputs : sequence of {'metrics', 'loss', 'predictions', 'model'}, optional
+            What comes out of the servers. By default all that the terms of the data set allow but the model in the clear.
+        name : str, optional
+            Name of the job and its model at the servers; that of the data set by default.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If data or parameters make no sense, with a sentence that says what to do.
+        ArithmeticError
+            If a number leaves the range of the fixed-point numbers during the training.
+        PermissionError
+            If the terms of the data set forbid it, with the name of the rule.
+        ConnectionError, TimeoutError
+            If a server cannot be reached, or does not answer in time.
+        RuntimeError
+            If the job fails at the servers, or somebody cancels it.
+        KeyboardInterrupt
+            After Ctrl-C, when the training has ended; at the servers it is cancelled.
+        """
+        owner = type(self).__name__
+        self._check_parameters()
+        if self.cluster is not None or isinstance(X, DataSet):
+            _cluster_training.fit(self, X, y, target, outputs, name)
+            return self
+        for parameter, value in (("target", target), ("outputs", outputs), ("name", name)):
+            if value is not None:
+                raise ValueError(f"{parameter}={value!r} is for data sets of a cluster: give arrays as X and y, and no {parameter}")
+        matrix = _validation.features(X, owner)
+        names = _validation.feature_names(X)
+        start = self._network if self.warm_start and hasattr(self, "_network") else None
+        if isinstance(start, ClusterNetwork):
+            raise ValueError("warm_start=True goes on with a network here, but this one is at servers: save() and load() it first")
+        if start is not None:
+            _validation.check_width(matrix, self.n_features_in_, owner)
+        columns = None if start is None else start.columns
+        columns, targets = self._prepare(matrix, y, names, columns)
+        seed = _validation.seed(self.random_state)
+        inputs = columns.scale(matrix)
+        held = self._hold_out(targets, seed)
+        rows: Rows = (inputs[~held], targets[~held])
+        validation: Rows | None = (inputs[held], targets[held]) if held.any() else None
+        layers = [inputs.shape[1], *self._hidden(), targets.shape[1]]
+        if start is not None and start.layers != layers:
+            raise ValueError(
+                f"warm_start=True goes on with the network {start.layers}, but the parameters and the data ask for {layers}: set "
+                "warm_start=False, or keep hidden_layer_sizes"
+            )
+        largest = float(np.abs(rows[1]).max())
+        self._train(self._plan(layers, len(rows[0]), columns, largest, seed), rows, validation, columns, start)
+        self.n_features_in_ = inputs.shape[1]
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        # What only a training at servers gives.
+        for attribute in ("job_", "metrics_"):
+            self.__dict__.pop(attribute, None)
+        return self
+
+    def _prepare(
+        self, X: Floats, y: Any, names: npt.NDArray[np.object_] | None, known: Columns | None
+    ) -> tuple[Columns, Floats]:
+        """Columns, and the targets of the network."""
+        raise NotImplementedError
+
+    def _strata(self, targets: Floats) -> list[npt.NDArray[np.intp]]:
+        """The rows, in groups of which each gives its part for the validation."""
+        raise NotImplementedError
+
+    def _new_columns(self, X: Floats, names: npt.NDArray[np.object_] | None) -> Columns:
+        return Columns.fit(X, None if names is None else list(names), self.scaling == "standard")
+
+    def _hidden(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        return [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
+
+    def _hold_out(self, targets: Floats, seed: int) -> npt.NDArray[np.bool_]:
+        """Which rows the training is validated on."""
+        held = np.zeros(len(targets), dtype=bool)
+        if not self.early_stopping:
+            return held
+        generator = np.random.default_rng(seed)
+        for rows in self._strata(targets):
+            count = int(np.ceil(self.validation_fraction * len(rows)))
+            held[generator.permutation(rows)[: min(count, len(rows) - 1)]] = True
+        if not held.any() or held.all():
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {len(targets)} samples leaves none to train or to validate on: "
+                "choose another fraction, or early_stopping=False"
+            )
+        return held
+
+    def _plan(self, layers: list[int], count: int, columns: Columns, largest: float, seed: int) -> _core.Plan:
+        """The plan for so many rows, where no scaled target is above the largest in magnitude."""
+        batch = min(200, count) if self.batch_size == "auto" else int(self.batch_size)
+        if batch > count:
+            warnings.warn(f"batch_size={batch} is larger than the number of samples, {count}: it is clipped", stacklevel=3)
+            batch = count
+        return _core.Plan(
+            self._task,
+            layers,
+            optimizer=self.solver,
+            learning_rate=float(self.learning_rate_init),
+            # scikit-learn divides the penalty by the rows of the mini-batch.
+            weight_decay=float(self.alpha) / batch,
+            momentum=float(self.momentum) if self.solver == "sgd" else 0.0,
+            beta_1=float(self.beta_1),
+            beta_2=float(self.beta_2),
+            refresh=int(self.refresh),
+            batch_size=batch,
+            epochs=int(self.max_iter),
+            seed=seed,
+            feature_bits=columns.feature_bits,
+            target_bits=int(np.ceil(np.log2(largest))) if largest > 1.0 else 0,
+        )
+
+    def _train(
+        self,
+        plan: _core.Plan,
+        rows: Rows,
+        validation: Rows | None,
+        columns: Columns,
+        start: SharedNetwork | PlainNetwork | None,
+    ) -> None:
+        patience = int(min(self.n_iter_no_change, self.max_iter))
+        stopping: _core.Stopping = {"tol": float(self.tol), "patience": patience}
+        progress = Progress(self.max_iter) if self.verbose else None
+        started = time.monotonic()
+        network: SharedNetwork | PlainNetwork
+        try:
+            if self.backend == "plain":
+                parameters, told = _core.train_plain(
+                    plan,
+                    rows,
+                    validation=validation,
+                    stopping=stopping,
+                    start=None if start is None else start.reveal(),
+                    progress=progress,
+                )
+                network, self.cost_ = PlainNetwork(plan.layers, parameters, columns), None
+            else:
+                model, told, (rounds, sent) = _core.train(
+                    plan,
+                    rows,
+                    validation=validation,
+                    stopping=stopping,
+                    start=start.model if isinstance(start, SharedNetwork) else None,
+                    threads=self.n_threads,
+                    progress=progress,
+                )
+                self.cost_ = {"rounds": rounds, "bytes_sent": sent}
+                seconds = time.monotonic() - started
+                network = SharedNetwork(model, columns, len(rows[0]), seconds, told[0][-1])
+        finally:
+            if progress is not None:
+                progress.close()
+        losses, scores, converged = told
+        self.loss_curve_, self.loss_, self.n_iter_ = losses, losses[-1], len(losses)
+        self.validation_scores_ = scores if self.early_stopping else None
+        self.best_validation_score_ = max(scores) if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else min(losses)
+        self.n_layers_, self.n_outputs_ = len(plan.layers), plan.layers[-1]
+        self.t_ = self.n_iter_ * len(rows[0])
+        self._network = network
+        if not converged and self.n_iter_ == self.max_iter:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _outputs(self, X: Any) -> Floats:
+        """What the network gives for rows."""
+        owner = type(self).__name__
+        network = self._fitted()
+        _validation.check_names(X, getattr(self, "feature_names_in_", None), owner)
+        matrix = _validation.features(X, owner)
+        _validation.check_width(matrix, self.n_features_in_, owner)
+        return network.outputs(network.columns.scale(matrix))
+
+    def _fitted(self) -> SharedNetwork | PlainNetwork | ClusterNetwork:
+        if not hasattr(self, "_network"):
+            name = type(self).__name__
+            raise NotFittedError(
+                f"This {name} instance is not fitted yet. Call 'fit' with appropriate arguments before using this estimator."
+            )
+        return self._network
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_network")
+
+    def reveal(self) -> RevealedModel:
+        """Opens the weights, which until then no party knows: for export, and for whoever may see them.
+
+        Of a network at servers it needs the output `model`; without it, it raises PermissionError.
+        """
+        network = self._fitted()
+        return RevealedModel.from_parameters(network.layers, network.reveal(), network.columns)
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Keeps the model, still shared, in a new directory, as `shamisen train --model` does: a share for each party, and what is
+        public. `shamisen.load` and `shamisen predict --model` read it. Of a network at servers it needs the output `model`.
+        """
+        network = self._fitted()
+        if isinstance(network, PlainNetwork):
+            raise ValueError("a network of backend='plain' has no shares to keep: pickle the estimator, or reveal() and export it")
+        network.save(Path(directory))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # Under sharing, truncation rounds at random.
+        tags.non_deterministic = self.backend != "plain"
+        return tags
+
+    def _check_parameters(self) -> None:
+        """Refuses parameters that make no sense, and those that this package lacks."""
+        name = type(self).__name__
+        sizes: Any = self.hidden_layer_sizes
+        listed = [sizes] if isinstance(sizes, int) else sizes
+        if isinstance(listed, str) or not all(isinstance(size, numbers.Integral) and int(size) > 0 for size in listed):
+            raise ValueError(f"hidden_layer_sizes of {name} must be positive integers. Got {sizes!r} instead.")
+        lacking = {
+            "activation": ("relu",),
+            "learning_rate": ("constant",),
+            "shuffle": (True,),
+            "epsilon": (1e-8,),
+            "solver": ("adam", "sgd"),
+            "scaling": ("standard", None),
+            "backend": ("local", "plain"),
+        }
+        for parameter, known in lacking.items():
+            value = getattr(self, parameter)
+            if value not in known:
+                allowed = " or ".join(repr(choice) for choice in known)
+                raise ValueError(f"{parameter}={value!r} is not available in {name}: use {allowed}")
+        if self.solver == "sgd" and self.nesterovs_momentum:
+            raise ValueError(f"nesterovs_momentum=True is not available in {name}: use False, for classical momentum")
+        self._check_number("max_iter", numbers.Integral, 1)
+        self._check_number("n_iter_no_change", numbers.Integral, 1)
+        self._check_number("refresh", numbers.Integral, 1)
+        self._check_number("alpha", numbers.Real, 0)
+        self._check_number("tol", numbers.Real, 0)
+        if self.batch_size != "auto":
+            self._check_number("batch_size", numbers.Integral, 1)
+        if self.n_threads is not None:
+            self._check_number("n_threads", numbers.Integral, 1)
+        if self.early_stopping and not 0.0 < self.validation_fraction < 1.0:
+            raise ValueError(f"validation_fraction must be between 0 and 1. Got {self.validation_fraction!r} instead.")
+
+    def _check_number(self, parameter: str, kind: type, least: float) -> None:
+        value: Any = getattr(self, parameter)
+        is_kind = isinstance(value, kind)
+        if not is_kind or isinstance(value, bool) or not value >= least:
+            what = "an integer" if kind is numbers.Integral else "a number"
+            raise ValueError(f"{parameter} of {type(self).__name__} must be {what} of at least {least}. Got {value!r} instead.")
