@@ -11,7 +11,7 @@ use shamisen_service::Role;
 use crate::bench::args::BenchArguments;
 use crate::choices::{ScalingName, TargetScalingName, TaskName, transport_parser};
 use crate::data_sets::args::{
-    AuditArguments, ClusterArguments, DataSetArguments, ListArguments, PutArguments,
+    AuditArguments, ClusterArguments, DataSetArguments, ListArguments, PutArguments, TermsArguments,
 };
 use crate::job::JobFields;
 use crate::submit::SubmitFields;
@@ -63,14 +63,19 @@ pub enum Command {
     /// With --cluster and --key, as one of the people whom the servers know; with --config, as the operator of a server, on its
     /// machine. Looks at addresses in both directions, keys, versions, clocks, the network and disks. Exit status 2 if something is wrong.
     Doctor(DoctorArguments),
+    /// Show the page of a server in a browser on this machine: jobs, data sets, the servers, the audit log. It only reads.
+    ///
+    /// With --cluster and --key, as one of the people whom the servers know; with --config, as the operator of a server, on its
+    /// machine. It prints an address to open, and passes on what the page asks for until Ctrl-C.
+    Page(PageArguments),
     /// Share a table here and upload the shares to the three servers, as a data set on your terms.
     ///
     /// The data set exists when all three have it. After an interruption, the same command goes on.
     Put(Box<PutArguments>),
     /// List the data sets at the three servers that you may know of, and your uploads.
     List(ListArguments),
-    /// Show a data set and the terms on which it is given.
-    Terms(DataSetArguments),
+    /// Show a data set and the terms on which it is given; or, as its owner, set new ones.
+    Terms(TermsArguments),
     /// Take a data set of yours back, or give an upload up: its shares are deleted at all three servers.
     Revoke(DataSetArguments),
     /// Look after the servers' audit logs.
@@ -301,6 +306,26 @@ pub struct DoctorArguments {
     /// Configuration of a server, on its own machine.
     #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["cluster", "key"])]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `page`.
+#[derive(Debug, Args)]
+pub struct PageArguments {
+    /// File with the addresses and fingerprints of the three servers.
+    #[arg(long, value_name = "cluster.toml", required_unless_present = "config", requires = "key")]
+    pub cluster: Option<PathBuf>,
+    /// Directory of the own key, as `keygen` made it.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub key: Option<PathBuf>,
+    /// The server whose page it is.
+    #[arg(long, value_name = "0|1|2", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2), conflicts_with = "config")]
+    pub server: u8,
+    /// Configuration of a server, on its own machine.
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["cluster", "key"])]
+    pub config: Option<PathBuf>,
+    /// Port of this machine. [default: one that is free]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub port: u16,
 }
 
 /// Arguments of `submit`.

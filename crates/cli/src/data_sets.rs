@@ -41,14 +41,28 @@ impl Asker {
 
     /// The data set with a name or id, and the digests of its description at the three servers.
     fn data_set(&self, reference: &str) -> Result<DataSetInfo> {
-        let [first, second, third] =
-            self.all::<DataSetInfo>(&format!("/v1/datasets/{}", encoded(reference)?))?;
-        if first.digest != second.digest || first.digest != third.digest {
+        let [first, second, third] = self.at_all(reference)?;
+        if [&second, &third].iter().any(|other| other.terms_digest != first.terms_digest) {
+            let names = [0, 1, 2].map(|party| format!("server {party}"));
+            let changes = [&first, &second, &third].map(|set| set.revision);
+            let list = names.iter().zip(changes).map(|(name, change)| format!("{name} has change {change}"));
+            return Err(Failure::run(format!(
+                "the servers have different terms of {reference}: {}\nhint: its owner sets them once more, with `shamisen terms --set`",
+                list.collect::<Vec<_>>().join(", ")
+            )));
+        }
+        Ok(first)
+    }
+
+    /// What each server says of the data set with a name or id, which has to have the same description at all three.
+    fn at_all(&self, reference: &str) -> Result<[DataSetInfo; 3]> {
+        let sets = self.all::<DataSetInfo>(&format!("/v1/datasets/{}", encoded(reference)?))?;
+        if sets.iter().any(|set| set.digest != sets[0].digest) {
             return Err(Failure::run(format!(
                 "the servers tell different things about {reference}: ask their operators to compare their audit logs"
             )));
         }
-        Ok(first)
+        Ok(sets)
     }
 
     /// The uploads that are under way at any of the servers.

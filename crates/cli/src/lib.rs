@@ -18,6 +18,7 @@ mod interrupt;
 pub mod job;
 mod keygen;
 mod models;
+mod page;
 mod party;
 mod predict;
 mod progress;
@@ -63,6 +64,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Keygen(keygen) => keygen::run(keygen),
         Command::Serve(serve) => serve::run(serve),
         Command::Doctor(doctor) => doctor::run(doctor),
+        Command::Page(page) => page::run(page),
         Command::Put(put) => data_sets::put(put),
         Command::List(list) => data_sets::list(list),
         Command::Terms(set) => data_sets::terms(set),

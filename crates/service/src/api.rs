@@ -5,6 +5,8 @@ pub mod data;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::audit::Witness;
+
 use crate::Role;
 
 /// Version of this program, as servers tell it.
@@ -107,4 +109,48 @@ pub struct Check {
     /// What to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+}
+
+/// What a server knows of another one from calling it three times a minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[non_exhaustive]
+pub struct Contact {
+    /// The other server.
+    pub server: u8,
+    /// Its control plane, as it is configured here.
+    pub address: String,
+    /// When it was called last, in seconds since 1970; none if that is still to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<f64>,
+    /// When it last answered since this server was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<f64>,
+    /// Why the last call came to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Its version, when it last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its clock less the own one, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<f64>,
+    /// Seconds for a small request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip: Option<f64>,
+    /// The end of its audit log, as it was last written down here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noted: Option<Noted>,
+    /// In what way its audit log is not what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contradiction: Option<String>,
+}
+
+/// The end of another server's audit log, and since when it is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::exhaustive_structs, reason = "a place in a log and a time")]
+pub struct Noted {
+    /// The end.
+    pub end: Witness,
+    /// When it was written down, in seconds since 1970.
+    pub time: f64,
 }

@@ -4,8 +4,8 @@
 //! number, the hash of the entry before, and the hash of its text: whoever may not read a text can check the chain with
 //! its hash. Texts hold a random salt, so that nobody finds out by trial what a hash stands for.
 //!
-//! Servers tell each other the hash at the end of their logs now and then, and write down what they were told. A server that
-//! changed its log later would contradict what the two others have.
+//! Servers ask each other every hour for the end of their logs, follow the chain from the end that they were told before, and
+//! write down what they find. A server that changed its log later would contradict what the two others have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,9 @@ pub const START: Hash = Hash::from_bytes([0; 32]);
 
 /// An event in which the end of another server's log is written down.
 pub const WITNESS: &str = "audit.peer";
+
+/// An event in which is written down that another server's log is not what it was.
+pub const CONTRADICTION: &str = "audit.contradiction";
 
 /// Events that all three servers have to have, about the same subjects and with the same hashes.
 pub const COMMON: [&str; 4] = ["dataset.created", "dataset.revoked", "job.accepted", "job.ended"];
@@ -152,6 +155,11 @@ impl Chain {
         Self { seq: 0, head: START }
     }
 
+    /// After an entry of which number and hash are known.
+    pub fn after(seq: u64, head: Hash) -> Self {
+        Self { seq, head }
+    }
+
     /// Number of the last entry.
     pub fn seq(&self) -> u64 {
         self.seq
@@ -244,9 +252,13 @@ impl Account {
         self.partial
     }
 
-    /// How many ends of the other's logs were written down here.
-    pub fn witnessed(&self) -> usize {
-        self.witnesses.len()
+    /// The last entry of another server's log that was written down here, and its number.
+    pub fn witness_of(&self, party: usize) -> Option<u64> {
+        self.witnesses
+            .iter()
+            .filter(|witness| usize::from(witness.party) == party)
+            .map(|witness| witness.seq)
+            .max()
     }
 }
 

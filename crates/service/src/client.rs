@@ -168,12 +168,7 @@ impl Client {
         path: &str,
         question: &Q,
     ) -> Result<A, CallError> {
-        let body = serde_json::to_vec(question).map_err(|error| CallError::NotUnderstood {
-            address: self.address.clone(),
-            reason: error.to_string(),
-        })?;
-        let answer = self.call_with(Method::POST, path, JSON, body.into()).await?;
-        self.understood(&answer)
+        self.send_json(Method::POST, path, question).await
     }
 
     /// Puts bytes somewhere.
@@ -186,6 +181,19 @@ impl Client {
         self.understood(&answer)
     }
 
+    /// Puts something somewhere, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn put_json<Q: Serialize, A: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        content: &Q,
+    ) -> Result<A, CallError> {
+        self.send_json(Method::PUT, path, content).await
+    }
+
     /// Removes something.
     ///
     /// # Errors
@@ -193,6 +201,20 @@ impl Client {
     /// As [`get`](Self::get).
     pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CallError> {
         let answer = self.call(Method::DELETE, path, Bytes::new()).await?;
+        self.understood(&answer)
+    }
+
+    async fn send_json<Q: Serialize, A: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        content: &Q,
+    ) -> Result<A, CallError> {
+        let body = serde_json::to_vec(content).map_err(|error| CallError::NotUnderstood {
+            address: self.address.clone(),
+            reason: error.to_string(),
+        })?;
+        let answer = self.call_with(method, path, JSON, body.into()).await?;
         self.understood(&answer)
     }
 

@@ -44,6 +44,8 @@ use crate::{Place, Result, Role, keys};
 /// A server, as its operator describes it.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
+    /// The file that says all this.
+    pub file: PathBuf,
     /// Which party it is.
     pub party: Party,
     /// Its key.
@@ -205,7 +207,20 @@ impl ServerConfig {
         }
         let (key, data) = (dir.join(&file.key), dir.join(&file.data));
         let storage_key = key.join(keys::STORAGE_KEY_FILE);
-        Ok(Self { party, identity, key, listen, data_listen, data, storage_key, peers, people, limits })
+        let file = path.to_owned();
+        Ok(Self { file, party, identity, key, listen, data_listen, data, storage_key, peers, people, limits })
+    }
+
+    /// The server itself, as programs on its machine reach it.
+    pub fn own_server(&self) -> Server {
+        let listen = self.listen;
+        let host = match (listen.ip().is_unspecified(), listen.is_ipv6()) {
+            (false, _) => listen.ip().to_string(),
+            (true, false) => "127.0.0.1".to_owned(),
+            (true, true) => "::1".to_owned(),
+        };
+        let address = Place { host, port: listen.port() };
+        Server { party: self.party, address, fingerprint: self.identity.fingerprint() }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shamisen_net::tls::Identity;
 use tokio::runtime::{Builder, Runtime};
@@ -40,6 +41,20 @@ pub fn get<T: DeserializeOwned>(cluster: &Cluster, identity: &Identity, path: &s
 /// If the operating system does not let it begin.
 pub fn delete<T: DeserializeOwned>(cluster: &Cluster, identity: &Identity, path: &str) -> Result<Answers<T>> {
     each(cluster, identity, &async |client| client.delete(path).await)
+}
+
+/// Gives all three servers the same, as JSON.
+///
+/// # Errors
+///
+/// If the operating system does not let it begin.
+pub fn put<Q: Serialize, T: DeserializeOwned>(
+    cluster: &Cluster,
+    identity: &Identity,
+    path: &str,
+    content: &Q,
+) -> Result<Answers<T>> {
+    each(cluster, identity, &async |client| client.put_json(path, content).await)
 }
 
 fn each<T>(

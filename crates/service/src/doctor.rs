@@ -15,13 +15,13 @@ use shamisen_net::Party;
 use shamisen_net::tls::Identity;
 use tokio::io::AsyncReadExt;
 
+use crate::Result;
 use crate::api::{Check, Health, Received, SECURITY, SPEED_BYTES, ServerInfo, VERSION, Verdict, WhoAmI};
 use crate::client::{CallError, Client, broken, secured, told, within};
 use crate::cluster::{Cluster, Server};
 use crate::config::{PeerServer, ServerConfig};
 use crate::consult::runtime;
 use crate::server::now;
-use crate::{Place, Result};
 
 /// Longest wait for a small answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ pub fn look_from_server(config: &ServerConfig) -> Result<Vec<Check>> {
         let identity = &config.identity;
         let mut lanes = vec![(config.party, config.limits.lanes.get())];
         let mut checks = vec![check(None, config.party, "directory", data_directory(&config.data))];
-        let own = own_server(config);
+        let own = config.own_server();
         let seen = look(identity, &own).await;
         match &seen {
             Ok(_) => checks.extend(judge(None, &own, &seen)),
@@ -153,18 +153,6 @@ fn peers(config: &ServerConfig) -> [&PeerServer; 2] {
     let mut peers = [&config.peers.next, &config.peers.prev];
     peers.sort_by_key(|peer| peer.server.party);
     peers
-}
-
-/// The server of a configuration, as it is reached from its own machine.
-fn own_server(config: &ServerConfig) -> Server {
-    let listen = config.listen;
-    let host = match (listen.ip().is_unspecified(), listen.is_ipv6()) {
-        (false, _) => listen.ip().to_string(),
-        (true, false) => "127.0.0.1".to_owned(),
-        (true, true) => "::1".to_owned(),
-    };
-    let address = Place { host, port: listen.port() };
-    Server { party: config.party, address, fingerprint: config.identity.fingerprint() }
 }
 
 async fn look(identity: &Identity, server: &Server) -> core::result::Result<Seen, CallError> {

@@ -6,7 +6,7 @@
 //! to each other; the [doctor] says whether all is well.
 //!
 //! An owner [puts](put) a table, described by a [manifest], on [terms] that every server enforces; people [ask all three
-//! servers](consult) for the same. What was decided is in each server's [audit] log.
+//! servers](consult) for the same. What was decided is in each server's [audit] log. People see all this on a [page].
 
 pub mod analyst;
 pub mod api;
@@ -22,13 +22,16 @@ pub mod job;
 mod key_id;
 pub mod keys;
 pub mod manifest;
+pub mod page;
 mod place;
 mod predict;
 pub mod put;
 mod receive;
 mod role;
 pub mod server;
+mod signature;
 pub mod terms;
+pub mod terms_change;
 
 pub use error::{Cause, Result, ServiceError, Stop};
 pub use key_id::KeyId;

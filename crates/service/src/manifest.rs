@@ -118,11 +118,7 @@ impl Manifest {
         if let Some(problem) = self.terms.problem() {
             return Some(format!("the terms make no sense: {problem}"));
         }
-        let known: BTreeSet<&String> = self.schema.features.iter().collect();
-        let unknown = self.terms.columns.iter().flatten().find(|column| !known.contains(column))?;
-        Some(format!(
-            "the terms allow the column {unknown:?}, which is no feature of the table: check its name"
-        ))
+        unknown_column(&self.terms, &self.schema)
     }
 
     fn files_problem(&self) -> Option<String> {
@@ -171,6 +167,13 @@ impl Schema {
             format!("the name {start:?}... of a column or class has more than {LONGEST_COLUMN} bytes")
         })
     }
+}
+
+/// What is wrong about the columns that terms allow, if one of them is no feature.
+pub(crate) fn unknown_column(terms: &Terms, schema: &Schema) -> Option<String> {
+    let known: BTreeSet<&String> = schema.features.iter().collect();
+    let unknown = terms.columns.iter().flatten().find(|column| !known.contains(column))?;
+    Some(format!("the terms allow the column {unknown:?}, which is no feature of the table: check its name"))
 }
 
 /// Most bytes of the share file of a matrix; of the statistics, if it is none.

@@ -62,7 +62,18 @@ pub struct ListArguments {
     pub servers: ClusterArguments,
 }
 
-/// Arguments of `terms` and `revoke`.
+/// Arguments of `terms`.
+#[derive(Debug, Args)]
+pub struct TermsArguments {
+    /// The data set.
+    #[command(flatten)]
+    pub data_set: DataSetArguments,
+    /// New terms in place of those before, at all three servers: for the owner. Jobs that were accepted go on.
+    #[arg(long, value_name = "terms.toml")]
+    pub set: Option<PathBuf>,
+}
+
+/// Arguments of `revoke`, and of `terms`.
 #[derive(Debug, Args)]
 pub struct DataSetArguments {
     /// Name or id of the data set.

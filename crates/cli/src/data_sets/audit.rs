@@ -37,10 +37,15 @@ fn text(audit: &Audit) -> String {
         let _ = match log {
             Ok(account) => {
                 let seen = if account.is_partial() { ", of which you may see a part" } else { "" };
-                let (entries, witnessed) = (account.len(), account.witnessed());
+                let entries = account.len();
+                let others = audit.logs.iter().flatten();
+                let witnessed = match others.filter_map(|other| other.witness_of(party)).max() {
+                    Some(seq) => format!("the others have noted it up to entry {seq}"),
+                    None => "the others have not noted it yet".to_owned(),
+                };
                 writeln!(
                     text,
-                    "ok     server {party}  {entries} entries{seen}; each follows the one before; {witnessed} notes of the others' logs"
+                    "ok     server {party}  {entries} entries{seen}; each follows the one before; {witnessed}"
                 )
             }
             Err(problem) => writeln!(text, "wrong  server {party}  {}", printable(problem)),

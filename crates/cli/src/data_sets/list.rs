@@ -40,6 +40,8 @@ fn text(at: &[Vec<DataSetInfo>; 3], under_way: &[Vec<UploadStatus>; 3]) -> Strin
             format!("  (not at server {})", missing.collect::<Vec<_>>().join(" and "))
         } else if found.iter().any(|(_, other)| other.digest != set.digest) {
             "  (the servers tell different things about it)".to_owned()
+        } else if found.iter().any(|(_, other)| other.terms_digest != set.terms_digest) {
+            "  (the servers have different terms of it)".to_owned()
         } else if set.expired {
             "  (expired)".to_owned()
         } else {

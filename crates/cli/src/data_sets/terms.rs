@@ -1,21 +1,50 @@
-//! `terms`: on what terms a data set is given.
+//! `terms`: on what terms a data set is given, and new ones in their place.
 
 use std::fmt::Write;
 
 use shamisen_service::api::data::DataSetInfo;
-use shamisen_service::terms::Output;
+use shamisen_service::consult;
+use shamisen_service::terms::{Output, Terms};
+use shamisen_service::terms_change::{SignedTerms, TermsChange};
 
-use crate::data_sets::args::DataSetArguments;
+use crate::data_sets::args::{DataSetArguments, TermsArguments};
 use crate::data_sets::{Asker, printable};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::summary::grouped;
 
 /// Carries out `terms`.
-pub(crate) fn run(arguments: &DataSetArguments) -> Result<()> {
+pub(crate) fn run(arguments: &TermsArguments) -> Result<()> {
     interrupt::install();
-    let set = Asker::read(&arguments.servers)?.data_set(&arguments.data_set)?;
-    crate::print(&text(&set))
+    let DataSetArguments { data_set, servers } = &arguments.data_set;
+    let asker = Asker::read(servers)?;
+    if let Some(path) = &arguments.set {
+        change(&asker, data_set, Terms::read(path)?)?;
+    }
+    crate::print(&text(&asker.data_set(data_set)?))
+}
+
+/// Signs new terms, and hands them in to all three servers.
+fn change(asker: &Asker, reference: &str, terms: Terms) -> Result<()> {
+    let at = asker.at_all(reference)?;
+    // Later than the last change at any of the servers, in case one of them has missed it.
+    let revision = at.iter().map(|set| set.revision).max().unwrap_or(0) + 1;
+    let dataset = at[0].id.clone();
+    let path = format!("/v1/datasets/{dataset}/terms");
+    let signed = SignedTerms::sign(&TermsChange { dataset, revision, terms }, &asker.identity)
+        .map_err(|error| Failure::input(error.to_string()))?;
+    let answers = consult::put::<_, DataSetInfo>(&asker.cluster, &asker.identity, &path, &signed)?;
+    let done = answers.iter().filter(|answer| answer.is_ok()).count();
+    let missing =
+        answers.iter().enumerate().find_map(|(party, answer)| Some((party, answer.as_ref().err()?)));
+    let Some((party, error)) = missing else { return Ok(()) };
+    let problem = consult::explained(party, error);
+    if done == 0 {
+        return Err(Failure::input(problem));
+    }
+    Err(Failure::run(format!(
+        "{done} of three servers have the new terms, so that only what the old and the new ones allow is done; {problem}; then the same command once more"
+    )))
 }
 
 fn text(set: &DataSetInfo) -> String {
@@ -52,6 +81,7 @@ fn text(set: &DataSetInfo) -> String {
         ("model_to", receivers(Output::Model)),
         ("least_rows", format!("{} of a training", terms.least_rows)),
         ("expires", format!("{}, the last day{expired}", terms.expires)),
+        ("changed", format!("{} times by the owner", set.revision)),
     ]);
     let mut text = String::new();
     for (name, value) in lines {

@@ -8,6 +8,7 @@ mod checkpoint;
 mod data_sets;
 mod demo;
 mod jobs;
+mod live;
 mod lost;
 mod model;
 mod parquet;

@@ -82,6 +82,12 @@ pub struct DataSetInfo {
     pub schema: Schema,
     /// On what terms it is given.
     pub terms: Terms,
+    /// How often the owner has changed them.
+    #[serde(default)]
+    pub revision: u64,
+    /// Hash of the owner's last change of them, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms_digest: Option<String>,
     /// Trainings that were admitted so far.
     pub trainings: u64,
     /// Whether the terms allow nothing more, since their last day is over.

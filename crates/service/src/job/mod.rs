@@ -12,6 +12,6 @@ mod submission;
 pub use document::{JobDocument, MOST_SETTINGS, Setting, Work};
 pub use model::ModelInfo;
 pub(crate) use plan::{plan, prediction, training};
-pub use status::{JobState, JobStatus, LogEntry, LogPage, Progress, TrainingResult};
+pub use status::{JobState, JobStatus, LogEntry, LogPage, LossPoint, Progress, TrainingResult};
 pub(crate) use submission::Signed;
 pub use submission::Submission;

@@ -137,3 +137,13 @@ pub struct LogPage {
     /// Where the next part begins.
     pub next: u64,
 }
+
+/// The loss at one moment of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::exhaustive_structs, reason = "a point of a curve")]
+pub struct LossPoint {
+    /// Epochs that are done, with the part of the current one.
+    pub epoch: f64,
+    /// Mean loss of the rows since it was opened before.
+    pub loss: f64,
+}

@@ -1,17 +1,15 @@
 //! A job with its analyst's signature.
 
-use core::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 use shamisen_net::NetError;
-use shamisen_net::tls::{Identity, verify_signature};
+use shamisen_net::tls::Identity;
 use utoipa::ToSchema;
 
-use crate::KeyId;
 use crate::job::JobDocument;
+use crate::signature;
 
 /// What a signed text begins with, so that the signature is good for nothing else.
-const PURPOSE: &[u8] = b"shamisen job 1\n";
+const PURPOSE: &str = "shamisen job 1\n";
 
 /// A job as an analyst hands it in, to each of the three servers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -35,18 +33,16 @@ impl Submission {
     pub fn sign(document: &JobDocument, identity: &Identity) -> Result<Self, NetError> {
         let unusable = |reason: String| NetError::Identity { reason };
         let text = document.text().map_err(unusable)?;
-        let signature = identity.sign(&[PURPOSE, text.as_bytes()].concat())?;
-        Ok(Self { document: text, signature: digits(&signature), certificate: identity.certificate_pem() })
+        let signature = signature::sign(PURPOSE, &text, identity)?;
+        Ok(Self { document: text, signature, certificate: identity.certificate_pem() })
     }
 
     /// The job, if its analyst has signed it and it makes sense.
     pub(crate) fn open(&self) -> Result<Signed, String> {
         let document = JobDocument::parse(&self.document)?;
-        let signature = bytes(&self.signature).ok_or("the signature is not in hexadecimal digits")?;
-        let text = [PURPOSE, self.document.as_bytes()].concat();
-        let signer = verify_signature(self.certificate.as_bytes(), &text, &signature)
+        let signer = signature::signer(PURPOSE, &self.document, &self.signature, &self.certificate)
             .map_err(|error| format!("the job is not signed as it has to be: {error}"))?;
-        if KeyId(signer) != document.analyst {
+        if signer != document.analyst {
             return Err(format!("the job is one of {}, but {signer} has signed it", document.analyst));
         }
         Ok(Signed { document, digest: blake3::hash(self.document.as_bytes()).to_hex().to_string() })
@@ -61,25 +57,10 @@ pub(crate) struct Signed {
     pub(crate) digest: String,
 }
 
-/// Bytes in hexadecimal digits.
-fn digits(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Bytes from their hexadecimal digits.
-fn bytes(digits: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| char::from(c).to_digit(16).map(|value| value as u8);
-    let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KeyId;
     use crate::job::document::tests::{document, setting};
 
     #[test]

@@ -24,7 +24,7 @@ const HANDSHAKE: Duration = Duration::from_secs(2);
 ///
 /// The caller gets one byte. Only one listens at a time; others wait for it.
 pub(crate) async fn listen(shared: &Arc<Shared>) -> Result<(), Refusal> {
-    let address = shared.config.data_listen;
+    let address = shared.config().data_listen;
     let turn = Arc::clone(&shared.data_port).lock_owned().await;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         let text = format!("this server cannot listen for the data plane at {address}: {error}");
@@ -48,7 +48,7 @@ async fn meet(shared: &Shared, listener: &TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         let Ok(Ok(mut stream)) = timeout(HANDSHAKE, tls.accept(stream)).await else { continue };
-        if shared.known.visitor(key_of(&stream)).caller.is_none() {
+        if shared.visitor(key_of(&stream)).caller.is_none() {
             continue;
         }
         stream.write_u8(0).await?;

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use axum::body::to_bytes;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, ORIGIN};
 use axum::http::{HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use crate::audit::{Decision, Who};
+use crate::page::is_from_elsewhere;
 use crate::server::audit_log::Event;
 use crate::server::caller::Visitor;
 use crate::server::problem::{Refusal, Refused};
@@ -111,9 +112,22 @@ pub(crate) async fn admit(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
+/// Refuses what a browser with somebody's key is asked to do by a page of somebody else, and all that would change something.
+pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let is_of_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(ORIGIN);
+    let would_change = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_from_elsewhere(headers) || (is_of_browser && would_change) {
+        let text = "a browser may read here, for this server's own page, and do nothing else";
+        let hint = "use the commands of the program `shamisen`";
+        return Refusal::new(StatusCode::FORBIDDEN, text).with_hint(hint).into_response();
+    }
+    next.run(request).await
+}
+
 /// Ends requests that take too long.
 pub(crate) async fn limit_time(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let limit = shared.config.limits.request_time;
+    let limit = shared.config().limits.request_time;
     match timeout(limit, next.run(request)).await {
         Ok(answer) => answer,
         Err(_) => Refusal::new(

@@ -2,6 +2,7 @@
 
 mod audit_log;
 mod caller;
+mod contacts;
 mod data;
 mod data_port;
 mod jobs;
@@ -9,6 +10,7 @@ mod layers;
 mod metrics;
 mod peers;
 mod problem;
+mod reload;
 mod routes;
 mod state;
 mod store;
@@ -65,6 +67,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs a server until the process is asked to end (SIGINT or SIGTERM); `ready` is called once it listens.
 ///
+/// On SIGHUP it reads its configuration again, and takes up who its people and peers are.
+///
 /// # Errors
 ///
 /// If the data directory or the address cannot be used.
@@ -74,25 +78,30 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
     runtime.block_on(async {
         let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
         let (interrupt, terminate) = (signals.0.map_err(start)?, signals.1.map_err(start)?);
+        let hangup = signal(SignalKind::hangup()).map_err(start)?;
         let address = config.listen;
         let (router, shared) = routes::router(config)?;
         let listener =
             TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
-        tracing::info!(%address, party = shared.config.party.index(), "listening");
+        tracing::info!(%address, party = shared.config().party.index(), "listening");
         ready();
         let agreeing = tokio::spawn(data::agree::keep_agreeing(Arc::clone(&shared)));
+        let calling = tokio::spawn(contacts::keep_calling(Arc::clone(&shared)));
+        let reloading = tokio::spawn(reload::on_request(Arc::clone(&shared), hangup));
         let (stop, stopped) = watch::channel(());
         let server = Server {
             router,
             stop: stopped,
             tls: TlsAcceptor::from(Arc::clone(&shared.tls)),
-            strangers: Arc::new(Semaphore::new(shared.config.limits.connections / 4)),
+            strangers: Arc::new(Semaphore::new(shared.config().limits.connections / 4)),
             shared: Arc::clone(&shared),
         };
         let conductor =
-            (shared.config.party.index() == 0).then(|| tokio::spawn(jobs::conduct(Arc::clone(&shared))));
+            (shared.config().party.index() == 0).then(|| tokio::spawn(jobs::conduct(Arc::clone(&shared))));
         run(&server, &listener, stop, interrupt, terminate).await;
         agreeing.abort();
+        calling.abort();
+        reloading.abort();
         if let Some(conductor) = conductor {
             conductor.abort();
         }
@@ -121,7 +130,7 @@ async fn run(
     mut interrupt: Signal,
     mut terminate: Signal,
 ) {
-    let places = Arc::new(Semaphore::new(server.shared.config.limits.connections));
+    let places = Arc::new(Semaphore::new(server.shared.config().limits.connections));
     let open = GracefulShutdown::new();
     let mut asked = pin!(async {
         select! {
@@ -176,15 +185,17 @@ async fn connection(server: Server, stream: TcpStream, watcher: Watcher) -> bool
         },
         _ = stop.changed() => return false,
     };
-    let visitor = server.shared.known.visitor(key_of(&stream));
-    let is_stranger = visitor.caller.is_none();
+    let key = key_of(&stream);
+    let shared = server.shared;
+    let is_stranger = shared.visitor(key).caller.is_none();
     let _place = match is_stranger.then(|| server.strangers.try_acquire_owned()) {
         None => None,
         Some(Ok(place)) => Some(place),
         Some(Err(_)) => return false,
     };
     let router = server.router;
-    let service = service_fn(|request| answer(router.clone(), visitor.clone(), request));
+    // Whom the server knows may change while the connection lasts.
+    let service = service_fn(|request| answer(router.clone(), shared.visitor(key), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
@@ -263,7 +274,7 @@ mod tests {
         };
         let asked = async {
             let place = Place { host: "127.0.0.1".into(), port };
-            let pinned = server.shared.config.identity.fingerprint();
+            let pinned = server.shared.config().identity.fingerprint();
             let mut client = Client::connect(identity, &place, pinned, LONG).await?;
             client.get::<Health>("/health").await
         };
@@ -279,7 +290,7 @@ mod tests {
         assert_eq!(meet(&server, None).await, (false, false));
         let stranger = Identity::generate("stranger").unwrap();
         assert_eq!(meet(&server, Some(&stranger)).await, (false, false));
-        let own = server.shared.config.identity.clone();
+        let own = server.shared.config().identity.clone();
         assert_eq!(meet(&server, Some(&own)).await, (true, true));
         drop(place);
         assert_eq!(meet(&server, Some(&stranger)).await, (true, true));

@@ -38,6 +38,11 @@ impl Peer {
         client.await.map(Self)
     }
 
+    /// Asks for something in JSON.
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CallError> {
+        self.0.get(path).await
+    }
+
     /// Sends something as JSON, for an answer in JSON.
     pub(crate) async fn post<Q: Serialize, A: DeserializeOwned>(
         &mut self,

@@ -22,12 +22,13 @@ use crate::Result;
 use crate::api::{Check, Health, Problem, Received, SECURITY, SPEED_BYTES, ServerInfo, VERSION, WhoAmI};
 use crate::config::ServerConfig;
 use crate::doctor::look_at_peers;
+use crate::page;
 use crate::server::caller::{By, Caller, Operators, Servers};
-use crate::server::layers::{admit, explain, limit_time, observe};
+use crate::server::layers::{admit, explain, limit_time, observe, refuse_other_sites};
 use crate::server::metrics::MEDIA_TYPE;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
-use crate::server::{data, data_port, jobs};
+use crate::server::{contacts, data, data_port, jobs};
 
 /// Where the interface is described.
 #[derive(OpenApi)]
@@ -69,6 +70,7 @@ fn described() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(openapi))
         .merge(data::routes::described_routes())
         .merge(jobs::routes())
+        .merge(contacts::described_routes())
 }
 
 /// The service of a server, and what its connections have to know.
@@ -78,9 +80,11 @@ pub(crate) fn router(config: ServerConfig) -> Result<(Router, Arc<Shared>)> {
         description.to_json().map_err(|error| crate::ServiceError::Start { source: error.into() })?;
     let shared = Arc::new(Shared::new(config, description)?);
     let router = router
-        .layer(DefaultBodyLimit::max(shared.config.limits.request_bytes))
+        .merge(page::routes())
+        .layer(DefaultBodyLimit::max(shared.config().limits.request_bytes))
         .layer(from_fn_with_state(Arc::clone(&shared), limit_time))
         .layer(from_fn(admit))
+        .layer(from_fn(refuse_other_sites))
         .layer(from_fn(explain))
         .layer(from_fn_with_state(Arc::clone(&shared), observe))
         .with_state(Arc::clone(&shared));
@@ -105,12 +109,12 @@ async fn whoami(caller: Caller) -> Json<WhoAmI> {
 async fn server(State(shared): State<Arc<Shared>>) -> Json<ServerInfo> {
     Json(ServerInfo {
         version: VERSION.into(),
-        party: shared.config.party.index() as u8,
+        party: shared.config().party.index() as u8,
         security: SECURITY.into(),
         clock: now(),
         free_disk: shared.free_disk(),
-        free_disk_wanted: shared.config.limits.free_disk,
-        lanes: shared.config.limits.lanes.get(),
+        free_disk_wanted: shared.config().limits.free_disk,
+        lanes: shared.config().limits.lanes.get(),
     })
 }
 
@@ -164,7 +168,7 @@ async fn upload(request: Request) -> std::result::Result<Json<Received>, Refusal
 #[utoipa::path(get, path = "/v1/peers", responses((status = OK, body = [Check]), (status = UNAUTHORIZED, body = Problem)))]
 async fn peers(State(shared): State<Arc<Shared>>) -> Json<Vec<Check>> {
     let _turn = shared.examining.lock().await;
-    Json(look_at_peers(&shared.config).await)
+    Json(look_at_peers(&shared.config()).await)
 }
 
 /// Lets the server listen at the port of the data plane for one call of a server, to try it out.
@@ -278,7 +282,7 @@ mod tests {
         }
 
         async fn call(&self, digit: Option<u8>, method: Method, path: &str, body: Vec<u8>) -> Response {
-            let visitor = self.shared.known.visitor(digit.map(key));
+            let visitor = self.shared.visitor(digit.map(key));
             let request = Request::builder().method(method).uri(path).extension(visitor);
             self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
         }
@@ -324,6 +328,39 @@ mod tests {
                 assert!(problem["hint"].as_str().unwrap().contains("[[person]]"));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn the_page_is_for_those_who_are_known_and_says_what_it_must_not_do() {
+        let tested = Tested::new();
+        for path in ["/", "/page/page.css", "/page/main.js"] {
+            assert_eq!(tested.get(None, path).await.status(), StatusCode::UNAUTHORIZED);
+            let answer = tested.get(Some(OWNER), path).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+            assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_browser_reads_for_its_own_page_alone() {
+        let tested = Tested::new();
+        let call = async |method: Method, path: &str, site: &str| {
+            let request = Request::builder().method(method).uri(path).header("sec-fetch-site", site);
+            let request = request.extension(tested.shared.visitor(Some(key(OPERATOR))));
+            tested.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+        };
+        for site in ["same-origin", "none"] {
+            assert_eq!(call(Method::GET, "/v1/jobs", site).await, StatusCode::OK);
+            assert_eq!(call(Method::POST, "/v1/speed", site).await, StatusCode::FORBIDDEN);
+        }
+        for site in ["cross-site", "same-site", "whatever"] {
+            assert_eq!(call(Method::GET, "/v1/jobs", site).await, StatusCode::FORBIDDEN);
+        }
+        assert_eq!(
+            tested.call(Some(OPERATOR), Method::POST, "/v1/speed", Vec::new()).await.status(),
+            StatusCode::OK
+        );
     }
 
     #[tokio::test]

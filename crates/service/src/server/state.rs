@@ -5,30 +5,40 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hyper::body::Bytes;
-use shamisen_net::tls::https_server;
+use shamisen_net::tls::{Fingerprint, https_server};
 use tokio::sync::Mutex;
 
 use crate::api::SPEED_BYTES;
 use crate::api::data::DataSetInfo;
 use crate::config::ServerConfig;
 use crate::server::audit_log::AuditLog;
-use crate::server::caller::Known;
+use crate::server::caller::{Known, Visitor};
+use crate::server::contacts::Contacts;
 use crate::server::data::{DataSets, Upload, described};
 use crate::server::jobs::Jobs;
 use crate::server::metrics::Metrics;
 use crate::server::store::Store;
 use crate::{Result, ServiceError};
 
+/// A configuration, and whom it names.
+#[derive(Debug)]
+struct Present {
+    config: Arc<ServerConfig>,
+    known: Known,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) config: ServerConfig,
-    pub(crate) known: Known,
+    /// The configuration, and whom it names: both change when its file is read again.
+    present: RwLock<Arc<Present>>,
     pub(crate) metrics: Metrics,
     pub(crate) jobs: Jobs,
+    /// What is known of the peers.
+    pub(crate) contacts: Contacts,
     /// The description of the interface.
     pub(crate) openapi: String,
     /// What a test of the bandwidth sends.
@@ -65,10 +75,12 @@ impl Shared {
         let audit = Arc::new(AuditLog::open(dir, config.party.index() as u8)?);
         let data = DataSets::open(&config, Arc::clone(&store), Arc::clone(&audit))?;
         let start = getrandom::u32().map_err(|_| ServiceError::Randomness)?;
+        let present = Present { known: Known::new(&config), config: Arc::new(config) };
         Ok(Self {
-            known: Known::new(&config),
+            present: RwLock::new(Arc::new(present)),
             metrics: Metrics::new(),
             jobs: Jobs::new(),
+            contacts: Contacts::default(),
             openapi,
             zeros: vec![0; SPEED_BYTES].into(),
             tls: Arc::new(tls),
@@ -81,8 +93,27 @@ impl Shared {
             start: format!("{start:08x}"),
             requests: AtomicU64::new(1),
             _lock: lock,
-            config,
         })
+    }
+
+    /// The configuration as it was last read. Whoever needs it to stay the same for some time keeps what is returned.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.present().config)
+    }
+
+    /// Whoever is at the other end of a connection on which this key was shown.
+    pub(crate) fn visitor(&self, key: Option<Fingerprint>) -> Visitor {
+        self.present().known.visitor(key)
+    }
+
+    /// Takes a configuration in place of the present one.
+    pub(super) fn replace(&self, config: ServerConfig) {
+        let present = Arc::new(Present { known: Known::new(&config), config: Arc::new(config) });
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = present;
+    }
+
+    fn present(&self) -> Arc<Present> {
+        Arc::clone(&self.present.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The number of a new request.
@@ -102,13 +133,14 @@ impl Shared {
 
     /// A data set in the words of the interface.
     pub(crate) fn described(&self, upload: Upload) -> DataSetInfo {
-        let owner = self.known.name_of(upload.manifest.owner.0);
+        let present = self.present();
+        let owner = present.known.name_of(upload.manifest.owner.0);
         described(upload, owner)
     }
 
     /// Free disk space in bytes, if the system tells.
     pub(crate) fn free_disk(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(&self.config.data).ok()?;
+        let disk = rustix::fs::statvfs(&self.config().data).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 }

@@ -13,11 +13,12 @@ use tokio::select;
 use tokio::time::{Instant, sleep};
 
 use crate::api::data::{PeerAnswers, PeerAsks, UploadState};
-use crate::audit::{self, Decision, Who, Witness};
+use crate::audit::{Decision, Who, Witness};
 use crate::client::CallError;
 use crate::config::PeerServer;
 use crate::manifest::is_id;
 use crate::server::audit_log::Event;
+use crate::server::contacts;
 use crate::server::data::{DataSets, State, UPLOADS, Upload, now};
 use crate::server::peers::{Peer, both};
 use crate::server::state::Shared;
@@ -65,9 +66,10 @@ async fn ask_about_all(shared: &Arc<Shared>) -> bool {
     if uploads.is_empty() {
         return false;
     }
-    let [next, prev] = both(&shared.config).map(|peer| ask_peer(shared, peer, &uploads));
+    let config = shared.config();
+    let [next, prev] = both(&config).map(|peer| ask_peer(shared, peer, &uploads));
     let (next, prev) = tokio::join!(next, prev);
-    for (peer, result) in both(&shared.config).into_iter().zip([&next, &prev]) {
+    for (peer, result) in both(&config).into_iter().zip([&next, &prev]) {
         if let Err(error) = result {
             tracing::warn!(peer = peer.server.party.index(), %error, "cannot ask a peer about uploads");
         }
@@ -88,12 +90,12 @@ async fn ask_peer(
             continue;
         }
         if connection.is_none() {
-            connection = Some(Peer::connect(&shared.config, peer).await?);
+            connection = Some(Peer::connect(&shared.config(), peer).await?);
         }
         let Some(client) = &mut connection else { return Ok(()) };
         let id = upload.manifest.id.clone();
         let waited = now().as_second().saturating_sub(upload.since);
-        let expired = waited > shared.config.limits.upload_time.as_secs() as i64;
+        let expired = waited > shared.config().limits.upload_time.as_secs() as i64;
         let question =
             PeerAsks { id: id.clone(), digest: upload.digest.clone(), expired, head: shared.audit.head() };
         let answer: PeerAnswers = client.post(ASK, &question).await?;
@@ -149,7 +151,7 @@ impl DataSets {
                 return Ok(());
             }
             let is_complete = confirmed.len() == 2;
-            self.witness(peer, head)?;
+            contacts::hear(&self.audit, peer, head)?;
             if is_complete {
                 let owner = upload.manifest.owner.to_string();
                 let mut event =
@@ -160,23 +162,6 @@ impl DataSets {
             }
             UPLOADS.put(state, id, &upload)
         })
-    }
-
-    /// Writes down what a peer says about the end of its audit log.
-    fn witness(&self, peer: Party, head: &Witness) -> Result<()> {
-        // A peer speaks of its own log alone, and a hash is 64 digits.
-        let hash: String = head.hash.chars().take(64).collect();
-        let peer = Witness { party: peer.index() as u8, seq: head.seq, hash };
-        let event = Event {
-            who: None,
-            what: audit::WITNESS,
-            subject: None,
-            digest: None,
-            decision: Decision::Noted,
-            reason: None,
-            peer: Some(peer),
-        };
-        self.audit.append(event)
     }
 
     /// Answers a peer that is ready.

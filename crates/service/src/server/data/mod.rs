@@ -13,6 +13,7 @@
 //! all three, even if one hears of it later. A server that is ready gives up only if another one never can be: that one has aborted it.
 
 pub(crate) mod agree;
+mod change;
 mod receive;
 pub(crate) mod routes;
 mod start;
@@ -39,7 +40,8 @@ use crate::server::audit_log::{AuditLog, Event};
 use crate::server::caller::Caller;
 use crate::server::problem::Refusal;
 use crate::server::store::{Records, Store, Write};
-use crate::terms::{Output, Task, Use};
+use crate::terms::{Output, Task, Terms, Use};
+use crate::terms_change::SignedTerms;
 use crate::{KeyId, Result, Role};
 
 /// All uploads of which the server was told, by their ids.
@@ -56,6 +58,18 @@ pub(crate) struct Upload {
     pub(crate) since: i64,
     /// Trainings that were admitted.
     pub(crate) trainings: u64,
+    /// The owner's last change of the terms; none if those of the manifest hold.
+    #[serde(default)]
+    pub(crate) changed: Option<Changed>,
+}
+
+/// Terms that hold in place of those of the manifest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    pub(crate) revision: u64,
+    pub(crate) terms: Terms,
+    /// As the owner has handed them in.
+    pub(crate) signed: SignedTerms,
 }
 
 /// How far an upload is.
@@ -91,12 +105,21 @@ impl Upload {
         self.manifest.owner == KeyId(person)
     }
 
+    /// The terms that hold.
+    pub(crate) fn terms(&self) -> &Terms {
+        self.changed.as_ref().map_or(&self.manifest.terms, |changed| &changed.terms)
+    }
+
+    /// How often the owner has changed them.
+    fn revision(&self) -> u64 {
+        self.changed.as_ref().map_or(0, |changed| changed.revision)
+    }
+
     /// Whether somebody may know of the data set.
     fn is_visible_to(&self, caller: &Caller) -> bool {
         let knows_all = matches!(caller.role, Role::Operator | Role::Server);
         let person = caller.fingerprint;
-        self.state == State::Complete
-            && (knows_all || self.is_of(person) || self.manifest.terms.concern(person))
+        self.state == State::Complete && (knows_all || self.is_of(person) || self.terms().concern(person))
     }
 
     fn enter(&mut self, state: State) {
@@ -314,7 +337,7 @@ fn admitted(
     }
     let receive = |output: Output| request.outputs.contains(&output).then_some(request.recipients.as_slice());
     for upload in &mut uploads {
-        let Manifest { name, terms, schema, .. } = &upload.manifest;
+        let Manifest { name, schema, .. } = &upload.manifest;
         let mut columns = schema.features.clone();
         columns.retain(|column| request.columns.is_empty() || request.columns.contains(column));
         let wanted = Use {
@@ -328,7 +351,7 @@ fn admitted(
             predictions_to: receive(Output::Predictions).unwrap_or_default(),
             model_to: receive(Output::Model).unwrap_or_default(),
         };
-        terms.check(&wanted, upload.trainings, now()).map_err(|breach| {
+        upload.terms().check(&wanted, upload.trainings, now()).map_err(|breach| {
             let text = format!("the terms of the data set {name}: {breach}");
             Refusal::new(StatusCode::FORBIDDEN, text).with_hint("`shamisen terms` shows what they allow")
         })?;
@@ -342,8 +365,9 @@ fn admitted(
 
 /// A data set in the words of the interface; `owner` is what the server calls its owner.
 pub(crate) fn described(upload: Upload, owner: Option<&str>) -> DataSetInfo {
-    let Upload { manifest, digest, trainings, .. } = upload;
-    let Manifest { id, name, owner: key, description, schema, terms, files: _ } = manifest;
+    let (terms, revision) = (upload.terms().clone(), upload.revision());
+    let Upload { manifest, digest, trainings, changed, .. } = upload;
+    let Manifest { id, name, owner: key, description, schema, terms: _, files: _ } = manifest;
     DataSetInfo {
         id,
         name,
@@ -355,6 +379,8 @@ pub(crate) fn described(upload: Upload, owner: Option<&str>) -> DataSetInfo {
         schema,
         expired: terms.have_expired(now()),
         terms,
+        revision,
+        terms_digest: changed.map(|changed| changed.signed.digest()),
         trainings,
         digest,
     }

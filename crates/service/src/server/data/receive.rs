@@ -91,8 +91,14 @@ impl DataSets {
         }
         self.check_room(&manifest, free_disk)?;
         let digest = manifest.digest()?;
-        let upload =
-            Upload { manifest, digest, state: State::Receiving, since: now().as_second(), trainings: 0 };
+        let upload = Upload {
+            manifest,
+            digest,
+            state: State::Receiving,
+            since: now().as_second(),
+            trainings: 0,
+            changed: None,
+        };
         let id = upload.manifest.id.clone();
         self.store.write(|state| {
             self.check_others(caller, &upload.manifest, UPLOADS.all(state)?)?;

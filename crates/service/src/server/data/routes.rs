@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use crate::api::Problem;
 use crate::api::Received;
 use crate::api::data::{AuditPage, DataSetInfo, PeerAnswers, PeerAsks, UploadStatus};
-use crate::audit::{Decision, Text};
+use crate::audit::{CONTRADICTION, Decision, Text, WITNESS};
 use crate::manifest::{Manifest, PREPROCESSING};
 use crate::server::audit_log::Event;
 use crate::server::caller::{By, Caller, Owners, Servers};
@@ -27,6 +27,7 @@ use crate::server::peers::party_of;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
 use crate::terms::Output;
+use crate::terms_change::SignedTerms;
 use crate::{KeyId, Role};
 
 type Answer<T> = Result<T, Refusal>;
@@ -44,6 +45,7 @@ pub(crate) fn described_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(agree))
         .routes(routes!(list))
         .routes(routes!(show, revoke))
+        .routes(routes!(change_terms))
         .routes(routes!(preprocessing))
         .routes(routes!(audit))
 }
@@ -215,7 +217,7 @@ async fn agree(
     _: By<Servers>,
     Json(question): Json<PeerAsks>,
 ) -> Answer<Json<PeerAnswers>> {
-    let Some(peer) = party_of(&shared.config, &caller) else {
+    let Some(peer) = party_of(&shared.config(), &caller) else {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "this is for the two other servers"));
     };
     Ok(Json(shared.blocking(move |shared| shared.data.asked(peer, &question)).await?))
@@ -279,6 +281,35 @@ async fn revoke(
     Ok(Json(status))
 }
 
+/// Puts new terms of a data set in place of those before. Jobs that were accepted go on.
+#[utoipa::path(
+    put,
+    path = "/v1/datasets/{id}/terms",
+    params(("id" = String, Path, description = "Id of the data set.")),
+    request_body = SignedTerms,
+    responses(
+        (status = OK, body = DataSetInfo),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem),
+        (status = CONFLICT, body = Problem, description = "There was a later change."),
+        (status = PAYLOAD_TOO_LARGE, body = Problem),
+        (status = UNSUPPORTED_MEDIA_TYPE, body = Problem),
+        (status = UNPROCESSABLE_ENTITY, body = Problem)
+    )
+)]
+async fn change_terms(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    _: By<Owners>,
+    Path(id): Path<String>,
+    Json(signed): Json<SignedTerms>,
+) -> Answer<Json<DataSetInfo>> {
+    let upload = shared.blocking(move |shared| shared.data.change_terms(&caller, &id, signed)).await?;
+    Ok(Json(shared.described(upload)))
+}
+
 /// This server's share of the statistics by which the data were scaled, for the owner and those who may have predictions or models.
 #[utoipa::path(
     get,
@@ -309,7 +340,7 @@ struct From {
     from: u64,
 }
 
-/// Entries of the audit log: to operators in full, to others the texts that are about them or their data, and of the rest the hashes.
+/// Entries of the audit log: to operators in full, to others the texts that are about them, their data or the logs themselves, and of the rest the hashes.
 #[utoipa::path(
     get,
     path = "/v1/audit",
@@ -328,7 +359,7 @@ impl crate::server::data::DataSets {
     /// The share file of the statistics of a data set, if this person may have it.
     fn preprocessing(&self, caller: &Caller, reference: &str) -> Answer<Vec<u8>> {
         let upload = self.find(caller, reference)?;
-        let Manifest { id, owner, terms, .. } = &upload.manifest;
+        let (Manifest { id, owner, .. }, terms) = (&upload.manifest, upload.terms());
         let key = KeyId(caller.fingerprint);
         let receives = |output| terms.receivers(output).contains(&key);
         if *owner != key && !receives(Output::Predictions) && !receives(Output::Model) {
@@ -352,7 +383,11 @@ impl crate::server::data::DataSets {
         let own = if sees_all { Vec::new() } else { self.own_ids(caller)? };
         let may_see = |text: &Text| {
             let is_own = text.who.as_ref().is_some_and(|who| who.fingerprint.as_ref() == Some(&key));
-            sees_all || is_own || text.subject.as_ref().is_some_and(|subject| own.contains(subject))
+            let is_public = matches!(text.what.as_str(), WITNESS | CONTRADICTION);
+            sees_all
+                || is_public
+                || is_own
+                || text.subject.as_ref().is_some_and(|subject| own.contains(subject))
         };
         let (entries, last) = self.audit.page(from, may_see)?;
         Ok(AuditPage { entries, last })

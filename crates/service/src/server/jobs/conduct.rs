@@ -20,6 +20,7 @@ use crate::server::jobs::order::{Order, PartyState, Standing, What, carry_out, c
 use crate::server::jobs::record::{JOBS, JobRecord};
 use crate::server::jobs::{directory, log};
 use crate::server::now;
+use crate::server::peers::both;
 use crate::server::state::Shared;
 
 /// Longest wait for a peer's answer.
@@ -42,9 +43,12 @@ const MOST_TRIES: usize = 10;
 
 /// Conducts the jobs as long as the server runs.
 pub(crate) async fn conduct(shared: Arc<Shared>) {
-    let peers = [&shared.config.peers.next, &shared.config.peers.prev];
-    let peers =
-        peers.map(|peer| Line { shared: Arc::clone(&shared), server: peer.server.clone(), client: None });
+    let config = shared.config();
+    let peers = both(&config).map(|peer| Line {
+        shared: Arc::clone(&shared),
+        server: peer.server.clone(),
+        client: None,
+    });
     let mut conductor = Conductor { shared: Arc::clone(&shared), peers };
     let mut changes = shared.jobs.changes.subscribe();
     loop {
@@ -374,14 +378,26 @@ impl Line {
 
     async fn call(&mut self, job: &str, order: &Order) -> Result<Standing, CallError> {
         let path = format!("/v1/jobs/{job}/order");
+        self.look_up();
         if let Some(client) = &mut self.client
             && let Ok(standing) = client.post_json(&path, order).await
         {
             return Ok(standing);
         }
         let Server { address, fingerprint, .. } = &self.server;
-        let identity = Some(&self.shared.config.identity);
-        let client = Client::connect(identity, address, *fingerprint, DEADLINE).await?;
+        let config = self.shared.config();
+        let client = Client::connect(Some(&config.identity), address, *fingerprint, DEADLINE).await?;
         self.client.insert(client).post_json(&path, order).await
+    }
+
+    /// Follows the configuration, if it says something else of the peer than before.
+    fn look_up(&mut self) {
+        let config = self.shared.config();
+        let peer =
+            both(&config).map(|peer| &peer.server).into_iter().find(|peer| peer.party == self.server.party);
+        if let Some(peer) = peer.filter(|peer| **peer != self.server) {
+            self.server = peer.clone();
+            self.client = None;
+        }
     }
 }

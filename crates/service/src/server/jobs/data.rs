@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use axum::http::StatusCode;
 use shamisen_data::dataset::DatasetDescription;
 
-use crate::server::data::{State, UPLOADS};
+use crate::KeyId;
+use crate::server::caller::Caller;
+use crate::server::data::{State, UPLOADS, Upload};
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
+use crate::terms::Output;
 
 /// A data set that this server has a share of.
 pub(super) struct Data {
@@ -16,12 +19,32 @@ pub(super) struct Data {
     pub(super) dir: PathBuf,
 }
 
+/// Refuses somebody who, by the terms that hold now, does not get predictions or models that the data set was used for.
+pub(super) fn check_receiver(
+    shared: &Shared,
+    id: &str,
+    output: Output,
+    caller: &Caller,
+) -> Result<(), Refusal> {
+    let upload = complete(shared, id)?;
+    if upload.terms().receivers(output).contains(&KeyId(caller.fingerprint)) {
+        return Ok(());
+    }
+    let name = &upload.manifest.name;
+    let text = format!("the terms of the data set {name} do not let {} have it: {output}", caller.name);
+    Err(Refusal::new(StatusCode::FORBIDDEN, text).with_hint("ask its owner for other terms"))
+}
+
 /// The data set with an id, if it is complete and was not taken back. Waits for the disk.
 pub(super) fn find(shared: &Shared, id: &str) -> Result<Data, Refusal> {
+    let upload = complete(shared, id)?;
+    Ok(Data { description: upload.manifest.description, dir: shared.data.share_dir(id) })
+}
+
+fn complete(shared: &Shared, id: &str) -> Result<Upload, Refusal> {
     let found = shared.store.read(|state| UPLOADS.get(state, id))?;
-    match found.filter(|upload| upload.state == State::Complete) {
-        Some(upload) => Ok(Data { description: upload.manifest.description, dir: shared.data.share_dir(id) }),
-        None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no data set {id} at this server"))
-            .with_hint("`shamisen list` shows what there is")),
-    }
+    found.filter(|upload| upload.state == State::Complete).ok_or_else(|| {
+        Refusal::new(StatusCode::NOT_FOUND, format!("there is no data set {id} at this server"))
+            .with_hint("`shamisen list` shows what there is")
+    })
 }

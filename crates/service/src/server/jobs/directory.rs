@@ -34,12 +34,17 @@ const DEADLINE: f64 = 60.0;
 
 /// Where a server keeps what belongs to a job.
 pub(super) fn of_job(shared: &Shared, job: &str) -> PathBuf {
-    shared.config.data.join("jobs").join(job)
+    shared.config().data.join("jobs").join(job)
 }
 
 /// The log of a job.
 pub(super) fn log(shared: &Shared, job: &str) -> PathBuf {
     of_job(shared, job).join("log.jsonl")
+}
+
+/// The losses of a job, as far as it lets them out.
+pub(super) fn losses(shared: &Shared, job: &str) -> PathBuf {
+    of_job(shared, job).join("losses.jsonl")
 }
 
 /// Where the party of a server works on a training.
@@ -49,7 +54,7 @@ pub(super) fn of_training(shared: &Shared, job: &str, number: usize) -> PathBuf 
 
 /// Where a server keeps what belongs to the model of a job.
 fn of_model(shared: &Shared, job: &str) -> PathBuf {
-    shared.config.data.join("models").join(job)
+    shared.config().data.join("models").join(job)
 }
 
 /// Makes a directory that nobody else may enter, with those above it.
@@ -71,7 +76,7 @@ pub(super) fn prepare(
         Work::Train { .. } => prepare_training(shared, job, number, &dir)?,
         Work::Predict { model, .. } => prepare_prediction(shared, job, model, &dir)?,
     };
-    let config = party_config(&shared.config)?;
+    let config = party_config(&shared.config())?;
     for (name, text) in [(assignment::FILE, assignment.text()), (config::FILE, config)] {
         let path = dir.join(name);
         write_secret(&path, text.as_bytes()).map_err(|error| ServiceError::io("write", &path, error))?;
@@ -90,7 +95,7 @@ fn prepare_training(
         return Err(Refusal::new(StatusCode::CONFLICT, "a training of this version is on one data set"));
     };
     let found = data::find(shared, dataset)?;
-    let assignment = training(job, number, &found.description, shared.config.limits.lanes)
+    let assignment = training(job, number, &found.description, shared.config().limits.lanes)
         .map_err(|reason| Refusal::new(StatusCode::CONFLICT, reason))?;
     for matrix in found.description.matrices() {
         link(&share_path(&found.dir, matrix.name), &share_path(dir, matrix.name))?;
@@ -110,7 +115,7 @@ fn prepare_prediction(
         .description(serde_json::Value::Null)
         .map_err(|error| ServiceError::Start { source: io::Error::from(error) })?;
     write_description(dir, &description).map_err(ServiceError::from)?;
-    let key = StorageKey::read(&shared.config.storage_key).map_err(ServiceError::from)?;
+    let key = StorageKey::read(&shared.config().storage_key).map_err(ServiceError::from)?;
     encrypted::write(&dir.join(MODEL_SHARE_FILE), &key, &read_model(shared, model)?)
         .map_err(ServiceError::from)?;
     link(&rows(shared, &job.document.id), &share_path(dir, Rows::Predict.features()))?;
@@ -187,7 +192,7 @@ fn keep(shared: &Shared, job: &str, source: &Path, place: &Path) -> Result<()> {
     if place.exists() {
         return Ok(());
     }
-    let key = StorageKey::read(&shared.config.storage_key)?;
+    let key = StorageKey::read(&shared.config().storage_key)?;
     let mut share = Vec::new();
     encrypted::read_all(source, &key, |piece| {
         share.extend_from_slice(piece);
@@ -205,7 +210,7 @@ fn keep(shared: &Shared, job: &str, source: &Path, place: &Path) -> Result<()> {
 /// Decrypts what [`keep_results`] kept of a job.
 fn kept(shared: &Shared, job: &str, place: &Path) -> Result<Vec<u8>> {
     let sealed = fs::read(place).map_err(|error| ServiceError::io("read", place, error))?;
-    let share = StorageKey::read(&shared.config.storage_key)?.unseal(job.as_bytes(), sealed);
+    let share = StorageKey::read(&shared.config().storage_key)?.unseal(job.as_bytes(), sealed);
     share.ok_or_else(|| ServiceError::io("decrypt", place, io::ErrorKind::InvalidData.into()))
 }
 

@@ -8,6 +8,7 @@ mod conduct;
 mod data;
 mod directory;
 mod log;
+mod losses;
 mod models;
 mod order;
 mod predictions;

@@ -21,6 +21,7 @@ use crate::server::jobs::record::{JOBS, JobRecord};
 use crate::server::jobs::{data, directory};
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
+use crate::terms::Output;
 use crate::{KeyId, Role, ServiceError};
 
 /// Bytes of a share that are sent in an answer.
@@ -72,7 +73,7 @@ async fn share(
                 .with_hint("those whom its job names with --model-to may have it"));
         }
         for dataset in &record.document.datasets {
-            data::find(shared, dataset)?;
+            data::check_receiver(shared, dataset, Output::Model, &caller)?;
         }
         let share = directory::read_model(shared, &id)?;
         if from == 0 {

@@ -16,6 +16,7 @@ use crate::server::jobs::{Phase, Work, directory, log};
 use crate::server::now;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
+use crate::terms::Output;
 
 /// An order of the conductor, about a job.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -140,6 +141,7 @@ async fn begin(
     }
     let id = record.document.id.clone();
     let signed = record.signed();
+    let lets_loss = record.document.outputs.contains(&Output::Loss);
     // Those before this one are done at all three.
     let done = read_results(shared, &record, training).await?;
     let record = change(shared, &id, move |record| {
@@ -151,7 +153,7 @@ async fn begin(
     let dir = shared.blocking(move |shared| directory::prepare(shared, &signed, training)).await?;
     log::add(&directory::log(shared, &id), &format!("training {training} begins or goes on"));
     let work = Work { job: id, training, attempt, phase: Phase::Working, step: None, loss: None };
-    *running = Some(Running::start(shared, work, dir));
+    *running = Some(Running::start(shared, work, dir, lets_loss));
     drop(running);
     shared.jobs.changed();
     standing(shared, record).await

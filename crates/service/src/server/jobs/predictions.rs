@@ -22,10 +22,11 @@ use crate::server::caller::Caller;
 use crate::server::jobs::order::change;
 use crate::server::jobs::record::JobRecord;
 use crate::server::jobs::routes::visible;
-use crate::server::jobs::{directory, models};
+use crate::server::jobs::{data, directory, models};
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
 use crate::server::store::Write;
+use crate::terms::Output;
 use crate::{KeyId, ServiceError};
 
 /// Bytes of a share that are sent in an answer.
@@ -40,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 pub(super) fn check(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Refusal> {
     let info = models::find(shared, model)?;
     if info.predictions_to.contains(&KeyId(caller.fingerprint)) {
-        return Ok(());
+        return data::check_receiver(shared, &info.dataset, Output::Predictions, caller);
     }
     let text = format!("predictions of the model {} are not for {}", info.name, caller.name);
     Err(Refusal::new(StatusCode::FORBIDDEN, text)
@@ -103,7 +104,7 @@ fn keep_rows(shared: &Shared, record: &JobRecord, bytes: &[u8]) -> Result<(), Re
     };
     let plan = models::find(shared, model)?.plan;
     let path = directory::rows(shared, &record.document.id);
-    let key = StorageKey::read(&shared.config.storage_key).map_err(ServiceError::from)?;
+    let key = StorageKey::read(&shared.config().storage_key).map_err(ServiceError::from)?;
     directory::remove(&path)?;
     let write = || {
         let mut writer = EncryptedWriter::create(&path, &key, bytes.len() as u64)?;
@@ -116,7 +117,7 @@ fn keep_rows(shared: &Shared, record: &JobRecord, bytes: &[u8]) -> Result<(), Re
         drop(directory::remove(&path));
         Refusal::new(StatusCode::BAD_REQUEST, format!("these are not the rows of the job: {reason}"))
     };
-    let file = ShareFile::open_encrypted(&path, shared.config.party.index(), &key)
+    let file = ShareFile::open_encrypted(&path, shared.config().party.index(), &key)
         .map_err(|error| wrong(error.to_string()))?;
     let found = (file.rows(), file.cols(), file.frac(), file.dataset());
     if found != (*rows, plan.features(), activation_frac(&plan), &record.document.id) {

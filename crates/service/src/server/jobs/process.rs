@@ -19,7 +19,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio::{select, spawn};
 
-use crate::server::jobs::{Phase, Work, directory, log};
+use crate::job::LossPoint;
+use crate::server::jobs::{Phase, Work, directory, log, losses};
 use crate::server::state::Shared;
 
 /// How long the port of the data plane may be in use by the doctor.
@@ -47,12 +48,12 @@ enum Wish {
 
 impl Running {
     /// Starts the party that [`Work`] tells of, in its directory.
-    pub(super) fn start(shared: &Arc<Shared>, work: Work, dir: PathBuf) -> Self {
+    pub(super) fn start(shared: &Arc<Shared>, work: Work, dir: PathBuf, lets_loss: bool) -> Self {
         let (wish, wishes) = watch::channel(Wish::Work);
         *shared.jobs.work() = Some(work.clone());
         let shared = Arc::clone(shared);
         let task = spawn(async move {
-            let party = Party { shared, dir, job: work.job, training: work.training };
+            let party = Party { shared, dir, job: work.job, training: work.training, lets_loss };
             let phase = party.run(wishes).await;
             party.tell(&phase);
             if let Some(work) = &mut *party.shared.jobs.work() {
@@ -84,6 +85,8 @@ struct Party {
     dir: PathBuf,
     job: String,
     training: usize,
+    /// Whether the job lets the loss out.
+    lets_loss: bool,
 }
 
 impl Party {
@@ -100,7 +103,7 @@ impl Party {
 
     /// Reads what the process tells, and does to it what is wished, until it has ended.
     async fn follow(&self, mut child: Child, mut wishes: watch::Receiver<Wish>) -> Phase {
-        let number = self.shared.config.party.index();
+        let number = self.shared.config().party.index();
         // Closed when this function ends, whatever happens: the process does not outlive it.
         let _input = child.stdin.take();
         let (Some(events), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
@@ -143,6 +146,10 @@ impl Party {
                 if let Some(work) = &mut *self.shared.jobs.work() {
                     work.step = Some(step);
                     work.loss = step.loss.or(work.loss);
+                }
+                if let Some(loss) = step.loss.filter(|_| self.lets_loss) {
+                    let epoch = (step.epoch - 1) as f64 + step.batch as f64 / step.batches.max(1) as f64;
+                    losses::add(&directory::losses(&self.shared, &self.job), &LossPoint { epoch, loss });
                 }
                 self.shared.jobs.changed();
             }

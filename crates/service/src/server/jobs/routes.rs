@@ -9,12 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::{Problem, VERSION};
-use crate::job::{JobDocument, JobState, JobStatus, LogPage, Signed, Submission, Work, plan};
+use crate::job::{JobDocument, JobState, JobStatus, LogPage, LossPoint, Signed, Submission, Work, plan};
 use crate::server::caller::{Askers, By, Caller, Servers};
 use crate::server::data::JobRequest;
 use crate::server::jobs::order::{Order, Standing, cancel as cancel_here, carry_out, record};
 use crate::server::jobs::record::{JOBS, JobRecord};
-use crate::server::jobs::{data, directory, log, models, predictions};
+use crate::server::jobs::{data, directory, log, losses, models, predictions};
 use crate::server::now;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
@@ -32,6 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(list, submit))
         .routes(routes!(show))
         .routes(routes!(log_of))
+        .routes(routes!(losses_of))
         .routes(routes!(cancel))
         .routes(routes!(order))
         .merge(models::routes())
@@ -92,7 +93,7 @@ fn check(shared: &Shared, document: &JobDocument, caller: &Caller) -> Result<(),
             Refusal::new(StatusCode::CONFLICT, text).with_hint("use the version that the servers have")
         );
     }
-    let config = &shared.config;
+    let config = shared.config();
     let mut servers = [KeyId(config.identity.fingerprint()); 3];
     for peer in [&config.peers.next, &config.peers.prev] {
         servers[peer.server.party.index()] = KeyId(peer.server.fingerprint);
@@ -116,7 +117,7 @@ fn accept(
     if let Work::Predict { model, .. } = &signed.document.work {
         predictions::check(shared, model, caller)?;
     }
-    let most = shared.config.limits.jobs_per_person;
+    let most = shared.config().limits.jobs_per_person;
     shared.store.write(|state| {
         let all = JOBS.all(state)?.into_iter();
         let waiting = all.filter(|(_, job)| job.is_of(caller.fingerprint) && !job.state.is_over());
@@ -222,6 +223,28 @@ async fn log_of(
     Ok(Json(shared.blocking(read).await?))
 }
 
+/// The loss of a job each time that it was opened, if the job lets it out: at most some hundred points.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/loss",
+    params(("id" = String, Path, description = "The job.")),
+    responses(
+        (status = OK, body = [LossPoint]),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = NOT_FOUND, body = Problem)
+    )
+)]
+async fn losses_of(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answer<Vec<LossPoint>> {
+    let record = visible(&shared, &caller, &id).await?;
+    let path = directory::losses(&shared, &record.document.id);
+    let read = move |_: &Shared| losses::read(&path).map_err(|error| ServiceError::io("read", &path, error));
+    Ok(Json(shared.blocking(read).await?))
+}
+
 /// Ends a job that its analyst, or an operator, does not want any more.
 #[utoipa::path(
     post,
@@ -277,7 +300,8 @@ async fn order(
     Path(id): Path<String>,
     Json(order): Json<Order>,
 ) -> Answer<Standing> {
-    let peers = [&shared.config.peers.next, &shared.config.peers.prev];
+    let config = shared.config();
+    let peers = [&config.peers.next, &config.peers.prev];
     let conducts =
         |key| peers.iter().any(|peer| peer.server.party.index() == 0 && peer.server.fingerprint == key);
     if !conducts(caller.fingerprint) {
