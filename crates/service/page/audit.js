@@ -59,7 +59,7 @@ function row({ seq, text }) {
   }
   const { time, who, what, subject, digest, decision, reason, peer } = text;
   const kind = { accepted: "done", refused: "failed", noted: "queued" }[decision];
-  return { key: seq, cells: [count(seq), moment(Date.parse(time) / 1000) + seconds(time), person(who), h("code", { class: "what" }, what), about(subject, digest, reason, peer), state(kind, decision)] };
+  return { key: seq, cells: [count(seq), h("time", { class: "whole", datetime: time }, moment(Date.parse(time) / 1000) + seconds(time)), person(who), h("code", { class: "whole" }, what), about(subject, digest, reason, peer), state(kind, decision)] };
 }
 
 const seconds = (time) => timeOfDay(Date.parse(time) / 1000).slice(5);
@@ -68,7 +68,7 @@ function person(who) {
   if (!who) return "this server";
   const { name, role, fingerprint } = who;
   if (name) return role ? `${name}, ${role}` : name;
-  return fingerprint ? h("span", {}, "key ", h("code", {}, short(fingerprint))) : "a stranger";
+  return fingerprint ? h("span", {}, "key ", h("code", { class: "whole" }, short(fingerprint))) : "a stranger";
 }
 
 function about(subject, digest, reason, peer) {

@@ -39,8 +39,7 @@ export function duration(seconds) {
 // How long ago something was.
 export function ago(time) {
   const seconds = Math.max(0, Date.now() / 1000 - time);
-  if (seconds < 5) return "now";
-  if (seconds < 60) return "less than a minute ago";
+  if (seconds < 60) return "a moment ago";
   if (seconds < 3600) return `${counted(Math.floor(seconds / 60), "minute")} ago`;
   if (seconds < 172800) return `${counted(Math.floor(seconds / 3600), "hour")} ago`;
   return `${counted(Math.floor(seconds / 86400), "day")} ago`;

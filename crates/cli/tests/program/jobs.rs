@@ -94,8 +94,11 @@ fn a_job_is_carried_out_and_leaves_its_log() {
             let says = |line: &str| line.contains(&format!("server {party}")) && line.contains(part);
             assert!(logs.lines().any(says), "{part} of {party} in\n{logs}");
         }
-        // Nothing of the training stays but the log.
-        assert_eq!(names(&three.place.path(&format!("data{party}/jobs/{id}"))), ["log.jsonl"]);
+        // Nothing of the training stays but the log, and the losses, which the job lets out.
+        assert_eq!(
+            names(&three.place.path(&format!("data{party}/jobs/{id}"))),
+            ["log.jsonl", "losses.jsonl"]
+        );
     }
     let over = output(three.analyst("cancel").arg(&id));
     assert_eq!(over.status.code(), Some(2));

@@ -12,11 +12,11 @@
 use core::convert::Infallible;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use blake3::Hash;
@@ -34,6 +34,7 @@ use tokio::runtime::Runtime;
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 use crate::api::Problem;
 use crate::client::{CallError, Client, told};
@@ -47,6 +48,9 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Longest time until the head of a request is there.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// Pause after a connection could not be taken.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Most connections of browsers at the same time.
 const CONNECTIONS: usize = 32;
@@ -105,7 +109,11 @@ async fn take(viewer: Arc<Viewer>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // As when files run out.
+            sleep(PAUSE).await;
+            continue;
+        };
         let viewer = Arc::clone(&viewer);
         tokio::spawn(async move {
             let _place = place;
@@ -214,7 +222,7 @@ impl Viewer {
                 let mut answer = Response::new(Body::from(content));
                 answer
                     .headers_mut()
-                    .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+                    .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 Ok(answer)
             }
             Err(CallError::Refused { status, problem, .. }) => {
@@ -255,7 +263,7 @@ impl Viewer {
         answer
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
+    fn lines(&self) -> MutexGuard<'_, Vec<Client>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
