@@ -220,9 +220,7 @@ impl Viewer {
         match self.ask(question).await {
             Ok(content) => {
                 let mut answer = Response::new(Body::from(content));
-                answer
-                    .headers_mut()
-                    .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 Ok(answer)
             }
             Err(CallError::Refused { status, problem, .. }) => {
