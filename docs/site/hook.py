@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import posixpath
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+log = logging.getLogger("mkdocs.hooks.site")
 
 #: The pages, and what they show or link to.
 PAGES = [
@@ -42,6 +45,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
                 found.append(File.generated(config, place + ".md", content=_notebook(path)))
             else:
                 found.append(File.generated(config, place, abs_src_path=str(path)))
+    decisions = (REPOSITORY / "docs/adr/README.md").read_text()
+    for path in sorted((REPOSITORY / "docs/adr").glob("[0-9]*.md")):
+        if f"({path.name})" not in decisions:
+            log.warning("docs/adr/README.md does not list %s", path.name)
     return found
 
 

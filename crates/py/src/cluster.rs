@@ -252,7 +252,8 @@ fn read_shares(model: ModelInfo, files: &[PathBuf; 3]) -> PyResult<SharedModel> 
         .description(serde_json::Value::Null)
         .map_err(|error| PyRuntimeError::new_err(format!("the model cannot be described: {error}")))?;
     let share = |party: usize, file: &Path| {
-        let (mine, next) = read_party_share(file, &description, party).map_err(|error| of_data(&error))?;
+        let (mine, next) =
+            read_party_share(file, &description, party, None).map_err(|error| of_data(&error))?;
         Ok::<_, PyErr>(Rep::from_components(mine, next))
     };
     let [first, second, third] = files;

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
 import os
 import pickle
 import signal
@@ -17,6 +19,7 @@ import pytest
 from sklearn.base import clone
 
 import shamisen
+from shamisen._cluster_training import _JobProgress
 from three import Three
 
 TERMS = """
@@ -181,6 +184,29 @@ def test_servers_that_say_nothing(three, tmp_path):
         file = elsewhere(three, tmp_path / "cluster.toml", silent.getsockname()[1])
         with pytest.raises(TimeoutError, match="did not answer within 1 seconds"):
             shamisen.connect(file, key=three.key("analyst"), timeout=1.0)
+
+
+def test_a_job_on_a_terminal_and_elsewhere(monkeypatch):
+    at = {"training": 0, "epochs": 2, "batches": 4}
+    states = [
+        {"state": "queued"},
+        {"state": "running", "progress": {**at, "epoch": 1, "batch": 2, "loss": 0.5}},
+        {"state": "interrupted", "reason": "server 2 is\x1b[2Jaway"},
+        {"state": "running", "progress": {**at, "epoch": 2, "batch": 4, "loss": 0.25}},
+        {"state": "done"},
+    ]
+    for is_terminal in (True, False):
+        stream = io.StringIO()
+        stream.isatty = lambda: is_terminal
+        monkeypatch.setattr(sys, "stderr", stream)
+        told = _JobProgress(True, 2)
+        for state in states:
+            told(json.dumps(state))
+        told.close()
+        said = stream.getvalue()
+        assert "queued" in said and "interrupted: server 2 is [2Jaway" in said and "\x1b" not in said
+        assert ("epoch 2/2: 100%|████████████████████| 8/8" in said) == is_terminal
+        assert ("epoch 2/2, loss = 0.25" in said) != is_terminal
 
 
 INTERRUPTED = """
