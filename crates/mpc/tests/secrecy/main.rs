@@ -23,6 +23,8 @@ use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit, look_up_
 use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_bits, look_up_sums};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
 use shamisen_mpc::protocol::points::Points;
+use shamisen_mpc::protocol::pool::{OWN_WORDS, pool};
+use shamisen_mpc::protocol::reseed::{Seeds, reseed};
 use shamisen_mpc::protocol::soft_max::{cross_entropy, soft_max};
 use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_mpc::protocol::square_root::{
@@ -419,6 +421,36 @@ fn functions() {
         }),
     ];
     CASES.into_iter().for_each(assert_secret);
+}
+
+#[test]
+fn several_owners() {
+    const COLUMNS: usize = 192;
+    const CASES: [Case; 4] = [
+        ("pool", 1, |inputs, session| {
+            let words = |x: &Rep| x.gather((0..COLUMNS * OWN_WORDS).map(|at| at % LEN));
+            pool(&[(&words(&inputs.x), 2), (&words(&inputs.y), 3)], session).map(drop)
+        }),
+        ("rescaling", 1, |inputs, session| {
+            let words = |x: &Rep| x.gather((0..COLUMNS * OWN_WORDS).map(|at| at % LEN));
+            let pooled = pool(&[(&words(&inputs.x), 2), (&words(&inputs.y), 3)], session)?;
+            pooled.rescaling[1].apply(&inputs.x, 14, session).map(drop)
+        }),
+        ("rescaling, clipped", 1, |inputs, session| {
+            let words = |x: &Rep| x.gather((0..COLUMNS * OWN_WORDS).map(|at| at % LEN));
+            let pooled = pool(&[(&words(&inputs.x), 2), (&words(&inputs.y), 3)], session)?;
+            pooled.rescaling[1].apply_clipped(&inputs.x, 14, 10, session).map(drop)
+        }),
+        ("reseed", 2, |inputs, session| {
+            let seeds = Seeds::draw(session);
+            let half = LEN / 2;
+            reseed(&inputs.x.slice(0..half), &seeds, 0, session)?;
+            reseed(&inputs.x.slice(half..LEN), &seeds, half as u64, session).map(drop)
+        }),
+    ];
+    for case in CASES {
+        assert_secret(case);
+    }
 }
 
 #[test]
