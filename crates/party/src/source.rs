@@ -56,7 +56,7 @@ impl Folder<'_> {
         }
     }
 
-    /// The features of each table, as its owner has shared them.
+    /// The features of each table that gives some, as its owner has shared them.
     pub(crate) fn features_of_owners(&self, tables: &Tables, part: Part) -> Opened<Vec<Source>> {
         let frac = activation_frac(&self.assignment.plan);
         let source = |(number, table): (usize, &Table)| {
@@ -68,7 +68,9 @@ impl Folder<'_> {
                 Some(column) => Err(wrong(&format!("table {number} of the job has no column {column}"))),
             }
         };
-        tables.tables.iter().enumerate().map(source).collect()
+        // One that gives the target alone has no features.
+        let gives = |(_, table): &(usize, &Table)| table.columns.as_ref().is_none_or(|some| !some.is_empty());
+        tables.tables.iter().enumerate().filter(gives).map(source).collect()
     }
 
     /// The targets of each table that has them, as its owner has shared them.
@@ -250,4 +252,61 @@ pub(crate) fn memory(source: &Source, rows: &[u32]) -> Memory {
 pub(crate) fn gather(source: &Source, rows: &[u32], [mut mine, mut next]: Memory) -> Result<Rep> {
     source.gather(rows, &mut mine, &mut next).map_err(|error| NnError::Rows(error.into()))?;
     Ok(Rep::from_components(mine, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use shamisen_data::shares::deal;
+    use shamisen_data::table::Matrix;
+
+    use super::*;
+
+    /// The share files of a matrix with the numbers from `first` on.
+    fn dealt(dir: &Path, name: &str, rows: usize, cols: usize, first: usize) {
+        let dirs = [0, 1, 2].map(|party| dir.join(party.to_string()));
+        let dirs = dirs.each_ref().map(std::path::PathBuf::as_path);
+        let values = (first..first + rows * cols).map(|value| value as f64).collect();
+        deal(dirs, name, "id", &Matrix::new(rows, cols, values).unwrap(), 0).unwrap();
+    }
+
+    /// What the three parties' shares of rows stand for.
+    fn opened(make: impl Fn(&dyn Fn(&str) -> ShareFile) -> Source, dir: &Path, rows: &[u32]) -> Vec<u64> {
+        let mut sum = Vec::new();
+        for party in 0..3 {
+            let file =
+                |name: &str| ShareFile::open(&share_path(&dir.join(party.to_string()), name), party).unwrap();
+            let share = make(&file).share(rows).unwrap();
+            let (mine, _) = share.components();
+            sum.resize(mine.len(), 0_u64);
+            sum.iter_mut().zip(mine).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
+        }
+        sum
+    }
+
+    #[test]
+    fn tables_are_put_together_as_they_should() {
+        let place = tempfile::tempdir().unwrap();
+        dealt(place.path(), "a", 3, 2, 0);
+        dealt(place.path(), "b", 2, 2, 100);
+        dealt(place.path(), "c", 3, 3, 200);
+        let below = |file: &dyn Fn(&str) -> ShareFile| {
+            Source::Below(vec![Source::File(file("a")), Source::File(file("b"))])
+        };
+        assert_eq!(opened(below, place.path(), &[4, 0, 3, 2]), [102, 103, 0, 1, 100, 101, 4, 5]);
+        let beside = |file: &dyn Fn(&str) -> ShareFile| {
+            let some = Source::Some { file: file("c"), columns: vec![2, 0] };
+            Source::Beside(vec![Source::File(file("a")), some])
+        };
+        assert_eq!(opened(beside, place.path(), &[2, 1]), [4, 5, 208, 206, 2, 3, 205, 203]);
+        let open =
+            |name| Source::File(ShareFile::open(&share_path(&place.path().join("1"), name), 1).unwrap());
+        let message = Source::Below(vec![open("a"), open("b")]).share(&[5]).err().unwrap().to_string();
+        assert!(message.contains("rows"), "{message}");
+        for (join, names, part) in
+            [(Join::Rows, ["a", "c"], "numbers of columns"), (Join::Columns, ["a", "b"], "numbers of rows")]
+        {
+            let failed = together(join, names.map(open).into()).err().unwrap();
+            assert!(failed.message.contains(part), "{}", failed.message);
+        }
+    }
 }

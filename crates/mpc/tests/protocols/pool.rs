@@ -158,7 +158,9 @@ fn pooling_costs_what_it_says() {
             assert_cost("pool", count, &out, cost::pool(owners, count));
         }
     }
-    assert_eq!(cost::pool(2, 1000).rounds, 52);
+    // As the documentation says.
+    let kilobytes = |owners| cost::pool(owners, 960).bytes / 960 / 100;
+    assert_eq!((cost::pool(2, 960).rounds, kilobytes(2), kilobytes(3) - kilobytes(2)), (52, 181, 99));
     let columns: Vec<Vec<Own>> = all.iter().cycle().take(192).cloned().collect();
     let count = 35 * columns.len();
     let shares = deal(&vec![0; count], &mut rng(SEED));

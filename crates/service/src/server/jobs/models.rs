@@ -13,6 +13,7 @@ use shamisen_data::shared_scaling;
 use shamisen_data::shares::{ShareFile, share_path};
 use shamisen_nn::plan::Task;
 use shamisen_party::handover::{bytes_of, statistics_words};
+use shamisen_party::tables::Join;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -207,7 +208,9 @@ fn statistics_share(shared: &Shared, document: &JobDocument) -> Result<Vec<u8>, 
     let key = StorageKey::read(&shared.config.storage_key).map_err(ServiceError::from)?;
     let (mut all_mine, mut all_next) = (Vec::new(), Vec::new());
     let mut target = None;
-    for (number, found) in data.iter().enumerate() {
+    // Rows that are not rescaled are as they are at all owners.
+    let count = if table.tables.join == Join::Rows { 1 } else { data.len() };
+    for (number, found) in data.iter().enumerate().take(count) {
         let path = share_path(&found.dir, shared_scaling::NAME);
         let rows = table.scaling_rows(number);
         let mut words = [(); 2].map(|()| vec![0; rows.len() * shared_scaling::WORDS]);
