@@ -5,8 +5,6 @@
 //! lasts. What was sent about them must not be sent again with other shares of the same rows: whoever goes on from a checkpoint
 //! uses the files that were there when it was kept, and whoever begins anew makes new ones.
 
-use std::path::Path;
-
 use shamisen_data::scaling::OUTLIER_LIMIT;
 use shamisen_data::shares::{PartyWriter, ShareFile, ShareForm, share_path};
 use shamisen_mpc::protocol::pool::{Rescaling, pool};
@@ -16,7 +14,7 @@ use shamisen_mpc::{Rep, Session};
 use shamisen_nn::formats::activation_frac;
 
 use crate::assignment::{Score, Work};
-use crate::event::{Cause, Failed};
+use crate::event::Failed;
 use crate::handover::write_share;
 use crate::rows::Part;
 use crate::source::{Folder, Source};
@@ -92,8 +90,7 @@ impl Owned {
     pub(crate) fn rescale(&self, folder: &Folder<'_>, session: &mut Session) -> Result<(), Failed> {
         let owners: Vec<(&Rep, u64)> = self.scalings.iter().zip(self.rows.iter().copied()).collect();
         let pooled = pool(&owners, session)?;
-        write_share(&folder.dir.join(STATISTICS_FILE), &pooled.statistics)
-            .map_err(|error| cannot_write(&folder.dir.join(STATISTICS_FILE), &error))?;
+        write_share(&folder.dir.join(STATISTICS_FILE), &pooled.statistics, folder.key)?;
         for matrix in &self.matrices {
             tracing::info!("{} of {} owners are rescaled", matrix.name, owners.len());
             matrix.rescale(&pooled.rescaling, folder, session)?;
@@ -148,8 +145,4 @@ pub(crate) fn share_of(file: &ShareFile, rows: &[u32]) -> Result<Rep, Failed> {
     let (mut mine, mut next) = (vec![0; words], vec![0; words]);
     file.gather(rows, &mut mine, &mut next)?;
     Ok(Rep::from_components(mine, next))
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Failed {
-    Failed::new(Cause::Input, format!("cannot write {}: {error}", path.display()))
 }

@@ -167,8 +167,8 @@ async fn statistics_go_to_those_who_may_predict_and_to_nobody_else() {
     let path = format!("/v1/models/{id}/statistics/0");
     for party in 0..3 {
         let share = three.client(party, Some("analyst")).await.get_bytes(&path).await.unwrap();
-        // Two components of three columns, each number in 33 units.
-        assert_eq!(share.len(), 8 * 2 * 3 * 2 * 33);
+        // Two components of four columns, of each two numbers in 33 units.
+        assert_eq!(share.len(), 8 * 2 * 4 * 2 * 33);
         for key in ["owner", "operator"] {
             assert!(three.client(party, Some(key)).await.get_bytes(&path).await.is_err());
         }

@@ -188,7 +188,8 @@ async fn rows_of_two_owners_train_as_one_table() {
     // What one of the two forbids is forbidden, and counted at both is what was done.
     let terms = |name: &str| succeed(three.client_command("terms", "analyst").arg(name));
     for name in ["a", "b"] {
-        assert!(terms(name).contains("5, of which 1 were admitted"), "{}", terms(name));
+        let terms = terms(name);
+        assert!(terms.contains("5, of which 1 were admitted") && terms.contains("standard"), "{terms}");
     }
     refused(&mut submit(&three, &["a", "b"], &["--epochs", "61"]), &["`max_epochs`", "data set a"]);
     // Together they have the rows that the owner of the smaller one asks for.

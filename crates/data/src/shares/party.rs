@@ -1,6 +1,5 @@
 //! Share files that a party writes itself, of what the three have computed together.
 
-use std::fs;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -32,19 +31,10 @@ impl PartyWriter {
         key: Option<&StorageKey>,
     ) -> Result<Self> {
         let ShareForm { party, dataset, rows, cols, frac } = *form;
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(DataError::io("replace", path, error));
-            }
-            _ => {}
-        }
         let header = Header { rows, cols, frac, party, dataset: dataset.to_owned() };
         let missing = if party == 0 { 0 } else { (rows * cols) as u64 };
         let body = (seeds.iter().flatten().count() * SEED) as u64 + 8 * missing;
-        let mut file = match key {
-            None => Writer::create(path, &KIND, &header)?,
-            Some(key) => Writer::create_encrypted(path, &KIND, &header, body, key)?,
-        };
+        let mut file = Writer::create(path, &KIND, &header, key.map(|key| (key, body)))?;
         for seed in seeds.into_iter().flatten() {
             file.append(seed)?;
         }

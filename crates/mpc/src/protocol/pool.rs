@@ -5,8 +5,10 @@
 //! `s^2 = sum of w_k (s_k^2 + (m_k - m)^2)`. Then `(x - m) / s` is `a_k (x - m_k) / s_k + b_k` with `a_k = s_k / s` and
 //! `b_k = (m_k - m) / s`: for every column a shared factor and a shared summand. Nothing is opened.
 
+use core::ops::Range;
+
 use shamisen_ring::fixed;
-use shamisen_ring::levels::{FRAC, LEVELS};
+use shamisen_ring::levels::{FRAC, LEVELS, decode, exponent};
 
 use crate::error::Result;
 use crate::protocol::compare::is_negative;
@@ -171,13 +173,13 @@ pub fn pool(owners: &[(&Rep, u64)], session: &mut Session) -> Result<Pooled> {
 
 /// For each column and level 1 if all numbers are within `[-1, 1]` there and on all coarser levels, and 0 otherwise.
 fn where_all_fit<'a>(
-    numbers: impl Iterator<Item = &'a Rep> + Clone,
+    numbers: impl Iterator<Item = &'a Rep>,
     columns: usize,
     session: &mut Session,
 ) -> Result<Rep> {
     let party = session.party();
     let mut sides = Rep::default();
-    for number in numbers.clone() {
+    for number in numbers {
         let mut above = number.clone();
         above.add_constant(1 << FRAC, party);
         let mut below = number.clone().negated();
@@ -264,7 +266,7 @@ impl Rescaling {
 
     /// Some of the columns.
     #[must_use]
-    pub fn of(&self, columns: core::ops::Range<usize>) -> Self {
+    pub fn of(&self, columns: Range<usize>) -> Self {
         Self { factor: self.factor.slice(columns.clone()), summand: self.summand.slice(columns) }
     }
 
@@ -302,7 +304,7 @@ impl Rescaling {
         let mut sum = open_split(sum, 0, u64::BITS, session);
         let (above, _) = rectify(&mut sum, MAP_FRAC - 1, width, session)?;
         let mut rest = above.negated();
-        rest.add_constant(2 * limit << (frac + 1), party);
+        rest.add_constant((2 * limit) << (frac + 1), party);
         let (below, _) = rectify(&mut Split::of(&rest, party), 1, width, session)?;
         let mut clipped = below.negated();
         clipped.add_constant(limit << frac, party);
@@ -322,10 +324,10 @@ impl Rescaling {
 pub fn pooled_statistics(words: &[u64]) -> (f64, f64) {
     let (offsets, rest) = words.split_at(LEVELS.min(words.len()));
     let good = rest.iter().take(LEVELS).take_while(|fits| **fits == 1).count().min(offsets.len());
-    let offset = shamisen_ring::levels::decode(&offsets[..good]);
+    let offset = decode(&offsets[..good]);
     let steepness = rest.last().map_or(0.0, |word| fixed::decode(*word, MAP_FRAC));
     if good == 0 || !(steepness > 0.0 && steepness < STEEPEST) {
         return (offset, 0.0);
     }
-    (offset, f64::from(shamisen_ring::levels::exponent(good - 1)).exp2() / steepness)
+    (offset, f64::from(exponent(good - 1)).exp2() / steepness)
 }

@@ -103,6 +103,7 @@ fn rescaled_rows_are_those_of_the_table_of_all_owners() {
     let rows = 50;
     let values: Vec<f64> = (0..rows * columns.len())
         .map(|at| if at / columns.len() < 2 { [-10.0, 10.0][at % 2] } else { uniform(-4.0, 4.0, &mut rng) })
+        .map(|value| real(fixed(&[value], FRAC)[0], FRAC))
         .collect();
     let shares = deal(&fixed(&values, FRAC), &mut rng);
     let out = pooled(&columns, |pooled, session| {

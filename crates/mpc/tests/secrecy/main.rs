@@ -441,16 +441,16 @@ fn several_owners() {
             let pooled = pool(&[(&words(&inputs.x), 2), (&words(&inputs.y), 3)], session)?;
             pooled.rescaling[1].apply_clipped(&inputs.x, 14, 10, session).map(drop)
         }),
-        ("reseed", 2, |inputs, session| {
+        // Party 0 gets nothing of it.
+        ("reseed, and reshare", 2, |inputs, session| {
             let seeds = Seeds::draw(session);
             let half = LEN / 2;
             reseed(&inputs.x.slice(0..half), &seeds, 0, session)?;
-            reseed(&inputs.x.slice(half..LEN), &seeds, half as u64, session).map(drop)
+            reseed(&inputs.x.slice(half..LEN), &seeds, half as u64, session)?;
+            reshare(inputs.x.to_additive(), session).map(drop)
         }),
     ];
-    for case in CASES {
-        assert_secret(case);
-    }
+    CASES.into_iter().for_each(assert_secret);
 }
 
 #[test]

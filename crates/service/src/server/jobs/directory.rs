@@ -98,7 +98,7 @@ fn prepare_training(
     for (number, found) in data.iter().enumerate() {
         let own = Tables::dir(dir, number);
         create(&own)?;
-        for sum in &found.manifest.files[shared.config.party.index()] {
+        for sum in &found.manifest.files[shared.config().party.index()] {
             link(&share_path(&found.dir, &sum.name), &share_path(&own, &sum.name))?;
         }
     }

@@ -122,6 +122,10 @@ async fn statistics(
             return Err(Refusal::new(StatusCode::FORBIDDEN, text)
                 .with_hint("those whom its job names with --predictions-to or --model-to may have them"));
         }
+        let output = if document.predictions_to.contains(&key) { Output::Predictions } else { Output::Model };
+        for dataset in &document.datasets {
+            data::check_receiver(shared, dataset, output, &caller)?;
+        }
         let share = statistics_share(shared, document)?;
         if from == 0 {
             let event = Event::new("statistics.sent", &id, Decision::Accepted);
@@ -205,7 +209,7 @@ fn statistics_share(shared: &Shared, document: &JobDocument) -> Result<Vec<u8>, 
     if table.tables.pooled.any() {
         return Ok(directory::read_pooled_statistics(shared, &document.id)?);
     }
-    let key = StorageKey::read(&shared.config.storage_key).map_err(ServiceError::from)?;
+    let key = StorageKey::read(&shared.config().storage_key).map_err(ServiceError::from)?;
     let (mut all_mine, mut all_next) = (Vec::new(), Vec::new());
     let mut target = None;
     // Rows that are not rescaled are as they are at all owners.
@@ -215,7 +219,7 @@ fn statistics_share(shared: &Shared, document: &JobDocument) -> Result<Vec<u8>, 
         let rows = table.scaling_rows(number);
         let mut words = [(); 2].map(|()| vec![0; rows.len() * shared_scaling::WORDS]);
         let [mine, next] = &mut words;
-        ShareFile::open_encrypted(&path, shared.config.party.index(), &key)
+        ShareFile::open_encrypted(&path, shared.config().party.index(), &key)
             .and_then(|file| file.gather(&rows, mine, next))
             .map_err(ServiceError::from)?;
         // The target comes behind all features.
