@@ -5,7 +5,7 @@ use std::path::Path;
 
 use shamisen_data::checkpoint;
 use shamisen_data::dataset;
-use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
+use shamisen_data::scaling::{Affine, Scaling};
 use shamisen_data::table::TargetKind;
 use shamisen_local::dataset::read_shares;
 use shamisen_local::predict::SharedModel;
