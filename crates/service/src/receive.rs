@@ -58,7 +58,7 @@ impl Analyst {
     ///
     /// If a server refuses, or the shares do not fit together.
     pub fn preprocessing(&self, model: &ModelInfo) -> Result<Preprocessing> {
-        let wrong = |reason: String| ServiceError::Answers { reason };
+        let wrong = |reason: String| ServiceError::Answers { reason, cause: Cause::Fault };
         let mut shares = [const { Vec::new() }; 3];
         for (server, share) in self.cluster().servers.iter().zip(&mut shares) {
             let path = format!("/v1/models/{}/statistics", model.id);
