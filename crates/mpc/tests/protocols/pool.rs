@@ -55,9 +55,10 @@ fn together(owners: &[Own]) -> (f64, f64) {
 }
 
 fn words(columns: &[Vec<Own>], owner: usize) -> Vec<u64> {
-    let of =
-        |column: &Vec<Own>| [column[owner].1, column[owner].2].map(|value| encode(value).unwrap()).concat();
-    columns.iter().flat_map(|column| of(column)).collect()
+    let of = |column: &Vec<Own>| {
+        [column[owner].1, column[owner].2].map(|value| encode(value).expect("a number of a table")).concat()
+    };
+    columns.iter().flat_map(of).collect()
 }
 
 fn pooled<T: Send>(columns: &[Vec<Own>], then: impl Fn(Pooled, &mut Session) -> T + Sync) -> Outcome<T> {
@@ -68,7 +69,7 @@ fn pooled<T: Send>(columns: &[Vec<Own>], then: impl Fn(Pooled, &mut Session) -> 
         let party = session.party().index();
         let own = |owner: usize| (&shares[owner][party], columns[0][owner].0);
         let own: Vec<_> = (0..owners).map(own).collect();
-        let pooled = pool(&own, session).unwrap();
+        let pooled = pool(&own, session).expect("memory does not fail");
         then(pooled, session)
     })
 }
