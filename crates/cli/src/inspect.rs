@@ -5,7 +5,7 @@ use std::path::Path;
 
 use shamisen_data::checkpoint;
 use shamisen_data::dataset;
-use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
+use shamisen_data::scaling::{Affine, Scaling};
 use shamisen_data::table::TargetKind;
 use shamisen_local::dataset::read_shares;
 use shamisen_local::predict::SharedModel;
@@ -44,7 +44,10 @@ fn shares(dir: &Path) -> Result<()> {
         ("task", format!("{kind} of `{}`", preprocessing.target_name)),
         ("training rows", grouped(description.rows as u64)),
         ("test rows", description.test_rows.map_or("none".to_owned(), |rows| grouped(rows as u64))),
-        ("features", format!("{} ({} scaling): {}", names.len(), scaling(&preprocessing), shortened(names))),
+        (
+            "features",
+            format!("{} ({} scaling): {}", names.len(), scaling(preprocessing.scaling), shortened(names)),
+        ),
     ];
     match preprocessing.target {
         None => lines.push(("classes", shortened(&preprocessing.classes))),
@@ -79,7 +82,10 @@ fn model(dir: &Path) -> Result<()> {
         ("model", description.id.clone()),
         ("task", format!("{} of `{}`", task(plan.task), description.target_name)),
         ("network", format!("{}, {} parameters", layers(&plan.layers), grouped(description.parameters))),
-        ("features", format!("{} ({} scaling)", description.feature_names.len(), scaling(&preprocessing))),
+        (
+            "features",
+            format!("{} ({} scaling)", description.feature_names.len(), scaling(preprocessing.scaling)),
+        ),
     ];
     if !description.classes.is_empty() {
         lines.push(("classes", shortened(&description.classes)));
@@ -170,8 +176,8 @@ fn print(lines: &[(&str, String)]) -> Result<()> {
 }
 
 /// How features are scaled, in a word.
-fn scaling(preprocessing: &Preprocessing) -> &'static str {
-    match preprocessing.scaling {
+pub(crate) fn scaling(scaling: Scaling) -> &'static str {
+    match scaling {
         Scaling::Standard => "standard",
         Scaling::MinMax => "min-max",
         Scaling::None => "none",

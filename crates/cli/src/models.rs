@@ -42,16 +42,11 @@ pub(crate) fn export(arguments: &ExportArguments) -> Result<()> {
     let staged = Staged::new(to)?;
     let dir = staged.path();
     analyst.fetch_model(&model, &SHARE_FILES.map(|name| dir.join(name)))?;
-    analyst.fetch_statistics(&model.dataset, dir, &dir.join(PREPROCESSING_FILE))?;
-    let statistics = Preprocessing::read(&dir.join(PREPROCESSING_FILE))?;
+    let statistics = analyst.preprocessing(&model)?;
+    statistics.write(&dir.join(PREPROCESSING_FILE))?;
     write_description(dir, &described(&model, &statistics)?)?;
     // All is compared with each other before it gets its name.
     SharedModel::read(dir)?;
-    if statistics.feature_names != model.schema.features || statistics.classes != model.schema.classes {
-        return Err(Failure::run(
-            "the statistics that the servers sent are of another data set than the model",
-        ));
-    }
     interrupt::check()?;
     staged.publish()?;
     crate::print(&format!(

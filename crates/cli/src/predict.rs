@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use shamisen_data::model::PREPROCESSING_FILE;
 use shamisen_data::output::{Predictions, write_predictions, write_predictions_to};
 use shamisen_data::scaling::Preprocessing;
 use shamisen_data::table::{Matrix, TargetKind};
@@ -52,9 +51,7 @@ fn at_servers(arguments: &PredictArguments, analyst: &Analyst) -> Result<()> {
         .prefix("shamisen-predict-")
         .tempdir()
         .map_err(|error| Failure::file("create a directory in", &std::env::temp_dir(), &error))?;
-    let statistics = place.path().join(PREPROCESSING_FILE);
-    analyst.fetch_statistics(&model.dataset, place.path(), &statistics)?;
-    let preprocessing = Preprocessing::read(&statistics)?;
+    let preprocessing = analyst.preprocessing(&model)?;
     let features = preprocessing.read_features(&arguments.data, LIMIT)?;
     let words = analyst.predict(&model, &features, place.path())?;
     write(output, &preprocessing, &opened(words, &model.plan, &preprocessing)?)

@@ -10,6 +10,7 @@ use shamisen_data::shares::random_id;
 use shamisen_local::job::DEFAULT_BATCH;
 use shamisen_nn::plan::Optimizer;
 use shamisen_party::checkpoint::DEFAULT_EVERY;
+use shamisen_party::tables::Join;
 use shamisen_service::KeyId;
 use shamisen_service::analyst::Analyst;
 use shamisen_service::job::{JobDocument, MOST_SETTINGS, Setting, Work};
@@ -29,9 +30,16 @@ pub struct SubmitFields {
     /// Name of the job and of its model. [default: that of the data set]
     #[arg(long)]
     pub name: Option<String>,
-    /// Data set to train on: its name or id.
+    /// Data set to train on: its name or id. Several times to train on data sets of several owners as one table.
     #[arg(long, value_name = "DATASET")]
-    pub data: Option<String>,
+    #[serde(deserialize_with = "one_or_more")]
+    pub data: Vec<String>,
+    /// How several data sets are put together. [default: rows]
+    #[arg(long, value_enum)]
+    pub join: Option<JoinName>,
+    /// Feature columns that are used, in this order; may be given several times. [default: all]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub columns: Vec<String>,
     /// Widths of the hidden layers, such as 128,128; "" for none. Several times to search a grid. [default: 128,128]
     #[arg(long, value_name = "WIDTHS")]
     #[serde(deserialize_with = "one_or_more")]
@@ -77,6 +85,17 @@ pub struct SubmitFields {
     /// Fingerprints of those who get the model, if it comes out. [default: the own one]
     #[arg(long, value_name = "FINGERPRINT", value_delimiter = ',')]
     pub model_to: Vec<String>,
+}
+
+/// How data sets are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum JoinName {
+    /// One below the other: the same columns, other rows.
+    Rows,
+    /// Side by side: the same rows in the same order, other columns. The target is the first one's.
+    Columns,
 }
 
 /// What may come out.
@@ -155,7 +174,9 @@ impl SubmitFields {
         }
         Self {
             name: self.name.or(file.name),
-            data: self.data.or(file.data),
+            data: given(self.data, file.data),
+            join: self.join.or(file.join),
+            columns: given(self.columns, file.columns),
             hidden: given(self.hidden, file.hidden),
             epochs: given(self.epochs, file.epochs),
             batch_size: given(self.batch_size, file.batch_size),
@@ -174,14 +195,22 @@ impl SubmitFields {
 
     /// The job with all defaults filled in.
     fn document(self, analyst: &Analyst) -> Result<JobDocument> {
-        let data =
-            self.data.clone().ok_or_else(|| Failure::input("no data set is named: give --data DATASET"))?;
-        let data = analyst.data_set(&data)?;
-        let name = self.name.clone().unwrap_or(data.name);
+        let data = self.data.iter().map(|reference| analyst.data_set(reference));
+        let data = data.collect::<std::result::Result<Vec<_>, _>>()?;
+        let Some(first) = data.first() else {
+            return Err(Failure::input("no data set is named: give --data DATASET"));
+        };
+        let name = self.name.clone().unwrap_or_else(|| first.name.clone());
+        let ids = data.iter().map(|data| data.id.clone()).collect();
         let settings = self.settings()?;
         let (own, is_grid) = (analyst.key(), settings.len() > 1);
         let work = Work::Train { settings, checkpoint_every: self.checkpoint_every.unwrap_or(DEFAULT_EVERY) };
-        let mut document = JobDocument::new(random_id()?, name, analyst.servers(), own, vec![data.id], work);
+        let mut document = JobDocument::new(random_id()?, name, analyst.servers(), own, ids, work);
+        document.join = match self.join {
+            Some(JoinName::Columns) => Join::Columns,
+            Some(JoinName::Rows) | None => Join::Rows,
+        };
+        document.columns.clone_from(&self.columns);
         let mut outputs: Vec<Output> = self.outputs.iter().map(|output| Output::from(*output)).collect();
         outputs.sort_unstable();
         outputs.dedup();

@@ -140,6 +140,19 @@ pub fn numbers(dir: &Path) -> Result<Vec<u64>> {
     Ok(numbers)
 }
 
+/// Removes all checkpoints of a party's directory.
+///
+/// # Errors
+///
+/// If the directory cannot be read, or a file cannot be removed.
+pub fn remove_all(dir: &Path) -> Result<()> {
+    for number in numbers(dir)? {
+        let path = checkpoint_path(dir, number);
+        fs::remove_file(&path).map_err(|e| DataError::io("remove", &path, e))?;
+    }
+    Ok(())
+}
+
 /// Removes what a process that was killed while it wrote a checkpoint has left in a party's directory.
 ///
 /// # Errors

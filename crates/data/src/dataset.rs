@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DataError, Result};
 use crate::prepare::Part;
 use crate::sealed;
+use crate::shared_scaling;
 use crate::shares::{Dealer, MAX_FRAC, ShareFile, share_path};
 use crate::survey::Survey;
 use crate::table::TargetKind;
@@ -205,6 +206,11 @@ pub struct MatrixDescription {
 }
 
 impl MatrixDescription {
+    /// The scaling of so many columns, which belongs to a data set as well.
+    pub fn scaling(columns: usize) -> Self {
+        Self { name: shared_scaling::NAME, rows: columns, cols: shared_scaling::WORDS, frac: 0 }
+    }
+
     /// Compares a share file with this description.
     ///
     /// # Errors

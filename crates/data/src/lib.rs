@@ -11,7 +11,6 @@
 
 pub mod checkpoint;
 pub mod dataset;
-pub mod document;
 pub mod encrypted;
 mod error;
 pub mod generate;
@@ -22,6 +21,7 @@ pub mod output;
 pub mod prepare;
 pub mod scaling;
 pub mod sealed;
+pub mod shared_scaling;
 pub mod shares;
 pub mod survey;
 pub mod table;

@@ -72,6 +72,17 @@ impl Affine {
     /// The map that changes nothing.
     pub const IDENTITY: Self = Self { offset: 0.0, factor: 1.0 };
 
+    /// The map that takes this offset to 0 and a number so far above it to 1; all to 0 if that is no distance.
+    pub fn of_width(offset: f64, width: f64) -> Self {
+        let factor = 1.0 / width;
+        Self { offset, factor: if factor.is_finite() { factor } else { 0.0 } }
+    }
+
+    /// What the map is of.
+    pub fn offset_and_width(&self) -> (f64, f64) {
+        (self.offset, if self.factor == 0.0 { 0.0 } else { 1.0 / self.factor })
+    }
+
     /// The scaled value.
     pub fn apply(&self, value: f64) -> f64 {
         (value - self.offset) * self.factor
@@ -255,8 +266,8 @@ impl Preprocessing {
         })
     }
 
-    /// What contradicts itself.
-    fn problem(&self) -> Option<&'static str> {
+    /// What contradicts itself, if anything does.
+    pub fn problem(&self) -> Option<&'static str> {
         let cols = self.feature_names.len();
         if self.offset.len() != cols || self.factor.len() != cols || cols == 0 {
             return Some("the statistics are not as many as the features");

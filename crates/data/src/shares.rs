@@ -37,6 +37,10 @@ use crate::encrypted::StorageKey;
 use crate::error::{DataError, Result};
 use crate::table::Matrix;
 
+mod party;
+
+pub use party::{PartyWriter, ShareForm};
+
 const KIND: Kind = Kind { magic: *b"shamisen-share\0", version: 2, name: "a share file of shamisen" };
 
 const SEED: usize = 16;

@@ -10,6 +10,7 @@ use shamisen_nn::plan::Plan;
 use shamisen_nn::train::useful_lanes;
 
 use crate::event::{Cause, Failed};
+use crate::tables::Tables;
 
 /// Name of the file in a party's directory.
 pub const FILE: &str = "job.json";
@@ -26,8 +27,11 @@ pub struct Assignment {
     version: u32,
     /// The network and its training.
     pub plan: Plan,
-    /// Id of the shared rows, the same in all their share files.
+    /// Id of the shared rows, the same in all their share files but those of `tables`.
     pub dataset: String,
+    /// The tables that the rows are put together from, if they do not lie in the party's directory as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<Tables>,
     /// What to do.
     pub work: Work,
     /// Threads of a party that work at the same time, where the work is large enough.
@@ -82,7 +86,13 @@ pub enum Score {
 impl Assignment {
     /// A job.
     pub fn new(plan: Plan, dataset: String, work: Work, threads: NonZeroU8) -> Self {
-        Self { version: VERSION, plan, dataset, work, threads }
+        Self { version: VERSION, plan, dataset, tables: None, work, threads }
+    }
+
+    /// The same job on tables that are put together.
+    #[must_use]
+    pub fn on(self, tables: Tables) -> Self {
+        Self { tables: Some(tables), ..self }
     }
 
     /// Lanes of each party that work together: a training has one for each thread that finds enough to do, predictions have one.

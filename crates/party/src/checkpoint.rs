@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
 use shamisen_data::checkpoint::{
-    self, KEPT, Label, Stored, checkpoint_path, numbers, read, remove_unfinished,
+    self, KEPT, Label, Stored, checkpoint_path, numbers, read, remove_all, remove_unfinished,
 };
 use shamisen_data::encrypted::StorageKey;
 use shamisen_mpc::protocol::tell::tell;
@@ -127,6 +127,8 @@ impl<'a> Kept<'a> {
         });
         let Some(number) = last_common(offers)? else {
             tracing::info!("no checkpoint is left: the training begins");
+            // Those of a beginning that did not get to all three must not meet those of this one.
+            remove_all(self.dir)?;
             return Ok(None);
         };
         let Stored { state, vectors, .. } = read::<State>(self.dir, number, self.key)?;

@@ -6,7 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use shamisen_data::encrypted::{self, StorageKey};
+use shamisen_data::scaling::Affine;
+use shamisen_data::shared_scaling;
 use shamisen_mpc::Rep;
+use shamisen_mpc::protocol::pool::{POOLED_WORDS, pooled_statistics};
 
 use crate::event::{Cause, Failed};
 
@@ -23,12 +26,35 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes a share: the components mine and next, little-endian; with a key, encrypted under it.
 pub(crate) fn write_share(path: &Path, share: &Rep, key: Option<&StorageKey>) -> Result<(), Failed> {
     let (mine, next) = share.components();
-    let bytes: Vec<u8> = mine.iter().chain(next).flat_map(|word| word.to_le_bytes()).collect();
+    let bytes = bytes_of(mine, next);
     match key {
         Some(key) => encrypted::write(path, key, &bytes).map_err(Failed::from),
         None => write_secret(path, &bytes)
             .map_err(|error| Failed::new(Cause::Input, format!("cannot write {}: {error}", path.display()))),
     }
+}
+
+/// A share as it is handed over.
+pub fn bytes_of(mine: &[u64], next: &[u64]) -> Vec<u8> {
+    mine.iter().chain(next).flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Words of the statistics of a column.
+pub fn statistics_words(pooled: bool) -> usize {
+    if pooled { POOLED_WORDS } else { shared_scaling::WORDS }
+}
+
+/// How columns are scaled, from their statistics put together: those of one owner each, or pooled ones.
+pub fn scaling(statistics: &[u64], pooled: bool) -> Vec<Affine> {
+    let map = |words: &[u64]| {
+        if pooled {
+            let (offset, width) = pooled_statistics(words);
+            Affine::of_width(offset, width)
+        } else {
+            shared_scaling::map(words)
+        }
+    };
+    statistics.chunks_exact(statistics_words(pooled)).map(map).collect()
 }
 
 /// Puts the three parties' shares of `len` words together, each as its party wrote it.

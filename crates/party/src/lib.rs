@@ -14,10 +14,14 @@ pub mod event;
 pub mod handover;
 mod message;
 mod meter;
+mod pool;
 pub mod process;
 mod rows;
+mod source;
+pub mod tables;
 mod work;
 
 pub use message::Message;
+pub use pool::STATISTICS_FILE;
 pub use rows::Part;
 pub use work::{End, MODEL_SHARE_FILE, PREDICTIONS_FILE, PartyDir, boxed, work};

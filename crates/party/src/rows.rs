@@ -1,6 +1,5 @@
 //! Shared rows in share files.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,16 +7,14 @@ use std::thread;
 
 use shamisen_data::encrypted::StorageKey;
 use shamisen_data::prepare;
-use shamisen_data::shares::{ShareFile, share_path};
 use shamisen_mpc::Rep;
 use shamisen_net::Party;
 use shamisen_nn::examples::SharedRows;
-use shamisen_nn::formats::{activation_frac, target_frac};
 use shamisen_nn::{NnError, Result};
-use shamisen_ring::words::Words;
 
 use crate::assignment::Assignment;
 use crate::event::{Cause, Failed};
+use crate::source::{Folder, Memory, Source, gather, memory};
 
 /// Which rows of a party's directory.
 ///
@@ -70,27 +67,9 @@ impl DealtRows {
         party: Party,
         key: Option<&StorageKey>,
     ) -> std::result::Result<Self, Failed> {
-        let plan = &assignment.plan;
-        let open = |name: &str, cols: usize, frac: u32| {
-            let path = share_path(dir, name);
-            // Messages name the file itself, and not a link to it.
-            let path = fs::canonicalize(&path).unwrap_or(path);
-            let file = match key {
-                Some(key) => ShareFile::open_encrypted(&path, party.index(), key)?,
-                None => ShareFile::open(&path, party.index())?,
-            };
-            let problem = if file.dataset() != assignment.dataset {
-                "is of another data set than the job"
-            } else if file.cols() != cols || file.frac() != frac {
-                "does not have the columns and the number format of the job"
-            } else {
-                return Ok(file);
-            };
-            let text = format!("{} {problem}: use the files that were dealt together", path.display());
-            Err(Failed::new(Cause::Input, text))
-        };
-        let features = open(part.features(), plan.features(), activation_frac(plan))?;
-        let targets = part.targets().map(|name| open(name, plan.outputs(), target_frac(plan))).transpose()?;
+        let folder = Folder { dir, assignment, party, key };
+        let features = folder.features(part)?;
+        let targets = part.targets().map(|_| folder.targets(part)).transpose()?;
         if let Some(targets) = &targets
             && targets.rows() != features.rows()
         {
@@ -102,12 +81,10 @@ impl DealtRows {
         }
         Ok(Self { files: Arc::new(Files { features, targets }), reader: None, targets: None })
     }
-}
 
-impl DealtRows {
     /// Bytes that the larger of the parties' shares of these rows have.
     pub(crate) fn bytes(&self) -> u64 {
-        let bytes = |file: &ShareFile| 8 * (file.rows() * file.cols()) as u64;
+        let bytes = |source: &Source| 8 * (source.rows() * source.cols()) as u64;
         bytes(&self.files.features) + self.files.targets.as_ref().map_or(0, bytes)
     }
 }
@@ -146,8 +123,8 @@ impl SharedRows for DealtRows {
 
 /// The share files of some rows.
 struct Files {
-    features: ShareFile,
-    targets: Option<ShareFile>,
+    features: Source,
+    targets: Option<Source>,
 }
 
 impl Files {
@@ -169,9 +146,6 @@ struct Request {
     features: Memory,
     targets: Memory,
 }
-
-/// Room for the two components of rows.
-type Memory = [Words; 2];
 
 /// Rows that were read.
 struct Batch {
@@ -226,20 +200,9 @@ impl Reader {
     }
 }
 
-/// Memory for some rows.
-fn memory(file: &ShareFile, rows: &[u32]) -> Memory {
-    [(); 2].map(|()| Words::scratch(rows.len() * file.cols()))
-}
-
-/// Reads rows into memory for them.
-fn gather(file: &ShareFile, rows: &[u32], [mut mine, mut next]: Memory) -> Result<Rep> {
-    file.gather(rows, &mut mine, &mut next).map_err(|error| NnError::Rows(error.into()))?;
-    Ok(Rep::from_components(mine, next))
-}
-
 #[cfg(test)]
 mod tests {
-    use shamisen_data::shares::deal;
+    use shamisen_data::shares::{ShareFile, deal, share_path};
     use shamisen_data::table::Matrix;
 
     use super::*;
@@ -253,7 +216,7 @@ mod tests {
         for (name, cols) in [("a", 3), ("b", 1)] {
             deal(dirs, name, "id", &matrix(cols), 8).unwrap();
         }
-        let open = |name| ShareFile::open(&share_path(dirs[party], name), party).unwrap();
+        let open = |name| Source::File(ShareFile::open(&share_path(dirs[party], name), party).unwrap());
         let files = Files { features: open("a"), targets: Some(open("b")) };
         DealtRows { files: Arc::new(files), reader: None, targets: None }
     }

@@ -23,7 +23,9 @@ use crate::config::PartyConfig;
 use crate::event::{Cause, Cost, Event, Failed, Outcome, Steady, Step};
 use crate::handover::write_share;
 use crate::meter::Metered;
+use crate::pool::Owned;
 use crate::rows::{DealtRows, Part};
+use crate::source::Folder;
 
 /// Name of a party's share of a model, in its directory.
 pub const MODEL_SHARE_FILE: &str = "model.share";
@@ -138,8 +140,19 @@ pub fn work(
 
 /// A party's shares of what goes in.
 enum Inputs {
-    Train { train: Box<DealtRows>, test: Option<Box<DealtRows>> },
-    Predict { features: Box<DealtRows>, parameters: Rep },
+    Train {
+        train: Box<DealtRows>,
+        test: Option<Box<DealtRows>>,
+    },
+    /// Rows of several owners that are rescaled before the training begins.
+    Pool {
+        owned: Box<Owned>,
+        key: Option<StorageKey>,
+    },
+    Predict {
+        features: Box<DealtRows>,
+        parameters: Rep,
+    },
 }
 
 impl Inputs {
@@ -151,6 +164,10 @@ impl Inputs {
     ) -> Result<Self, Failed> {
         match &assignment.work {
             Work::Train { score, .. } => {
+                let folder = Folder { dir, assignment, party, key };
+                if let Some(owned) = Owned::open(&folder)? {
+                    return Ok(Self::Pool { owned: Box::new(owned), key: key.cloned() });
+                }
                 let open = |part| DealtRows::open(dir, part, assignment, party, key).map(Box::new);
                 let test = match score {
                     Score::TestRows => Some(open(Part::Test)?),
@@ -176,9 +193,33 @@ impl Inputs {
     fn time_to_check(&self) -> Duration {
         let bytes = match self {
             Self::Train { train, test } => train.bytes() + test.as_ref().map_or(0, |test| test.bytes()),
+            Self::Pool { owned, .. } => owned.bytes(),
             Self::Predict { features, .. } => features.bytes(),
         };
         Duration::from_secs_f64(bytes as f64 / CHECKED_PER_SECOND)
+    }
+
+    /// With rows as the training takes them: rescaled, if they are of several owners and nothing is to go on from.
+    fn rescaled(
+        self,
+        dir: &Path,
+        assignment: &Assignment,
+        begins: bool,
+        lanes: &mut Lanes,
+    ) -> Result<Self, Failed> {
+        let Self::Pool { owned, key } = self else { return Ok(self) };
+        let (party, key) = (lanes.party(), key.as_ref());
+        let Work::Train { score, .. } = &assignment.work else {
+            unreachable!("rows are pooled for a training")
+        };
+        if begins {
+            lanes.main().enter("pooling");
+            owned.rescale(&Folder { dir, assignment, party, key }, lanes.main())?;
+            lanes.main().enter("other");
+        }
+        let open = |part| DealtRows::open(dir, part, assignment, party, key).map(Box::new);
+        let test = if *score == Score::TestRows { Some(open(Part::Test)?) } else { None };
+        Ok(Self::Train { train: open(Part::Train)?, test })
     }
 
     fn work(
@@ -200,7 +241,7 @@ impl Inputs {
         lanes.main().enter("other");
         let before = lanes.counters();
         let mut outcome = Outcome::default();
-        match (self, &assignment.work) {
+        match (self.rescaled(dir, assignment, start.is_none(), &mut lanes)?, &assignment.work) {
             (Self::Train { mut train, test }, Work::Train { model, .. }) => {
                 let mut reported: Option<Instant> = None;
                 let (mut done, mut warm) = (0, None);
@@ -256,6 +297,7 @@ impl Inputs {
                 outcome.cost = Cost::between(&before, &lanes.counters());
                 write_share(&dir.join(PREDICTIONS_FILE), &predictions, key)?;
             }
+            (Self::Pool { .. }, _) => unreachable!("rows of several owners are rescaled"),
             (Self::Train { .. }, Work::Predict) => {
                 unreachable!("inputs are opened for the work of the same job")
             }

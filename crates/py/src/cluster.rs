@@ -156,13 +156,10 @@ impl Cluster {
         PyArray1::from_vec(py, values).reshape([rows, plan.outputs()])
     }
 
-    /// The columns of a data set: its statistics, for those who may have predictions or models.
-    fn columns(&self, py: Python<'_>, dataset: &str) -> PyResult<String> {
-        let place = scratch()?;
-        let file = place.path().join("statistics");
-        py.detach(|| self.0.fetch_statistics(dataset, place.path(), &file)).map_err(of_service)?;
-        let columns = Preprocessing::read(&file).map_err(|error| of_data(&error))?;
-        Ok(described(&columns).to_string())
+    /// The columns that a model takes: their statistics, for those who get its predictions or the model.
+    fn columns(&self, py: Python<'_>, model: &str) -> PyResult<String> {
+        let fetch = || self.0.model(model).and_then(|model| self.0.preprocessing(&model));
+        Ok(described(&py.detach(fetch).map_err(of_service)?).to_string())
     }
 
     /// Fetches the three shares of a model, which is no secret to the caller from then on.

@@ -15,6 +15,7 @@
 //! | [`permutation`] | public orders of many rows |
 //! | [`words`] | vectors whose memory is used again |
 //! | [`fixed`] | fixed-point numbers |
+//! | [`levels`] | a number in many units at once |
 //! | [`level`] | the choice of instruction set at run time |
 //!
 //! Everything but [`words`] works on slices that the caller owns. Unless a function says otherwise, its time and its memory accesses depend on
@@ -26,6 +27,7 @@ pub mod fixed;
 pub mod gate;
 pub mod high;
 pub mod level;
+pub mod levels;
 pub mod lookup;
 pub mod matmul;
 pub mod pack;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use shamisen_data::dataset::{DatasetDescription, MatrixDescription};
-use shamisen_data::document::MAX_DOCUMENT;
+use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::table::TargetKind;
 use utoipa::ToSchema;
 
@@ -20,9 +20,6 @@ const LONGEST_COLUMN: usize = 256;
 
 /// What a share file has at most besides its words: its head, seeds and hash.
 const FRAME: u64 = 4096;
-
-/// The name of the share files of the statistics by which the owner has scaled the data.
-pub const PREPROCESSING: &str = "preprocessing";
 
 /// An upload, as its owner describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +38,8 @@ pub struct Manifest {
     pub description: DatasetDescription,
     /// Names of columns and classes.
     pub schema: Schema,
+    /// How the owner has scaled the data and held out rows.
+    pub preparation: Preparation,
     /// On what terms the data are given.
     pub terms: Terms,
     /// The share files of each party.
@@ -58,6 +57,21 @@ pub struct Schema {
     pub target: String,
     /// The classes of a classification, in their order; none for a regression.
     pub classes: Vec<String>,
+}
+
+/// What an owner has done with a table before sharing it; the statistics of the scaling are shared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "the owner says all of it")]
+pub struct Preparation {
+    /// How the features are scaled: `standard`, `min-max` or `none`.
+    #[schema(value_type = String)]
+    pub scaling: Scaling,
+    /// How the target of a regression is scaled: `standard` or `none`.
+    #[schema(value_type = String)]
+    pub target_scaling: TargetScaling,
+    /// The public seed that has picked the rows to test on; none if there are none, or they were given.
+    pub seed: Option<u64>,
 }
 
 /// A share file of one party.
@@ -91,7 +105,12 @@ impl Manifest {
 
     /// The names of the share files that a data set of this description has.
     pub fn file_names(description: &DatasetDescription) -> Vec<&'static str> {
-        description.matrices().iter().map(|matrix| matrix.name).chain([PREPROCESSING]).collect()
+        matrices(description).iter().map(|matrix| matrix.name).collect()
+    }
+
+    /// What the share files are of.
+    pub fn matrices(&self) -> Vec<MatrixDescription> {
+        matrices(&self.description)
     }
 
     /// What makes no sense about it, if anything does not.
@@ -122,15 +141,15 @@ impl Manifest {
     }
 
     fn files_problem(&self) -> Option<String> {
-        let matrices = self.description.matrices();
-        let expected: Vec<&str> = Self::file_names(&self.description);
+        let matrices = self.matrices();
+        let expected: Vec<&str> = matrices.iter().map(|matrix| matrix.name).collect();
         for (party, files) in self.files.iter().enumerate() {
             if files.iter().map(|file| file.name.as_str()).ne(expected.iter().copied()) {
                 return Some(format!("the share files of party {party} have to be {}", expected.join(", ")));
             }
             for file in files {
                 let matrix = matrices.iter().find(|matrix| matrix.name == file.name);
-                if file.bytes == 0 || file.bytes > longest(matrix) {
+                if file.bytes == 0 || file.bytes > matrix.map_or(0, longest) {
                     return Some(format!("the share file {} cannot have {} bytes", file.name, file.bytes));
                 }
                 if file.blake3.len() != 64 || !file.blake3.bytes().all(is_hex) {
@@ -176,9 +195,17 @@ pub(crate) fn unknown_column(terms: &Terms, schema: &Schema) -> Option<String> {
     Some(format!("the terms allow the column {unknown:?}, which is no feature of the table: check its name"))
 }
 
-/// Most bytes of the share file of a matrix; of the statistics, if it is none.
-fn longest(matrix: Option<&MatrixDescription>) -> u64 {
-    let words = matrix.map_or(Some(1 + MAX_DOCUMENT / 8), |matrix| matrix.rows.checked_mul(matrix.cols));
+/// Features, targets, and the scaling of both.
+fn matrices(description: &DatasetDescription) -> Vec<MatrixDescription> {
+    let scaled = description.features + usize::from(description.task == TargetKind::Number);
+    let mut matrices = description.matrices();
+    matrices.push(MatrixDescription::scaling(scaled));
+    matrices
+}
+
+/// Most bytes of the share file of a matrix.
+fn longest(matrix: &MatrixDescription) -> u64 {
+    let words = matrix.rows.checked_mul(matrix.cols);
     words.map_or(0, |words| (words as u64).saturating_mul(8).saturating_add(FRAME))
 }
 
@@ -261,6 +288,11 @@ pub(crate) mod tests {
                 features: vec!["age".into(), "weight".into()],
                 target: "readmitted".into(),
                 classes: vec!["no".into(), "yes".into()],
+            },
+            preparation: Preparation {
+                scaling: Scaling::Standard,
+                target_scaling: TargetScaling::Standard,
+                seed: Some(1),
             },
             terms: serde_json::from_value(terms).unwrap(),
             files: [files.clone(), files.clone(), files],

@@ -1,9 +1,11 @@
-//! What the three servers give to one person alone, each its share: models, and the statistics of data sets.
+//! What the three servers give to one person alone, each its share: models, their statistics, and predictions.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use shamisen_data::document;
+use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
+use shamisen_nn::plan::Task;
+use shamisen_party::handover::{combine, scaling, statistics_words};
 
 use crate::analyst::Analyst;
 use crate::cluster::Server;
@@ -50,22 +52,43 @@ impl Analyst {
         Ok(())
     }
 
-    /// Writes the statistics of a data set into a file; `place` is a directory for the servers' shares of them.
+    /// What leads from a table's columns to a model's inputs, and from its outputs back.
     ///
     /// # Errors
     ///
-    /// If a server refuses, the shares do not fit together, or a file cannot be written.
-    pub fn fetch_statistics(&self, dataset: &str, place: &Path, file: &Path) -> Result<()> {
-        let shares = [0, 1, 2].map(|party| place.join(format!("statistics{party}.share")));
-        for (server, share) in self.cluster().servers.iter().zip(&shares) {
-            let bytes = self.wait(self.bytes(server, &format!("/v1/datasets/{dataset}/preprocessing")))?;
-            fs::write(share, bytes).map_err(|error| ServiceError::io("write", share, error))?;
+    /// If a server refuses, or the shares do not fit together.
+    pub fn preprocessing(&self, model: &ModelInfo) -> Result<Preprocessing> {
+        let wrong = |reason: String| ServiceError::Answers { reason, cause: Cause::Fault };
+        let mut shares = [const { Vec::new() }; 3];
+        for (server, share) in self.cluster().servers.iter().zip(&mut shares) {
+            let path = format!("/v1/models/{}/statistics", model.id);
+            *share = self.wait(self.pieces(server, &path, model.statistics_bytes))?;
         }
-        let statistics = document::read(shares.each_ref().map(PathBuf::as_path))?;
-        for share in &shares {
-            fs::remove_file(share).map_err(|error| ServiceError::io("remove", share, error))?;
+        let schema = &model.schema;
+        let is_number = model.plan.task == Task::Regression;
+        let columns = schema.features.len() + usize::from(is_number);
+        let words = combine(&shares, columns * statistics_words(model.pooled))
+            .map_err(|failed| wrong(failed.message))?;
+        let mut maps = scaling(&words, model.pooled);
+        let target = if is_number { maps.pop() } else { None };
+        if model.scaling == Scaling::None {
+            maps.fill(Affine::IDENTITY);
         }
-        fs::write(file, statistics).map_err(|error| ServiceError::io("write", file, error))
+        let preprocessing = Preprocessing {
+            feature_names: schema.features.clone(),
+            target_name: schema.target.clone(),
+            scaling: model.scaling,
+            offset: maps.iter().map(|map| map.offset).collect(),
+            factor: maps.iter().map(|map| map.factor).collect(),
+            target,
+            classes: schema.classes.clone(),
+        };
+        match preprocessing.problem() {
+            None => Ok(preprocessing),
+            Some(problem) => {
+                Err(wrong(format!("the statistics that the servers sent make no sense: {problem}")))
+            }
+        }
     }
 
     /// So many bytes of a server, in pieces.

@@ -9,11 +9,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use shamisen_data::prepare::TestSource;
 use shamisen_data::scaling::Preprocessing;
-use shamisen_data::{document, model, sealed};
+use shamisen_data::{model, sealed, shared_scaling};
 use shamisen_local::share::{party_dirs, share_table};
 use shamisen_service::KeyId;
-use shamisen_service::manifest::{Manifest, PREPROCESSING, Schema};
+use shamisen_service::manifest::{Manifest, Preparation, Schema};
 use shamisen_service::put::sums;
 use shamisen_service::terms::Terms;
 
@@ -127,14 +128,18 @@ fn share(arguments: &PutArguments, dir: &Path, owner: KeyId, terms: Terms) -> Re
     let description = share_table(&options, arguments.sharing.widest_layer, &shares, &mut Screen::default())?;
     let statistics = shares.join(model::PREPROCESSING_FILE);
     let preprocessing = Preprocessing::read(&statistics)?;
+    let dirs = party_dirs(&shares);
+    shared_scaling::deal(dirs.each_ref().map(PathBuf::as_path), &description.id, &preprocessing)?;
     let schema = Schema {
         features: preprocessing.feature_names,
         target: preprocessing.target_name,
         classes: preprocessing.classes,
     };
-    let dirs = party_dirs(&shares);
-    let bytes = fs::read(&statistics).map_err(|error| Failure::file("read", &statistics, &error))?;
-    document::deal(dirs.each_ref().map(PathBuf::as_path), PREPROCESSING, &description.id, &bytes)?;
+    let preparation = Preparation {
+        scaling: options.scaling,
+        target_scaling: options.target_scaling,
+        seed: matches!(options.test, TestSource::Fraction(_)).then_some(options.seed),
+    };
     let names = Manifest::file_names(&description);
     let [first, second, third] = dirs;
     let manifest = Manifest {
@@ -142,6 +147,7 @@ fn share(arguments: &PutArguments, dir: &Path, owner: KeyId, terms: Terms) -> Re
         name: arguments.name.clone(),
         owner,
         schema,
+        preparation,
         terms,
         files: [sums(&first, &names)?, sums(&second, &names)?, sums(&third, &names)?],
         description,

@@ -10,6 +10,7 @@ use shamisen_service::terms_change::{SignedTerms, TermsChange};
 use crate::data_sets::args::{DataSetArguments, TermsArguments};
 use crate::data_sets::{Asker, printable};
 use crate::failure::{Failure, Result};
+use crate::inspect::scaling;
 use crate::interrupt;
 use crate::summary::grouped;
 
@@ -70,6 +71,9 @@ fn text(set: &DataSetInfo) -> String {
     if !set.schema.classes.is_empty() {
         lines.push(("classes", names(&set.schema.classes)));
     }
+    let seed = set.preparation.seed.map(|seed| format!(", rows held out by seed {seed}"));
+    let scaling = scaling(set.preparation.scaling);
+    lines.push(("scaling", format!("{scaling}{}", seed.unwrap_or_default())));
     lines.extend([
         ("trainers", list(terms.trainers.iter().map(ToString::to_string).collect())),
         ("columns", format!("{} of {}: {}", columns.len(), set.schema.features.len(), names(columns))),

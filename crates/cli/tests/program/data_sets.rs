@@ -144,34 +144,6 @@ fn a_table_is_put_seen_by_those_whom_it_concerns_and_taken_back() {
 }
 
 #[tokio::test]
-async fn statistics_go_to_those_who_may_predict_and_to_nobody_else() {
-    let three = started();
-    let csv = three.place.write("table.csv", table(300));
-    terms(&three, "outputs = [\"metrics\", \"predictions\"]\n");
-    succeed(&mut put(&three, &csv, "open"));
-    terms(&three, "");
-    succeed(&mut put(&three, &csv, "closed"));
-    for key in ["owner", "analyst"] {
-        let mut files = Vec::new();
-        for party in 0..3 {
-            let mut client = three.client(party, Some(key)).await;
-            let share = client.get_bytes("/v1/datasets/open/preprocessing").await.unwrap();
-            // One share says nothing.
-            assert!(!share.windows(6).any(|part| part == b"height"));
-            files.push(three.place.write(&format!("share{party}"), &share));
-        }
-        let paths = [files[0].as_path(), files[1].as_path(), files[2].as_path()];
-        let statistics = shamisen_data::document::read(paths).unwrap();
-        assert!(text(&statistics).contains("\"height\""));
-    }
-    let mut analyst = three.client(0, Some("analyst")).await;
-    let refused = analyst.get_bytes("/v1/datasets/closed/preprocessing").await.unwrap_err();
-    assert!(refused.to_string().contains("no predictions and no model"), "{refused}");
-    let mut operator = three.client(0, Some("operator")).await;
-    assert!(operator.get_bytes("/v1/datasets/open/preprocessing").await.is_err());
-}
-
-#[tokio::test]
 async fn logs_and_audit_have_no_data_and_do_not_depend_on_them() {
     let mut seen = Vec::new();
     for shift in [0, 1] {

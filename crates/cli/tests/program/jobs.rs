@@ -34,17 +34,17 @@ fn submit(three: &Three, name: &str, epochs: usize) -> Command {
 }
 
 /// The id in what `submit` printed.
-fn id_of(printed: &str) -> String {
+pub(crate) fn id_of(printed: &str) -> String {
     printed.split_whitespace().nth(1).unwrap().to_owned()
 }
 
 /// What a server says of a job.
-async fn status(three: &Three, party: usize, id: &str) -> JobStatus {
+pub(crate) async fn status(three: &Three, party: usize, id: &str) -> JobStatus {
     three.client(party, Some("analyst")).await.get(&format!("/v1/jobs/{id}")).await.unwrap()
 }
 
 /// Waits until a server says of a job what is expected.
-async fn wait_until(
+pub(crate) async fn wait_until(
     three: &Three,
     party: usize,
     id: &str,
@@ -69,7 +69,7 @@ fn checkpoints(three: &Three, party: usize, id: &str) -> Vec<Vec<u8>> {
 }
 
 /// Whether a job has come beyond an epoch.
-fn is_beyond(status: &JobStatus, epoch: usize) -> bool {
+pub(crate) fn is_beyond(status: &JobStatus, epoch: usize) -> bool {
     status.progress.is_some_and(|progress| progress.epoch > epoch)
 }
 
@@ -153,6 +153,26 @@ fn a_model_predicts_where_it_is_and_after_its_export() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("there is no model"), "{}", text(&refused.stderr));
     assert!(!three.place.path("other").exists());
+}
+
+#[tokio::test]
+async fn statistics_go_to_those_who_may_predict_and_to_nobody_else() {
+    let three = Three::started();
+    give(&three, 200, "");
+    let owner = keys::read(&three.place.path("owner")).unwrap().fingerprint().to_string();
+    let given = ["--outputs", "predictions", "--predictions-to", &owner, "--watch"];
+    let refused = output(submit(&three, "x", 1).args(given));
+    assert!(text(&refused.stderr).contains("`predictions_to`"), "{}", text(&refused.stderr));
+    let id = id_of(&succeed(submit(&three, "model", 1).args(["--outputs", "predictions", "--watch"])));
+    let path = format!("/v1/models/{id}/statistics/0");
+    for party in 0..3 {
+        let share = three.client(party, Some("analyst")).await.get_bytes(&path).await.unwrap();
+        // Two components of four columns, of each two numbers in 33 units.
+        assert_eq!(share.len(), 8 * 2 * 4 * 2 * 33);
+        for key in ["owner", "operator"] {
+            assert!(three.client(party, Some(key)).await.get_bytes(&path).await.is_err());
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod jobs;
 mod live;
 mod lost;
 mod model;
+mod owners;
 mod parquet;
 mod service;
 mod share;

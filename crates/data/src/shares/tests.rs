@@ -285,3 +285,50 @@ fn gathering_checks_rows_and_buffers() {
     let message = file.gather(&[2], &mut [0; 2], &mut [0; 2]).unwrap_err().to_string();
     assert!(message.contains("cannot read") && message.contains("x.share"), "{message}");
 }
+
+#[test]
+fn what_the_parties_write_themselves_is_read_like_what_was_dealt() {
+    let place = tempfile::tempdir().unwrap();
+    let key = StorageKey::create(&place.path().join("storage.key")).unwrap();
+    let (rows, cols) = (300_u64, 1000);
+    let seeds = [[7; 16], [9; 16]];
+    let values: Vec<u64> = (0..rows * cols).map(|at| at * at).collect();
+    let streams = seeds.each_ref().map(|seed| {
+        let mut words = vec![0; values.len()];
+        Prg::new(seed).fill(STREAM, 0, &mut words);
+        words
+    });
+    let rest: Vec<u64> = (0..values.len())
+        .map(|at| values[at].wrapping_sub(streams[0][at]).wrapping_sub(streams[1][at]))
+        .collect();
+    for key in [None, Some(&key)] {
+        let mut sums = [vec![0_u64; values.len()], vec![0; values.len()]];
+        for party in 0..3 {
+            let path = share_path(place.path(), &format!("rows{party}"));
+            let form = ShareForm { party, dataset: "id", rows: rows as usize, cols: cols as usize, frac: 14 };
+            let own = [seeds.get(party), seeds.get((party + 1) % 3)];
+            // Twice: the second one replaces the first.
+            for _ in 0..2 {
+                let mut file = PartyWriter::create(&path, &form, own, key).unwrap();
+                if party > 0 {
+                    rest.chunks(777).for_each(|words| file.push(words).unwrap());
+                    assert!(file.push(&[1]).is_err());
+                    file = PartyWriter::create(&path, &form, own, key).unwrap();
+                    rest.chunks(50_000).for_each(|words| file.push(words).unwrap());
+                }
+                file.finish().unwrap();
+            }
+            let file = match key {
+                None => ShareFile::open(&path, party).unwrap(),
+                Some(key) => ShareFile::open_encrypted(&path, party, key).unwrap(),
+            };
+            let order: Vec<u32> = (0..rows as u32).collect();
+            let (mut mine, mut next) = (vec![0; values.len()], vec![0; values.len()]);
+            file.gather(&order, &mut mine, &mut next).unwrap();
+            for (sum, part) in sums.iter_mut().zip([mine, next]) {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum = sum.wrapping_add(part));
+            }
+        }
+        assert!(sums.iter().all(|sum| *sum == values));
+    }
+}

@@ -332,3 +332,34 @@ pub(crate) fn in_range(bound: u32, prior: u32, n: usize) -> Cost {
     let digits = high.div_ceil(4) as usize;
     look_up_digits(digits, 2 * digits, n) + and_planes(2, digits, n)
 }
+
+/// Statistics of so many columns, of so many owners.
+pub(crate) fn pool(owners: usize, n: usize) -> Cost {
+    let window = Window { low: 16, width: 22, mantissa: 4, guard: 3 };
+    let (levels, all) = (33 * n, 2 * owners * n);
+    let sides = 2 * (2 * owners - 1) * levels;
+    is_negative(64, sides)
+        + to_ring(1, sides)
+        + is_negative(24, levels)
+        + to_ring(1, levels)
+        + truncate_shared(levels, 30)
+        + reshare(all + levels)
+        + truncate_shared(all, 30)
+        + truncate(n, 24)
+        + inverse_square_root(window, n)
+        + pooled_root(n)
+        + pooled_root(n)
+        + truncate(all, 30)
+}
+
+fn pooled_root(n: usize) -> Cost {
+    truncate(n, 30) + truncate(n, 30) + truncate(n, 25)
+}
+
+pub(crate) fn apply_clipped(frac: u32, n: usize) -> Cost {
+    closing_split(n, 64) + rectify(23, frac + 13, n) + rectify(1, frac + 13, n)
+}
+
+pub(crate) fn reseed(n: usize) -> Cost {
+    Cost::new(1, 2 * n)
+}

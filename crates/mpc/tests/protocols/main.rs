@@ -11,6 +11,7 @@ mod keys;
 mod leading_bit;
 mod leading_digit;
 mod opening;
+mod pool;
 mod products;
 mod ranges;
 mod two_components;

@@ -23,6 +23,8 @@ use shamisen_mpc::protocol::leading_digit::{DigitWindow, leading_digit, look_up_
 use shamisen_mpc::protocol::lookup::{Query, look_up, look_up_bits, look_up_sums};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product, multiply, product, reshare};
 use shamisen_mpc::protocol::points::Points;
+use shamisen_mpc::protocol::pool::{OWN_WORDS, pool};
+use shamisen_mpc::protocol::reseed::{Seeds, reseed};
 use shamisen_mpc::protocol::soft_max::{cross_entropy, soft_max};
 use shamisen_mpc::protocol::split::{Split, open_split};
 use shamisen_mpc::protocol::square_root::{
@@ -416,6 +418,28 @@ fn functions() {
         }),
         ("ln_near", 1, |inputs, session| {
             log::ln_near(&inputs.x, Points::up_to(3, 16).expect("few"), session).map(drop)
+        }),
+    ];
+    CASES.into_iter().for_each(assert_secret);
+}
+
+#[test]
+fn several_owners() {
+    const COLUMNS: usize = 192;
+    const CASES: [Case; 2] = [
+        ("pool and rescale", 1, |inputs, session| {
+            let words = |x: &Rep| x.gather((0..COLUMNS * OWN_WORDS).map(|at| at % LEN));
+            let pooled = pool(&[(&words(&inputs.x), 2), (&words(&inputs.y), 3)], session)?;
+            pooled.rescaling[1].apply(&inputs.x, 14, session)?;
+            pooled.rescaling[0].apply_clipped(&inputs.x, 14, 10, session).map(drop)
+        }),
+        // Party 0 gets nothing of it.
+        ("reseed, and reshare", 2, |inputs, session| {
+            let seeds = Seeds::draw(session);
+            let half = LEN / 2;
+            reseed(&inputs.x.slice(0..half), &seeds, 0, session)?;
+            reseed(&inputs.x.slice(half..LEN), &seeds, half as u64, session)?;
+            reshare(inputs.x.to_additive(), session).map(drop)
         }),
     ];
     CASES.into_iter().for_each(assert_secret);

@@ -25,11 +25,10 @@ class ClusterNetwork:
     """A network that was trained at three servers, which keep it, still shared, if predictions or the model were to come out."""
 
     def __init__(
-        self, cluster: Cluster, job: str, dataset: str, features: list[str], layers: list[int], rows: int, kept: bool
+        self, cluster: Cluster, job: str, features: list[str], layers: list[int], rows: int, kept: bool
     ) -> None:
         self.cluster = cluster
         self.job = job
-        self.dataset = dataset
         self.features = features
         #: Widths of all layers, the input's first.
         self.layers = layers
@@ -43,7 +42,7 @@ class ClusterNetwork:
         """Names and scaling of the columns, which the servers have as shares: asked for when they are needed first."""
         self._check_kept()
         if self._columns is None:
-            columns = Columns.from_description(json.loads(self.cluster.connection.columns(self.dataset)))
+            columns = Columns.from_description(json.loads(self.cluster.connection.columns(self.job)))
             if columns.names != self.features:
                 raise RuntimeError("the statistics that the servers sent are of another data set than the model")
             self._columns = columns
@@ -118,7 +117,7 @@ def fit(
         raise RuntimeError(f"the job {status['id']} {verb}: {_printable(status.get('reason') or 'no reason is given')}")
     widths = [len(data.features), *training["hidden"], max(len(data.classes), 1)]
     kept = bool({"predictions", "model"} & set(wanted))
-    network = ClusterNetwork(cluster, status["id"], data.id, list(data.features), widths, data.rows, kept)
+    network = ClusterNetwork(cluster, status["id"], list(data.features), widths, data.rows, kept)
     _take(estimator, network, data.classes, status["results"][0], training["epochs"])
 
 
@@ -136,7 +135,7 @@ def from_model(cluster: Cluster, told: dict[str, Any]) -> MLPClassifier | MLPReg
         cluster=cluster,
     )
     network = ClusterNetwork(
-        cluster, told["id"], told["dataset"], schema["features"], plan["layers"], told["rows"], kept=True
+        cluster, told["id"], schema["features"], plan["layers"], told["rows"], kept=True
     )
     _take(estimator, network, schema["classes"], told["result"], plan["epochs"])
     return estimator

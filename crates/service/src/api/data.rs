@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::audit::{Entry, Witness};
-use crate::manifest::Schema;
+use crate::manifest::{Preparation, Schema};
 use crate::terms::{Task, Terms};
 
 /// How far an upload is at one server.
@@ -80,6 +80,8 @@ pub struct DataSetInfo {
     pub test_rows: u64,
     /// Names of columns and classes.
     pub schema: Schema,
+    /// How its owner has scaled it and held out rows.
+    pub preparation: Preparation,
     /// On what terms it is given.
     pub terms: Terms,
     /// How often the owner has changed them.

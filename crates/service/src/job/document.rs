@@ -2,8 +2,11 @@
 
 use core::num::NonZeroUsize;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use shamisen_nn::plan::Optimizer;
+use shamisen_party::tables::{Join, MOST_OWNERS};
 
 use crate::KeyId;
 use crate::api::VERSION;
@@ -12,7 +15,7 @@ use crate::manifest::is_id;
 use crate::terms::Output;
 
 /// Version of this format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Most settings of a grid search.
 pub const MOST_SETTINGS: usize = 256;
@@ -20,7 +23,7 @@ pub const MOST_SETTINGS: usize = 256;
 /// Most rows to predict for in a job.
 const MOST_ROWS: usize = 1 << 24;
 
-/// Most data sets, and receivers of what comes out.
+/// Most receivers of what comes out.
 const MOST: usize = 1 << 10;
 
 /// All that the three servers have to know about a job. It is public.
@@ -41,8 +44,12 @@ pub struct JobDocument {
     pub servers: [KeyId; 3],
     /// Who asks.
     pub analyst: KeyId,
-    /// Ids of the data sets.
+    /// Ids of the data sets, in the order of their rows or columns.
     pub datasets: Vec<String>,
+    /// How several are put together.
+    pub join: Join,
+    /// The features that are used, in this order; all if there is none.
+    pub columns: Vec<String>,
     /// What is done with them.
     pub work: Work,
     /// What comes out.
@@ -113,6 +120,8 @@ impl JobDocument {
             servers,
             analyst,
             datasets,
+            join: Join::Rows,
+            columns: Vec::new(),
             work,
             outputs: vec![Output::Metrics, Output::Loss],
             predictions_to: Vec::new(),
@@ -210,8 +219,15 @@ impl JobDocument {
 impl JobDocument {
     /// What makes no sense about so many trainings.
     fn problem_of_training(&self, settings: usize) -> Option<String> {
-        if self.datasets.len() != 1 || !self.datasets.iter().all(|id| is_id(id)) {
-            return Some("a training of this version is on one data set, given by its id".to_owned());
+        let ids: BTreeSet<&String> = self.datasets.iter().filter(|id| is_id(id)).collect();
+        if ids.len() != self.datasets.len() || ids.is_empty() || ids.len() > MOST_OWNERS {
+            return Some(format!("a training is on 1 to {MOST_OWNERS} data sets, each given once by its id"));
+        }
+        if ids.len() == 1 && self.join == Join::Columns {
+            return Some("columns are joined of several data sets, and this job names one".to_owned());
+        }
+        if self.columns.iter().collect::<BTreeSet<_>>().len() < self.columns.len() {
+            return Some("the job names a column twice".to_owned());
         }
         if settings == 0 || settings > MOST_SETTINGS {
             return Some(format!("a job has 1 to {MOST_SETTINGS} settings, and this one has {settings}"));
@@ -225,7 +241,8 @@ impl JobDocument {
 
     /// What makes no sense about predictions for so many rows.
     fn problem_of_predictions(&self, model: &str, rows: usize) -> Option<String> {
-        if !is_id(model) || !self.datasets.is_empty() {
+        let on_data = !self.datasets.is_empty() || !self.columns.is_empty() || self.join != Join::Rows;
+        if !is_id(model) || on_data {
             return Some("predictions are by a model, given by its id, and on no data set".to_owned());
         }
         if rows == 0 || rows > MOST_ROWS {
@@ -285,11 +302,14 @@ pub(crate) mod tests {
     #[test]
     fn what_makes_no_sense_is_said() {
         type Change = fn(&mut JobDocument);
-        let changes: [(Change, &str); 9] = [
-            (|d| d.format = 2, "format 2"),
+        let changes: [(Change, &str); 12] = [
+            (|d| d.format = 1, "format 1"),
             (|d| d.id = "../x".into(), "32 hexadecimal"),
             (|d| d.name = String::new(), "it is empty"),
-            (|d| d.datasets.clear(), "on one data set"),
+            (|d| d.datasets.clear(), "1 to 256 data sets"),
+            (|d| d.datasets.push(d.datasets[0].clone()), "each given once"),
+            (|d| d.join = Join::Columns, "names one"),
+            (|d| d.columns = vec!["age".into(); 2], "a column twice"),
             (
                 |d| d.work = Work::Train { settings: vec![], checkpoint_every: NonZeroUsize::MIN },
                 "1 to 256 settings",

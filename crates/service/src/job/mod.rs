@@ -8,6 +8,7 @@ mod model;
 mod plan;
 mod status;
 mod submission;
+mod table;
 
 pub use document::{JobDocument, MOST_SETTINGS, Setting, Work};
 pub use model::ModelInfo;
@@ -15,3 +16,4 @@ pub(crate) use plan::{plan, prediction, training};
 pub use status::{JobState, JobStatus, LogEntry, LogPage, LossPoint, Progress, TrainingResult};
 pub(crate) use submission::Signed;
 pub use submission::Submission;
+pub(crate) use table::JobTable;

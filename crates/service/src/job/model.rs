@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use shamisen_data::model::{ModelDescription, SHARE_FILES, VERSION};
+use shamisen_data::scaling::Scaling;
 use shamisen_data::table::TargetKind;
 use shamisen_nn::formats::WEIGHT_FRAC;
 use shamisen_nn::plan::{Plan, Task};
@@ -21,10 +22,15 @@ pub struct ModelInfo {
     pub name: String,
     /// Name of the analyst who had it trained.
     pub analyst: String,
-    /// The data set that it was trained on.
-    pub dataset: String,
-    /// The names of its columns and classes.
+    /// The data sets that it was trained on.
+    pub datasets: Vec<String>,
+    /// The names of the columns that it takes, and of its classes.
     pub schema: Schema,
+    /// How the columns are scaled.
+    #[schema(value_type = String)]
+    pub scaling: Scaling,
+    /// Whether that is by the statistics of the rows of several owners together.
+    pub pooled: bool,
     /// How it was trained.
     #[schema(value_type = Object)]
     pub plan: Plan,
@@ -42,6 +48,8 @@ pub struct ModelInfo {
     pub model_to: Vec<KeyId>,
     /// Bytes of this server's share.
     pub share_bytes: u64,
+    /// Bytes of this server's share of the statistics.
+    pub statistics_bytes: u64,
 }
 
 impl ModelInfo {

@@ -9,7 +9,7 @@ use shamisen_nn::plan::{Plan, Task};
 use shamisen_party::assignment::{Assignment, Schedule, Score, Work as PartyWork};
 use shamisen_party::checkpoint::rounded;
 
-use crate::job::{Setting, Signed, Work};
+use crate::job::{JobTable, Setting, Signed, Work};
 
 /// The plan of a setting, if it can be carried out on these data.
 pub(crate) fn plan(setting: &Setting, data: &DatasetDescription) -> Result<Plan, String> {
@@ -45,19 +45,20 @@ pub(crate) fn plan(setting: &Setting, data: &DatasetDescription) -> Result<Plan,
 pub(crate) fn training(
     job: &Signed,
     number: usize,
-    data: &DatasetDescription,
+    table: &JobTable,
     threads: NonZeroU8,
 ) -> Result<Assignment, String> {
     let Work::Train { settings, checkpoint_every } = &job.document.work else {
         return Err("the job is no training".to_owned());
     };
     let setting = settings.get(number).ok_or_else(|| format!("the job has no setting {number}"))?;
+    let data = &table.description;
     let score = if data.test_rows.is_some() { Score::TestRows } else { Score::TrainingRows };
     let model = job.document.keeps_model().then(|| job.document.id.clone());
     // The hash of the document is in the name of the run, and so in what the parties compare when they meet.
     let schedule = Schedule { run: format!("{}-{number}", job.digest), every: rounded(*checkpoint_every) };
     let work = PartyWork::Train { score, model, checkpoints: Some(schedule) };
-    Ok(Assignment::new(plan(setting, data)?, data.id.clone(), work, threads))
+    Ok(Assignment::new(plan(setting, data)?, data.id.clone(), work, threads).on(table.tables.clone()))
 }
 
 /// The job of the parties for predictions by a model with this plan, for rows that are shared under the job's id.

@@ -325,7 +325,7 @@ mod tests {
             &format!("/v1/jobs/{id}/predictions/0"),
             &format!("/v1/jobs/{id}/log/x"),
             &format!("/v1/models/{id}/share/0"),
-            &format!("/v1/datasets/{id}/preprocessing"),
+            &format!("/v1/models/{id}/statistics/0"),
         ] {
             assert!(!is_shown(&path.parse().unwrap()), "{path}");
         }

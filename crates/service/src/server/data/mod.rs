@@ -367,7 +367,7 @@ fn admitted(
 pub(crate) fn described(upload: Upload, owner: Option<&str>) -> DataSetInfo {
     let (terms, revision) = (upload.terms().clone(), upload.revision());
     let Upload { manifest, digest, trainings, changed, .. } = upload;
-    let Manifest { id, name, owner: key, description, schema, terms: _, files: _ } = manifest;
+    let Manifest { id, name, owner: key, description, schema, preparation, terms: _, files: _ } = manifest;
     DataSetInfo {
         id,
         name,
@@ -377,6 +377,7 @@ pub(crate) fn described(upload: Upload, owner: Option<&str>) -> DataSetInfo {
         rows: description.rows as u64,
         test_rows: description.test_rows.unwrap_or(0) as u64,
         schema,
+        preparation,
         expired: terms.have_expired(now()),
         terms,
         revision,

@@ -2,33 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use axum::{Json, RequestExt};
 use http_body_util::BodyExt;
-use shamisen_data::DataError;
-use shamisen_data::encrypted::read_all;
-use shamisen_data::shares::share_path;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::Role;
 use crate::api::Problem;
 use crate::api::Received;
 use crate::api::data::{AuditPage, DataSetInfo, PeerAnswers, PeerAsks, UploadStatus};
-use crate::audit::{CONTRADICTION, Decision, Text, WITNESS};
-use crate::manifest::{Manifest, PREPROCESSING};
-use crate::server::audit_log::Event;
+use crate::audit::{CONTRADICTION, Text, WITNESS};
+use crate::manifest::Manifest;
 use crate::server::caller::{By, Caller, Owners, Servers};
 use crate::server::jobs;
 use crate::server::peers::party_of;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
-use crate::terms::Output;
 use crate::terms_change::SignedTerms;
-use crate::{KeyId, Role};
 
 type Answer<T> = Result<T, Refusal>;
 
@@ -46,7 +38,6 @@ pub(crate) fn described_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(list))
         .routes(routes!(show, revoke))
         .routes(routes!(change_terms))
-        .routes(routes!(preprocessing))
         .routes(routes!(audit))
 }
 
@@ -310,28 +301,6 @@ async fn change_terms(
     Ok(Json(shared.described(upload)))
 }
 
-/// This server's share of the statistics by which the data were scaled, for the owner and those who may have predictions or models.
-#[utoipa::path(
-    get,
-    path = "/v1/datasets/{id}/preprocessing",
-    params(("id" = String, Path, description = "Id or name of the data set.")),
-    responses(
-        (status = OK, content_type = "application/octet-stream", description = "A share file."),
-        (status = UNAUTHORIZED, body = Problem),
-        (status = FORBIDDEN, body = Problem),
-        (status = NOT_FOUND, body = Problem),
-        (status = CONFLICT, body = Problem, description = "Several have this name.")
-    )
-)]
-async fn preprocessing(
-    State(shared): State<Arc<Shared>>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Answer<impl IntoResponse> {
-    let file = shared.blocking(move |shared| shared.data.preprocessing(&caller, &id)).await?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(file)))
-}
-
 /// Where to begin.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 struct From {
@@ -356,26 +325,6 @@ async fn audit(
 }
 
 impl crate::server::data::DataSets {
-    /// The share file of the statistics of a data set, if this person may have it.
-    fn preprocessing(&self, caller: &Caller, reference: &str) -> Answer<Vec<u8>> {
-        let upload = self.find(caller, reference)?;
-        let (Manifest { id, owner, .. }, terms) = (&upload.manifest, upload.terms());
-        let key = KeyId(caller.fingerprint);
-        let receives = |output| terms.receivers(output).contains(&key);
-        if *owner != key && !receives(Output::Predictions) && !receives(Output::Model) {
-            let text =
-                "the terms of this data set give you no predictions and no model, and so no statistics";
-            return Err(Refusal::new(StatusCode::FORBIDDEN, text).with_hint("ask its owner for other terms"));
-        }
-        let mut content = Vec::new();
-        read_all(&share_path(&self.share_dir(id), PREPROCESSING), &self.key, |piece| {
-            content.extend_from_slice(piece);
-            Ok::<_, DataError>(())
-        })?;
-        self.audit.append(Event::new("preprocessing.sent", id, Decision::Accepted).by(caller))?;
-        Ok(content)
-    }
-
     /// A page of the audit log, as this person may see it.
     fn audit_page(&self, caller: &Caller, from: u64) -> Answer<AuditPage> {
         let sees_all = matches!(caller.role, Role::Operator | Role::Server);

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use axum::http::StatusCode;
-use shamisen_data::dataset::DatasetDescription;
 
 use crate::KeyId;
+use crate::job::{JobDocument, JobTable};
+use crate::manifest::Manifest;
 use crate::server::caller::Caller;
 use crate::server::data::{State, UPLOADS, Upload};
 use crate::server::problem::Refusal;
@@ -14,7 +15,7 @@ use crate::terms::Output;
 
 /// A data set that this server has a share of.
 pub(super) struct Data {
-    pub(super) description: DatasetDescription,
+    pub(super) manifest: Manifest,
     /// Directory of the share files, which are encrypted under the server's storage key.
     pub(super) dir: PathBuf,
 }
@@ -38,7 +39,7 @@ pub(super) fn check_receiver(
 /// The data set with an id, if it is complete and was not taken back. Waits for the disk.
 pub(super) fn find(shared: &Shared, id: &str) -> Result<Data, Refusal> {
     let upload = complete(shared, id)?;
-    Ok(Data { description: upload.manifest.description, dir: shared.data.share_dir(id) })
+    Ok(Data { manifest: upload.manifest, dir: shared.data.share_dir(id) })
 }
 
 fn complete(shared: &Shared, id: &str) -> Result<Upload, Refusal> {
@@ -47,4 +48,13 @@ fn complete(shared: &Shared, id: &str) -> Result<Upload, Refusal> {
         Refusal::new(StatusCode::NOT_FOUND, format!("there is no data set {id} at this server"))
             .with_hint("`shamisen list` shows what there is")
     })
+}
+
+/// The table of a training, and its data sets.
+pub(super) fn table(shared: &Shared, document: &JobDocument) -> Result<(JobTable, Vec<Data>), Refusal> {
+    let data: Vec<Data> = document.datasets.iter().map(|id| find(shared, id)).collect::<Result<_, _>>()?;
+    let manifests: Vec<Manifest> = data.iter().map(|data| data.manifest.clone()).collect();
+    let table = JobTable::new(document, &manifests)
+        .map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, reason))?;
+    Ok((table, data))
 }

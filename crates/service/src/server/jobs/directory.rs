@@ -14,7 +14,8 @@ use shamisen_party::assignment::{self, Assignment};
 use shamisen_party::config::{self, PartyConfig, PeerConfig};
 use shamisen_party::event::Outcome;
 use shamisen_party::handover::write_secret;
-use shamisen_party::{MODEL_SHARE_FILE, PREDICTIONS_FILE, Part as Rows};
+use shamisen_party::tables::Tables;
+use shamisen_party::{MODEL_SHARE_FILE, PREDICTIONS_FILE, Part as Rows, STATISTICS_FILE};
 
 use crate::config::{PeerServer, ServerConfig};
 use crate::job::{JobDocument, Signed, Work, prediction, training};
@@ -84,21 +85,22 @@ pub(super) fn prepare(
     Ok(dir)
 }
 
-/// Links the party's directory to the share files of the data set.
+/// Links directories in the party's directory to the share files of the data sets.
 fn prepare_training(
     shared: &Shared,
     job: &Signed,
     number: usize,
     dir: &Path,
 ) -> core::result::Result<Assignment, Refusal> {
-    let [dataset] = &job.document.datasets[..] else {
-        return Err(Refusal::new(StatusCode::CONFLICT, "a training of this version is on one data set"));
-    };
-    let found = data::find(shared, dataset)?;
-    let assignment = training(job, number, &found.description, shared.config().limits.lanes)
+    let (table, data) = data::table(shared, &job.document)?;
+    let assignment = training(job, number, &table, shared.config().limits.lanes)
         .map_err(|reason| Refusal::new(StatusCode::CONFLICT, reason))?;
-    for matrix in found.description.matrices() {
-        link(&share_path(&found.dir, matrix.name), &share_path(dir, matrix.name))?;
+    for (number, found) in data.iter().enumerate() {
+        let own = Tables::dir(dir, number);
+        create(&own)?;
+        for sum in &found.manifest.files[shared.config().party.index()] {
+            link(&share_path(&found.dir, &sum.name), &share_path(&own, &sum.name))?;
+        }
     }
     Ok(assignment)
 }
@@ -178,8 +180,13 @@ pub(super) fn keep_results(shared: &Shared, document: &JobDocument) -> Result<()
     match &document.work {
         Work::Train { .. } if !document.keeps_model() => Ok(()),
         Work::Train { .. } => {
-            create(&of_model(shared, &document.id))?;
-            keep(shared, &document.id, &run.join(MODEL_SHARE_FILE), &model_share(shared, &document.id))
+            let id = &document.id;
+            create(&of_model(shared, id))?;
+            let statistics = run.join(STATISTICS_FILE);
+            if statistics.exists() {
+                keep(shared, id, &statistics, &pooled_statistics(shared, id))?;
+            }
+            keep(shared, id, &run.join(MODEL_SHARE_FILE), &model_share(shared, id))
         }
         Work::Predict { .. } => {
             keep(shared, &document.id, &run.join(PREDICTIONS_FILE), &predictions(shared, &document.id))
@@ -222,6 +229,16 @@ pub(super) fn read_predictions(shared: &Shared, job: &str) -> Result<Vec<u8>> {
 /// The share of the model of a job.
 pub(super) fn read_model(shared: &Shared, job: &str) -> Result<Vec<u8>> {
     kept(shared, job, &model_share(shared, job))
+}
+
+/// The share of the pooled statistics of a job.
+pub(super) fn read_pooled_statistics(shared: &Shared, job: &str) -> Result<Vec<u8>> {
+    kept(shared, job, &pooled_statistics(shared, job))
+}
+
+/// Where a server keeps its share of the pooled statistics of a job.
+fn pooled_statistics(shared: &Shared, job: &str) -> PathBuf {
+    of_model(shared, job).join(STATISTICS_FILE)
 }
 
 /// Where a server keeps its share of the model of a job.

@@ -8,12 +8,18 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use shamisen_data::encrypted::StorageKey;
+use shamisen_data::shared_scaling;
+use shamisen_data::shares::{ShareFile, share_path};
+use shamisen_nn::plan::Task;
+use shamisen_party::handover::{bytes_of, statistics_words};
+use shamisen_party::tables::Join;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::Problem;
 use crate::audit::Decision;
-use crate::job::{JobState, ModelInfo, TrainingResult, plan};
+use crate::job::{JobDocument, JobState, JobTable, ModelInfo, TrainingResult, plan};
 use crate::server::audit_log::Event;
 use crate::server::caller::Caller;
 use crate::server::data::UPLOADS;
@@ -29,7 +35,7 @@ const PIECE: usize = 1 << 22;
 
 /// The requests about models, each with its description.
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(share))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(share)).routes(routes!(statistics))
 }
 
 /// The models of which the caller may have something, the latest first; all models for operators and servers.
@@ -87,6 +93,51 @@ async fn share(
     Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(piece)))
 }
 
+/// A piece of this server's share of the statistics by which a model's inputs are scaled, for those who get predictions or the model.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{id}/statistics/{from}",
+    params(("id" = String, Path, description = "The model."), ("from" = usize, Path, description = "The first byte.")),
+    responses(
+        (status = OK, content_type = "application/octet-stream", description = "At most 4 MiB."),
+        (status = BAD_REQUEST, body = Problem),
+        (status = UNAUTHORIZED, body = Problem),
+        (status = FORBIDDEN, body = Problem),
+        (status = NOT_FOUND, body = Problem)
+    )
+)]
+async fn statistics(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Path((id, from)): Path<(String, usize)>,
+) -> Result<impl IntoResponse, Refusal> {
+    let work = move |shared: &Shared| {
+        let record = shared.store.read(|state| JOBS.get(state, &id))?;
+        let record = record.filter(|record| has_model(record) && concerns(record, &caller));
+        let record = record.ok_or_else(|| no_model(&id))?;
+        let (document, key) = (&record.document, KeyId(caller.fingerprint));
+        if !document.predictions_to.contains(&key) && !document.model_to.contains(&key) {
+            let text =
+                format!("the model {} gives {} nothing, and so no statistics", document.name, caller.name);
+            return Err(Refusal::new(StatusCode::FORBIDDEN, text)
+                .with_hint("those whom its job names with --predictions-to or --model-to may have them"));
+        }
+        let output = if document.predictions_to.contains(&key) { Output::Predictions } else { Output::Model };
+        for dataset in &document.datasets {
+            data::check_receiver(shared, dataset, output, &caller)?;
+        }
+        let share = statistics_share(shared, document)?;
+        if from == 0 {
+            let event = Event::new("statistics.sent", &id, Decision::Accepted);
+            shared.audit.append(event.by(&caller).with_digest(&record.digest))?;
+        }
+        let end = share.len().min(from.saturating_add(PIECE));
+        Ok(share.get(from..end).unwrap_or_default().to_vec())
+    };
+    let piece = shared.blocking(work).await?;
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(piece)))
+}
+
 /// Whether a share of a model is kept of the job.
 fn has_model(record: &JobRecord) -> bool {
     record.state == JobState::Done && record.document.keeps_model()
@@ -122,22 +173,67 @@ fn described(shared: &Shared, record: &JobRecord) -> Result<ModelInfo, Refusal> 
     let document = &record.document;
     let broken =
         || ServiceError::Start { source: std::io::Error::other("a job is done without its data set") };
-    let dataset = document.datasets.first().ok_or_else(broken)?;
-    let upload = shared.store.read(|state| UPLOADS.get(state, dataset))?.ok_or_else(broken)?;
-    let data = &upload.manifest.description;
+    let manifests = document.datasets.iter().map(|id| {
+        let upload = shared.store.read(|state| UPLOADS.get(state, id))?.ok_or_else(broken)?;
+        Ok(upload.manifest)
+    });
+    let manifests = manifests.collect::<Result<Vec<_>, Refusal>>()?;
+    let table = JobTable::new(document, &manifests).map_err(|_| broken())?;
+    let data = &table.description;
     let plan = document.settings().first().and_then(|setting| plan(setting, data).ok()).ok_or_else(broken)?;
+    let pooled = table.tables.pooled.any();
+    let scaled = data.features + usize::from(plan.task == Task::Regression);
     Ok(ModelInfo {
         id: document.id.clone(),
         name: document.name.clone(),
         analyst: record.analyst.clone(),
-        dataset: dataset.clone(),
-        schema: upload.manifest.schema.clone(),
-        plan,
+        datasets: document.datasets.clone(),
         rows: data.rows,
         test_rows: data.test_rows,
+        schema: table.schema,
+        scaling: table.scaling,
+        pooled,
+        plan,
         result: record.results.first().cloned().unwrap_or_else(TrainingResult::default),
         predictions_to: document.predictions_to.clone(),
         model_to: document.model_to.clone(),
         share_bytes: directory::read_model(shared, &document.id)?.len() as u64,
+        statistics_bytes: 16 * (scaled * statistics_words(pooled)) as u64,
     })
+}
+
+/// This server's share of the statistics by which the inputs of a model are scaled, and of the target of a regression. Waits for the
+/// disk.
+fn statistics_share(shared: &Shared, document: &JobDocument) -> Result<Vec<u8>, Refusal> {
+    let (table, data) = data::table(shared, document)?;
+    if table.tables.pooled.any() {
+        return Ok(directory::read_pooled_statistics(shared, &document.id)?);
+    }
+    let key = StorageKey::read(&shared.config().storage_key).map_err(ServiceError::from)?;
+    let (mut all_mine, mut all_next) = (Vec::new(), Vec::new());
+    let mut target = None;
+    // Rows that are not rescaled are as they are at all owners.
+    let count = if table.tables.join == Join::Rows { 1 } else { data.len() };
+    for (number, found) in data.iter().enumerate().take(count) {
+        let path = share_path(&found.dir, shared_scaling::NAME);
+        let rows = table.scaling_rows(number);
+        let mut words = [(); 2].map(|()| vec![0; rows.len() * shared_scaling::WORDS]);
+        let [mine, next] = &mut words;
+        ShareFile::open_encrypted(&path, shared.config().party.index(), &key)
+            .and_then(|file| file.gather(&rows, mine, next))
+            .map_err(ServiceError::from)?;
+        // The target comes behind all features.
+        let features = rows.iter().filter(|row| (**row as usize) < table.tables.tables[number].features);
+        let end = features.count() * shared_scaling::WORDS;
+        if end < mine.len() {
+            target = Some([mine.split_off(end), next.split_off(end)]);
+        }
+        all_mine.append(mine);
+        all_next.append(next);
+    }
+    if let Some([mine, next]) = target {
+        all_mine.extend(mine);
+        all_next.extend(next);
+    }
+    Ok(bytes_of(&all_mine, &all_next))
 }

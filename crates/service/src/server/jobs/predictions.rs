@@ -41,7 +41,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 pub(super) fn check(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Refusal> {
     let info = models::find(shared, model)?;
     if info.predictions_to.contains(&KeyId(caller.fingerprint)) {
-        return data::check_receiver(shared, &info.dataset, Output::Predictions, caller);
+        let mut datasets = info.datasets.iter();
+        return datasets.try_for_each(|id| data::check_receiver(shared, id, Output::Predictions, caller));
     }
     let text = format!("predictions of the model {} are not for {}", info.name, caller.name);
     Err(Refusal::new(StatusCode::FORBIDDEN, text)

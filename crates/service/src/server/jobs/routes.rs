@@ -113,7 +113,7 @@ fn accept(
     signed: Signed,
     caller: &Caller,
 ) -> Result<JobRecord, Refusal> {
-    let request = request(shared, &signed.document)?;
+    let request = request(shared, &signed.document, caller)?;
     if let Work::Predict { model, .. } = &signed.document.work {
         predictions::check(shared, model, caller)?;
     }
@@ -140,17 +140,20 @@ fn accept(
 }
 
 /// What the job wants of its data, if it can be carried out on them.
-fn request(shared: &Shared, document: &JobDocument) -> Result<JobRequest, Refusal> {
-    let mut rows = 0;
-    let mut task = Task::Classification;
+fn request(shared: &Shared, document: &JobDocument, caller: &Caller) -> Result<JobRequest, Refusal> {
+    // Nothing is said about data sets of which the caller must not know.
     for id in &document.datasets {
-        let data = data::find(shared, id)?;
-        for setting in document.settings() {
-            plan(setting, &data.description)
+        shared.data.find(caller, id)?;
+    }
+    let (mut rows, mut task, mut columns) = (0, Task::Classification, Vec::new());
+    if let Work::Train { settings, .. } = &document.work {
+        let (table, _) = data::table(shared, document)?;
+        for setting in settings {
+            plan(setting, &table.description)
                 .map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, reason))?;
         }
-        rows += data.description.rows as u64;
-        task = (&data.description).into();
+        (rows, task) = (table.description.rows as u64, (&table.description).into());
+        columns = table.schema.features;
     }
     let mut recipients: Vec<_> =
         document.predictions_to.iter().chain(&document.model_to).map(|key| key.0).collect();
@@ -158,7 +161,7 @@ fn request(shared: &Shared, document: &JobDocument) -> Result<JobRequest, Refusa
     recipients.dedup();
     Ok(JobRequest {
         datasets: document.datasets.clone(),
-        columns: Vec::new(),
+        columns,
         task,
         epochs: document.settings().iter().map(|setting| setting.epochs as u64).max().unwrap_or(0),
         trainings: document.runs() as u64,
