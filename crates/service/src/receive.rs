@@ -76,6 +76,9 @@ impl Analyst {
         }
         let preprocessing = Preprocessing {
             feature_names: schema.features.clone(),
+            // The servers know the inputs, and not what was made into them.
+            columns: vec![],
+            images: None,
             target_name: schema.target.clone(),
             scaling: model.scaling,
             offset: maps.iter().map(|map| map.offset).collect(),
