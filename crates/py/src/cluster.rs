@@ -8,7 +8,6 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use serde::Serialize;
 use shamisen_data::model::{SHARE_FILES, read_party_share};
-use shamisen_data::scaling::Preprocessing;
 use shamisen_data::shares::random_id;
 use shamisen_data::table::Matrix;
 use shamisen_mpc::Rep;

@@ -76,7 +76,7 @@ impl Analyst {
         }
         let preprocessing = Preprocessing {
             feature_names: schema.features.clone(),
-            // The servers know the inputs, and not what was made into them.
+            // Owners tell the servers the names of inputs, and not what they made them of.
             columns: vec![],
             images: None,
             target_name: schema.target.clone(),
