@@ -167,6 +167,8 @@ impl Columns {
     pub(crate) fn preprocessing(&self) -> Preprocessing {
         Preprocessing {
             feature_names: self.feature_names.clone(),
+            columns: vec![],
+            images: None,
             target_name: self.target_name.clone(),
             scaling: if self.scaling == "standard" { Scaling::Standard } else { Scaling::None },
             offset: self.offset.clone(),

@@ -139,7 +139,7 @@ def _numbers(data: Any, name: str, owner: str) -> Floats:
     except ValueError:
         text = next((value for value in array.flat if isinstance(value, (str, bytes))), None)
         raise ValueError(_text(data, name, text)) from None
-    _finite(array, name)
+    _finite(array, name, feature_names(data))
     return array
 
 
@@ -169,11 +169,17 @@ def _text(data: Any, name: str, value: Any) -> str:
     )
 
 
-def _finite(array: npt.NDArray[Any], name: str) -> None:
-    if np.isnan(array).any():
+def _finite(array: npt.NDArray[Any], name: str, columns: npt.NDArray[Any] | None = None) -> None:
+    missing = np.isnan(array)
+    if missing.any():
+        where = ""
+        if columns is not None and array.ndim == 2:
+            found = [str(column) for column in columns[missing.any(axis=0)]]
+            listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+            where = f"\nMissing values are in the column{'' if len(found) == 1 else 's'} {listed}."
         raise ValueError(
-            f"Input {name} contains NaN.\nA network of shamisen needs all numbers: leave such rows out, or fill them in first, for "
-            "example with SimpleImputer in a Pipeline."
+            f"Input {name} contains NaN.{where}\nA network of shamisen needs all numbers: leave such rows out, or fill them in first, "
+            "for example with SimpleImputer in a Pipeline."
         )
     if np.isinf(array).any():
         raise ValueError(f"Input {name} contains infinity or a value too large for dtype('float64').")
