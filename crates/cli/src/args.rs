@@ -9,7 +9,8 @@ use shamisen_local::transport::{Ports, TransportName};
 use shamisen_service::Role;
 
 use crate::bench::args::BenchArguments;
-use crate::choices::{ScalingName, TargetScalingName, TaskName, transport_parser};
+use crate::choices::{ImageSize, ScalingName, TargetScalingName, TaskName, transport_parser};
+use crate::columns::{CategoricalColumn, DateColumn, MissingChoice};
 use crate::data_sets::args::{
     AuditArguments, ClusterArguments, DataSetArguments, ListArguments, PutArguments, TermsArguments,
 };
@@ -130,11 +131,11 @@ pub struct PredictArguments {
     /// Directory of the model, as `train --model` wrote it; with --cluster the name or id of a model at three servers.
     #[arg(long, value_name = "DIR|MODEL")]
     pub model: PathBuf,
-    /// CSV, NPY or Parquet file with the feature columns of the training data, in any order; the target column is ignored.
+    /// File with the feature columns of the training data, in any order (the target column is ignored), or directory of images.
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// Where the predictions go; the standard output without it.
-    #[arg(long, value_name = "FILE.csv")]
+    /// Where the predictions go, CSV or Parquet by its name; the standard output, as CSV, without it.
+    #[arg(long, value_name = "FILE.csv|FILE.parquet")]
     pub output: Option<PathBuf>,
     /// How the three parties are joined; by TCP with --ports.
     #[arg(long, value_parser = transport_parser(), default_value = "tls")]
@@ -156,7 +157,7 @@ pub struct PredictArguments {
 /// Arguments of `share`.
 #[derive(Debug, Args)]
 pub struct ShareArguments {
-    /// CSV, NPY or Parquet files, as from several owners with the same columns.
+    /// CSV, NPY, NPZ, Parquet or Arrow files, as from several owners with the same columns.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Directory with the four MNIST files, gzipped or not.
@@ -180,18 +181,34 @@ impl ShareArguments {
 /// How a table is shared, on the disk or to three servers.
 #[derive(Debug, Args)]
 pub struct SharingFlags {
-    /// Column to predict: its name, or for NPY its number from 0. [default for NPY: the last one]
+    /// Directory with a sub-directory of PNG or JPEG images for each class.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Resize all images to so many pixels; without it, they have to have one size.
+    #[arg(long, value_name = "WxH")]
+    pub image_size: Option<ImageSize>,
+    /// Column to predict: its name, or for NPY and NPZ its number from 0. [default for these: the last one, or the labels]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
     /// Predict classes or numbers.
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
-    /// CSV, NPY or Parquet files to test on.
+    /// Files to test on, of the formats of --data; for --images, directories.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub test: Vec<PathBuf>,
     /// Fraction of the rows held out for the test; 0 shares all rows to train on. [default: 0.2]
     #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
     pub test_fraction: Option<f64>,
+    /// Column of categories, each of which becomes an input; with the list of them, or those that are found. Repeat for more columns.
+    #[arg(long, value_name = "COLUMN[=A,B,...]")]
+    pub categorical: Vec<CategoricalColumn>,
+    /// Column of dates, which become days since 1970-01-01: of ISO 8601, or of a format such as %d.%m.%Y. Repeat for more columns.
+    #[arg(long, value_name = "COLUMN[=FORMAT]")]
+    pub date: Vec<DateColumn>,
+    /// What stands in for missing values of features, which are errors without it: mean (of the training part), constant=NUMBER, or
+    /// for one column COLUMN=mean or COLUMN=constant=NUMBER. Repeat for more columns.
+    #[arg(long, value_name = "RULE")]
+    pub missing: Vec<MissingChoice>,
     /// How features are scaled, by statistics of the training part. [default: standard]
     #[arg(long, value_enum)]
     pub scaling: Option<ScalingName>,
@@ -211,10 +228,15 @@ impl SharingFlags {
     pub(crate) fn fields(&self, data: &[PathBuf]) -> JobFields {
         JobFields {
             data: data.to_vec(),
+            images: self.images.clone(),
+            image_size: self.image_size,
             target: self.target.clone(),
             task: self.task,
             test: self.test.clone(),
             test_fraction: self.test_fraction,
+            categorical: self.categorical.clone(),
+            date: self.date.clone(),
+            missing: self.missing.clone(),
             scaling: self.scaling,
             target_scaling: self.target_scaling,
             seed: self.seed,

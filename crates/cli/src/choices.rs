@@ -12,6 +12,44 @@ use shamisen_local::transport::TransportName;
 #[serde(transparent)]
 pub struct Hidden(pub Vec<usize>);
 
+/// The size of images, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageSize {
+    /// Of a row.
+    pub width: u32,
+    /// Of a column.
+    pub height: u32,
+}
+
+impl FromStr for ImageSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let sizes = text
+            .split_once('x')
+            .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+        match sizes {
+            Some((width, height)) if width > 0 && height > 0 => Ok(Self { width, height }),
+            _ => Err(format!("`{text}` is no size: give width and height such as 28x28")),
+        }
+    }
+}
+
+impl TryFrom<String> for ImageSize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ImageSize> for String {
+    fn from(ImageSize { width, height }: ImageSize) -> Self {
+        format!("{width}x{height}")
+    }
+}
+
 /// Reads how the parties are joined.
 pub fn transport_parser() -> impl TypedValueParser<Value = TransportName> {
     let value = |name: TransportName| PossibleValue::new(name.name()).help(name.help());
@@ -84,6 +122,14 @@ impl FromStr for Hidden {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_two_numbers() {
+        assert_eq!("28x30".parse(), Ok(ImageSize { width: 28, height: 30 }));
+        for text in ["28", "0x3", "28x", "axb", "-1x2"] {
+            assert!(text.parse::<ImageSize>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn widths_are_a_list() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Deserialize;
 use shamisen_data::npy::{column_name, is_npy};
+use shamisen_data::npz::is_npz;
 use shamisen_data::prepare::{PrepareOptions, Source, TestSource};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::table::TargetKind;
@@ -17,14 +18,18 @@ use shamisen_local::transport::{Ports, TransportName};
 use shamisen_nn::plan::Optimizer;
 use shamisen_party::checkpoint::{DEFAULT_EVERY, rounded};
 
-use crate::choices::{Hidden, OptimizerName, ScalingName, TargetScalingName, TaskName, transport_parser};
+use crate::choices::{
+    Hidden, ImageSize, OptimizerName, ScalingName, TargetScalingName, TaskName, transport_parser,
+};
+use crate::columns::{CategoricalColumn, DateColumn, MissingChoice, of_columns, rules};
 use crate::failure::{Failure, Result};
 
 /// The fields of a job, all optional: flags of `train`, and names in a job file.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobFields {
-    /// CSV, NPY or Parquet files with the training data, as from several owners with the same columns.
+    /// CSV, NPY, NPZ, Parquet or Arrow files with the training data, as from several owners with the same columns. FILE.npz:X,Y names the
+    /// arrays of features and labels.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Directory that `shamisen share` wrote, in place of a table.
@@ -33,13 +38,19 @@ pub struct JobFields {
     /// Directory with the four MNIST files, gzipped or not.
     #[arg(long, value_name = "DIR")]
     pub mnist: Option<PathBuf>,
-    /// Column to predict: its name, or for NPY its number from 0. [default for NPY: the last one]
+    /// Directory with a sub-directory of PNG or JPEG images for each class.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Resize all images to so many pixels; without it, they have to have one size.
+    #[arg(long, value_name = "WxH")]
+    pub image_size: Option<ImageSize>,
+    /// Column to predict: its name, or for NPY and NPZ its number from 0. [default for these: the last one, or the labels]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
     /// Predict classes or numbers.
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
-    /// CSV, NPY or Parquet files to test on.
+    /// Files to test on, of the formats of --data; for --images, directories.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub test: Vec<PathBuf>,
     /// Fraction of the rows held out for the test; 0 trains and scores on all rows. [default: 0.2]
@@ -69,6 +80,19 @@ pub struct JobFields {
     /// L2 penalty on the weights. [default: 0]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
+    /// Column of categories, each of which becomes an input; with the list of them, or those that are found. Repeat for more columns.
+    #[arg(long, value_name = "COLUMN[=A,B,...]")]
+    #[serde(deserialize_with = "of_columns")]
+    pub categorical: Vec<CategoricalColumn>,
+    /// Column of dates, which become days since 1970-01-01: of ISO 8601, or of a format such as %d.%m.%Y. Repeat for more columns.
+    #[arg(long, value_name = "COLUMN[=FORMAT]")]
+    #[serde(deserialize_with = "of_columns")]
+    pub date: Vec<DateColumn>,
+    /// What stands in for missing values of features, which are errors without it: mean (of the training part), constant=NUMBER, or
+    /// for one column COLUMN=mean or COLUMN=constant=NUMBER. Repeat for more columns.
+    #[arg(long, value_name = "RULE")]
+    #[serde(deserialize_with = "of_columns")]
+    pub missing: Vec<MissingChoice>,
     /// How features are scaled, by statistics of the training part. [default: standard]
     #[arg(long, value_enum)]
     pub scaling: Option<ScalingName>,
@@ -141,15 +165,21 @@ impl JobFields {
     #[must_use]
     pub fn or(self, file: Self) -> Self {
         let file = if self.shares.is_some() { file.without_table() } else { file };
-        let own_source = !self.data.is_empty() || self.mnist.is_some();
+        let own_source = !self.data.is_empty() || self.mnist.is_some() || self.images.is_some();
         let own_test = !self.test.is_empty() || self.test_fraction.is_some();
-        let (data, mnist) = if own_source { (self.data, self.mnist) } else { (file.data, file.mnist) };
+        let (data, mnist, images) = if own_source {
+            (self.data, self.mnist, self.images)
+        } else {
+            (file.data, file.mnist, file.images)
+        };
         let (test, test_fraction) =
             if own_test { (self.test, self.test_fraction) } else { (file.test, file.test_fraction) };
         Self {
             shares: if own_source { self.shares } else { self.shares.or(file.shares) },
             data,
             mnist,
+            images,
+            image_size: self.image_size.or(file.image_size),
             target: self.target.or(file.target),
             task: self.task.or(file.task),
             test,
@@ -162,6 +192,9 @@ impl JobFields {
             refresh: self.refresh.or(file.refresh),
             momentum: self.momentum.or(file.momentum),
             weight_decay: self.weight_decay.or(file.weight_decay),
+            categorical: given_or(self.categorical, file.categorical),
+            date: given_or(self.date, file.date),
+            missing: given_or(self.missing, file.missing),
             scaling: self.scaling.or(file.scaling),
             target_scaling: self.target_scaling.or(file.target_scaling),
             seed: self.seed.or(file.seed),
@@ -185,10 +218,15 @@ impl JobFields {
             data: vec![],
             shares: None,
             mnist: None,
+            images: None,
+            image_size: None,
             target: None,
             task: None,
             test: vec![],
             test_fraction: None,
+            categorical: vec![],
+            date: vec![],
+            missing: vec![],
             scaling: None,
             target_scaling: None,
             ..self
@@ -251,7 +289,7 @@ impl JobFields {
         let kind = match self.task {
             Some(TaskName::Classification) => TargetKind::Classes,
             Some(TaskName::Regression) => TargetKind::Number,
-            None if self.mnist.is_some() => TargetKind::Classes,
+            None if self.mnist.is_some() || self.images.is_some() => TargetKind::Classes,
             None => {
                 return Err(Failure::input(
                     "no task is named: give --task classification or --task regression",
@@ -270,6 +308,7 @@ impl JobFields {
         Ok(PrepareOptions {
             source: self.source(kind)?,
             test: self.test_source()?,
+            columns: rules(&self.categorical, &self.date, &self.missing, self.are_arrays())?,
             scaling: match self.scaling.unwrap_or(ScalingName::Standard) {
                 ScalingName::Standard => Scaling::Standard,
                 ScalingName::MinMax => Scaling::MinMax,
@@ -283,11 +322,19 @@ impl JobFields {
     }
 
     fn source(&self, kind: TargetKind) -> Result<Source> {
+        if let Some(dir) = &self.images {
+            return self.images(dir, kind);
+        }
+        if self.image_size.is_some() {
+            return Err(Failure::input("--image-size is for --images DIR: leave it out"));
+        }
         match (self.data.is_empty(), &self.mnist) {
             (false, Some(_)) => {
                 Err(Failure::input("--data and --mnist exclude each other: give one of them"))
             }
-            (true, None) => Err(Failure::input("no data are named: give --data FILE or --mnist DIR")),
+            (true, None) => {
+                Err(Failure::input("no data are named: give --data FILE, --images DIR or --mnist DIR"))
+            }
             (true, Some(_)) if kind == TargetKind::Number => {
                 Err(Failure::input("MNIST has classes: leave --task out or give --task classification"))
             }
@@ -296,14 +343,13 @@ impl JobFields {
             }
             (true, Some(dir)) => Ok(Source::Mnist { dir: dir.clone() }),
             (false, None) => {
-                let arrays = self.data.iter().all(|path| is_npy(path));
                 let target = match &self.target {
-                    None if !arrays => {
+                    None if !self.are_arrays() => {
                         return Err(Failure::input(
                             "no target is named: give --target COLUMN, the column to predict",
                         ));
                     }
-                    Some(target) if arrays => {
+                    Some(target) if self.are_arrays() => {
                         Some(target.parse().map_or_else(|_| target.clone(), column_name))
                     }
                     target => target.clone(),
@@ -313,15 +359,38 @@ impl JobFields {
         }
     }
 
+    fn images(&self, dir: &Path, kind: TargetKind) -> Result<Source> {
+        if !self.data.is_empty() || self.mnist.is_some() {
+            return Err(Failure::input("--images excludes --data and --mnist: give one of them"));
+        }
+        if kind == TargetKind::Number || self.target.as_deref().is_some_and(|target| target != "label") {
+            return Err(Failure::input(
+                "images are classified by the names of their directories: leave --task and --target out",
+            ));
+        }
+        let size = self.image_size.map(|ImageSize { width, height }| (width, height));
+        Ok(Source::Images { dir: dir.to_owned(), size })
+    }
+
+    /// Whether the columns of all files have numbers.
+    fn are_arrays(&self) -> bool {
+        !self.data.is_empty() && self.data.iter().all(|path| is_npy(path) || is_npz(path))
+    }
+
     /// Fails if something is asked for that was decided when the data were shared.
     fn check_shares(&self) -> Result<()> {
         let given = [
             ("--data", !self.data.is_empty()),
             ("--mnist", self.mnist.is_some()),
+            ("--images", self.images.is_some()),
+            ("--image-size", self.image_size.is_some()),
             ("--target", self.target.is_some()),
             ("--task", self.task.is_some()),
             ("--test", !self.test.is_empty()),
             ("--test-fraction", self.test_fraction.is_some()),
+            ("--categorical", !self.categorical.is_empty()),
+            ("--date", !self.date.is_empty()),
+            ("--missing", !self.missing.is_empty()),
             ("--scaling", self.scaling.is_some()),
             ("--target-scaling", self.target_scaling.is_some()),
         ];
@@ -346,6 +415,8 @@ impl JobFields {
             data,
             shares,
             mnist,
+            images,
+            image_size,
             target,
             task,
             test,
@@ -358,6 +429,9 @@ impl JobFields {
             refresh,
             momentum,
             weight_decay,
+            categorical,
+            date,
+            missing,
             scaling,
             target_scaling,
             seed,
@@ -377,6 +451,8 @@ impl JobFields {
             ("--data", !data.is_empty()),
             ("--shares", shares.is_some()),
             ("--mnist", mnist.is_some()),
+            ("--images", images.is_some()),
+            ("--image-size", image_size.is_some()),
             ("--target", target.is_some()),
             ("--task", task.is_some()),
             ("--test", !test.is_empty()),
@@ -389,6 +465,9 @@ impl JobFields {
             ("--refresh", refresh.is_some()),
             ("--momentum", momentum.is_some()),
             ("--weight-decay", weight_decay.is_some()),
+            ("--categorical", !categorical.is_empty()),
+            ("--date", !date.is_empty()),
+            ("--missing", !missing.is_empty()),
             ("--scaling", scaling.is_some()),
             ("--target-scaling", target_scaling.is_some()),
             ("--seed", seed.is_some()),
@@ -430,6 +509,11 @@ impl JobFields {
             (true, None) => Ok(TestSource::Fraction(DEFAULT_TEST_FRACTION)),
         }
     }
+}
+
+/// What flags say, or else the file.
+fn given_or<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if flags.is_empty() { file } else { flags }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub mod args;
 pub mod bench;
 pub mod choices;
+pub mod columns;
 pub mod data_sets;
 mod demo;
 mod doctor;

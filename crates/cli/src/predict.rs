@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use shamisen_data::output::{Predictions, write_predictions, write_predictions_to};
+use shamisen_data::output::{Predictions, check_name, write_predictions, write_predictions_to};
 use shamisen_data::scaling::Preprocessing;
 use shamisen_data::table::{Matrix, TargetKind};
 use shamisen_local::job::LIMIT;
@@ -27,6 +27,7 @@ pub(crate) fn run(arguments: &PredictArguments, verbose: u8) -> Result<()> {
     }
     let link = Link::new(arguments.transport, None, None, arguments.ports, arguments.deadline)?;
     interrupt::install();
+    arguments.output.as_deref().map_or(Ok(()), check_name)?;
     let model = SharedModel::read(&arguments.model)?;
     if let Some(output) = arguments.output.as_deref().filter(|output| !is_device(output)) {
         check_writable(output)?;
@@ -43,6 +44,7 @@ fn at_servers(arguments: &PredictArguments, analyst: &Analyst) -> Result<()> {
     let name = arguments.model.to_str().ok_or_else(|| Failure::input("the name of a model is UTF-8"))?;
     let model = analyst.model(name)?;
     let output = arguments.output.as_deref();
+    output.map_or(Ok(()), check_name)?;
     if let Some(output) = output.filter(|output| !is_device(output)) {
         check_writable(output)?;
     }

@@ -1,4 +1,4 @@
-//! The classes of a target, as they are found.
+//! The classes of a target, or the categories of a column, in all rows.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,14 +23,18 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
-    /// Takes in a class; fails if there are too many.
-    pub(crate) fn take_in(&mut self, class: SeenClass) -> Result<()> {
+    /// Takes in a class; fails with what `too_many` says if there are more than so many.
+    pub(crate) fn take_in(
+        &mut self,
+        class: SeenClass,
+        too_many: impl Fn(Place, usize) -> DataError,
+    ) -> Result<()> {
         if let Some(trained) = self.trained.get_mut(&class.name) {
             *trained |= class.trained;
             return Ok(());
         }
         if self.trained.len() == MAX_CLASSES {
-            return Err(DataError::TooManyClasses { place: class.place, limit: MAX_CLASSES });
+            return Err(too_many(class.place, MAX_CLASSES));
         }
         self.trained.insert(class.name, class.trained);
         Ok(())
@@ -46,6 +50,11 @@ impl Classes {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether training rows have at least two of them.
+    pub(crate) fn vary(&self) -> bool {
+        self.trained.values().filter(|&&trained| trained).count() > 1
     }
 
     /// The names: sorted as numbers if all are numbers, else as text.

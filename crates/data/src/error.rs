@@ -190,10 +190,121 @@ pub enum DataError {
         /// The cell.
         place: Place,
     },
+    /// A rule is about a column that does not exist.
+    #[error(
+        "{path} has no column {}{} that could have {what}: name one of its feature columns: {}",
+        quoted(.column), meant(.nearest.as_deref()), listed(.columns)
+    )]
+    MissingRuled {
+        /// The file.
+        path: PathBuf,
+        /// The name that was given.
+        column: String,
+        /// `categories`, `dates` or `missing values`.
+        what: &'static str,
+        /// The columns that exist.
+        columns: Vec<String>,
+        /// The existing name most like the one given.
+        nearest: Option<String>,
+    },
+    /// A rule for features is about the target.
+    #[error(
+        "{path}, column {}: the column is the target, and rules for {what} are for features: leave it out",
+        quoted(.target)
+    )]
+    RuleForTarget {
+        /// The file.
+        path: PathBuf,
+        /// The target column.
+        target: String,
+        /// `categories`, `dates` or `missing values`.
+        what: &'static str,
+    },
+    /// What was said of the categories of a column makes no sense.
+    #[error("the column {} cannot have these categories: {problem}", quoted(.column))]
+    Categories {
+        /// The column.
+        column: String,
+        /// What is wrong, and what to do.
+        problem: &'static str,
+    },
+    /// What is to stand in for missing values is no number that can.
+    #[error("{constant} cannot stand in for missing values: choose a finite number below 2^63")]
+    MissingConstant {
+        /// The number.
+        constant: f64,
+    },
+    /// No training row has a value from which a mean could be computed.
+    #[error(
+        "{}, column {}: no training row has a value, so that there is no mean: choose a constant, or remove the \
+         column", .path.display(), quoted(.column)
+    )]
+    NoValues {
+        /// The (first) file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// A column has too many different values to be categories.
+    #[error(
+        "{place}: the column has more than {limit} different values: it holds no categories, so give it as numbers, \
+         or put some of them together"
+    )]
+    TooManyCategories {
+        /// The cell with the first category too many.
+        place: Place,
+        /// The largest number of categories.
+        limit: usize,
+    },
+    /// A category is not in the list of its column.
+    #[error(
+        "{place}: {} is none of the categories of this column, which are {}: correct the cell, remove the row, or \
+         train anew with a list that has it", quoted(.category), listed(.known)
+    )]
+    UnknownCategory {
+        /// The cell.
+        place: Place,
+        /// The category.
+        category: String,
+        /// The categories of the column.
+        known: Vec<String>,
+    },
+    /// A cell is no date.
+    #[error(
+        "{place}: {} is no date {}: correct the cell, or say how the dates are written", quoted(.text),
+        .format.as_ref().map_or_else(
+            || "of ISO 8601, such as 2026-03-01 or 2026-03-01T12:30:00".to_owned(),
+            |format| format!("of the form {}", quoted(format))
+        )
+    )]
+    BadDate {
+        /// The cell.
+        place: Place,
+        /// Its text.
+        text: String,
+        /// The format, if it is not ISO 8601.
+        format: Option<String>,
+    },
+    /// A column of dates is read as something else.
+    #[error(
+        "{place}: the column holds dates: say that it does, turn them into numbers, or remove the column"
+    )]
+    DateColumn {
+        /// The first cell.
+        place: Place,
+    },
+    /// A format of dates is none.
+    #[error("{} is no format of dates ({problem}): give one such as `%d.%m.%Y`", quoted(.format))]
+    DateFormat {
+        /// The format.
+        format: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A feature is text.
     #[error(
-        "{place}: {} is not a number: features must be numbers, so encode text as numbers, fill in \
-         missing values, or remove the column", quoted(.text)
+        "{place}: {} is not a number: features must be numbers, so say that the column holds \
+         categories or dates, fill in missing values, or remove it", quoted(.text)
     )]
     NotANumber {
         /// The cell.
@@ -403,6 +514,14 @@ pub enum DataError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// A file is no NPZ file that can be read.
+    #[error("{path} cannot be read as an archive of arrays of NumPy: {problem}")]
+    Npz {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// An NPY file is shorter or longer than its header says.
     #[error("{path} has {found} bytes, but its header promises {expected}: write the file again")]
     NpyLength {
@@ -417,6 +536,39 @@ pub enum DataError {
     /// A file is no Parquet file that can be read.
     #[error("{path} cannot be read as a Parquet table: {problem}")]
     Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+
+    /// A directory of images cannot be read.
+    #[error("{path} cannot be read as images: {problem}")]
+    Images {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A file is no image, or not one like the others.
+    #[error("{path} is no image that can be used: {problem}")]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Predictions cannot be written as Parquet.
+    #[error("{path} cannot be written: {problem}")]
+    ParquetOutput {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        problem: &'static str,
+    },
+    /// A file is no Arrow IPC file that can be read.
+    #[error("{path} cannot be read as an Arrow table: {problem}")]
+    Arrow {
         /// The file.
         path: PathBuf,
         /// What is wrong, and what to do.

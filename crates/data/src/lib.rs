@@ -1,7 +1,7 @@
-//! Tables in and out: CSV, NPY, Parquet and IDX files, scaling, share files and model files.
+//! Tables in and out: CSV, NPY, NPZ, Parquet and IDX files, scaling, share files and model files.
 //!
-//! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], `parquet`, `idx`), scales and splits it
-//! ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
+//! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], [`npz`], `parquet`, `arrow`, `idx`, [`images`]), makes inputs of its
+//! [`columns`], scales and splits it ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
 //! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
 //! A model that was revealed is an [`open_model`], in formats that others read.
@@ -10,12 +10,15 @@
 //! Every error is a [`DataError`], whose message says what is wrong, where, why, and what to do.
 
 pub mod checkpoint;
+pub mod columns;
 pub mod dataset;
 pub mod encrypted;
 mod error;
 pub mod generate;
+pub mod images;
 pub mod model;
 pub mod npy;
+pub mod npz;
 pub mod open_model;
 pub mod output;
 pub mod prepare;
@@ -26,12 +29,17 @@ pub mod shares;
 pub mod survey;
 pub mod table;
 
+mod arrow;
 mod atomic;
+#[cfg(feature = "_columnar")]
+mod cells;
 mod classes;
 mod container;
 mod csv;
 #[cfg(test)]
 mod damage;
+mod dates;
+mod found;
 mod idx;
 mod numbers;
 mod parquet;

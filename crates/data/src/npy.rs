@@ -1,6 +1,6 @@
 //! Tables from arrays of NumPy (`.npy`), and the header of such files.
 //!
-//! An array has two dimensions, rows and columns, row after row (C order), of floats of 4 or 8 bytes or of integers. Its
+//! An array has two dimensions, rows and columns, row after row (C order), of floats of 4 or 8 bytes, of integers or of booleans. Its
 //! columns are named `column0`, `column1`, ... by their position. The format is described at
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
@@ -19,7 +19,7 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 const MAX_HEADER: usize = 1 << 16;
 
 /// Most columns.
-const MAX_COLUMNS: u64 = 1 << 20;
+pub(crate) const MAX_COLUMNS: u64 = 1 << 20;
 
 /// Whether a file is an array of NumPy by its name.
 pub fn is_npy(path: &Path) -> bool {
@@ -59,30 +59,19 @@ pub(crate) struct NpyFile {
 impl NpyFile {
     /// Opens a file and reads its header.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let io = |e| DataError::io("read", path, e);
+        let mut file = File::open(path).map_err(|e| DataError::io("read", path, e))?;
+        let length = file.metadata().map_err(|e| DataError::io("read", path, e))?.len();
+        let (header, start) = Header::read(&mut file, path)?;
         let wrong = |problem: &str| DataError::Npy { path: path.to_owned(), problem: problem.to_owned() };
-        let mut file = File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
-        let mut head = Vec::new();
-        (&mut file).take((12 + MAX_HEADER) as u64).read_to_end(&mut head).map_err(io)?;
-        if !head.starts_with(MAGIC) {
+        let &[rows, cols] = header.shape.as_slice() else {
             return Err(wrong(
-                "it does not begin as an NPY file does: check that the file is what its name says",
+                "it has not two dimensions: give it one row for each example and one column for each feature",
             ));
-        }
-        let (prefix, text) = match head[MAGIC.len()..] {
-            [1, _, a, b, ..] => (10, usize::from(u16::from_le_bytes([a, b]))),
-            [2 | 3, _, a, b, c, d, ..] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
-            [] | [1..=3, ..] => (0, usize::MAX),
-            _ => return Err(wrong("its version is unknown: save it with numpy.save")),
         };
-        let text = head
-            .get(prefix..prefix + text.min(MAX_HEADER))
-            .and_then(|text| std::str::from_utf8(text).ok())
-            .ok_or_else(|| wrong("its header is not complete: write the file again"))?;
-        let header = Header::parse(text).map_err(wrong)?;
-        let Header { format, rows, cols } = header;
-        let start = (prefix + text.len()) as u64;
+        let format = header.format;
+        if cols > MAX_COLUMNS {
+            return Err(wrong("it has more than a million columns: check its shape"));
+        }
         let expected = rows
             .checked_mul(cols * format.size as u64)
             .and_then(|bytes| bytes.checked_add(start))
@@ -127,14 +116,46 @@ impl TableFile for NpyFile {
 }
 
 /// What a header says.
-#[derive(Debug, PartialEq, Eq)]
-struct Header {
-    format: Format,
-    rows: u64,
-    cols: u64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) format: Format,
+    /// The length of each dimension, none of which is 0.
+    pub(crate) shape: Vec<u64>,
 }
 
 impl Header {
+    /// Reads the header with which `reader` begins; its length in bytes as well. `path` is for messages.
+    pub(crate) fn read(reader: &mut impl Read, path: &Path) -> Result<(Self, u64)> {
+        let wrong = |problem: &str| DataError::Npy { path: path.to_owned(), problem: problem.to_owned() };
+        let mut read = |size: usize| {
+            let mut bytes = Vec::new();
+            let result = reader.by_ref().take(size as u64).read_to_end(&mut bytes);
+            result.map_err(|e| DataError::io("read", path, e))?;
+            Ok::<_, DataError>(bytes)
+        };
+        let begin = read(MAGIC.len() + 2)?;
+        if !begin.starts_with(MAGIC) {
+            return Err(wrong(
+                "it does not begin as an NPY file does: check that the file is what its name says",
+            ));
+        }
+        let size = match begin[MAGIC.len()..] {
+            [1, _] => 2,
+            [2 | 3, _] => 4,
+            [] | [1..=3] => 0,
+            _ => return Err(wrong("its version is unknown: save it with numpy.save")),
+        };
+        let length = match *read(size)?.as_slice() {
+            [a, b] => usize::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]) as usize,
+            _ => MAX_HEADER,
+        };
+        let text = read(length.min(MAX_HEADER))?;
+        let text = std::str::from_utf8(&text).ok().filter(|_| text.len() == length);
+        let text = text.ok_or_else(|| wrong("its header is not complete: write the file again"))?;
+        Ok((Self::parse(text).map_err(wrong)?, (begin.len() + size + length) as u64))
+    }
+
     /// Reads a literal such as `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`, or says what is wrong.
     fn parse(text: &str) -> std::result::Result<Self, &'static str> {
         const UNREADABLE: &str = "its header makes no sense: write the file again";
@@ -148,33 +169,29 @@ impl Header {
         let format = format(descr).ok_or(number)?;
         let shape =
             value("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or(UNREADABLE)?.0;
-        let sizes: Option<Vec<u64>> = shape
+        let shape: Option<Vec<u64>> = shape
             .split(',')
             .map(str::trim)
             .filter(|size| !size.is_empty())
             .map(|size| size.parse().ok())
             .collect();
-        let sizes = sizes.ok_or(UNREADABLE)?;
-        let &[rows, cols] = sizes.as_slice() else {
-            return Err(
-                "it has not two dimensions: give it one row for each example and one column for each feature",
-            );
-        };
-        if rows == 0 || cols == 0 {
+        let shape = shape.ok_or(UNREADABLE)?;
+        if shape.contains(&0) {
             return Err("it is empty: give it at least one row and two columns");
         }
-        if cols > MAX_COLUMNS {
-            return Err("it has more than a million columns: check its shape");
-        }
-        if !value("fortran_order")?.starts_with("False") {
+        if shape.len() > 1 && !value("fortran_order")?.starts_with("False") {
             return Err("it is stored column after column: save numpy.ascontiguousarray(...) of it");
         }
-        Ok(Self { format, rows, cols })
+        Ok(Self { format, shape })
     }
 }
 
 /// The format of a type such as `<f8`.
 fn format(descr: &str) -> Option<Format> {
+    // Booleans are bytes 0 and 1.
+    if descr == "|b1" {
+        return Some(Format::BYTE);
+    }
     let mut letters = descr.chars();
     let big_endian = match letters.next()? {
         '<' | '|' => false,
@@ -198,6 +215,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::columns::ColumnRules;
     use crate::source::{RAW_LIMIT, Tables, Values};
     use crate::table::TargetKind;
 
@@ -227,7 +245,8 @@ mod tests {
         let path = dir.path().join("a.npy");
         fs::write(&path, bytes).unwrap();
         let files = vec![crate::source::open(&path)?];
-        let tables = Tables::with_target(files, target, TargetKind::Number, RAW_LIMIT)?;
+        let tables =
+            Tables::with_target(files, target, TargetKind::Number, &ColumnRules::default(), RAW_LIMIT)?;
         let (mut features, mut targets) = (vec![], vec![]);
         tables.blocks(
             |_, block| Ok(block),

@@ -1,10 +1,11 @@
 //! Rows of binary numbers of one type, as in arrays of NumPy and in IDX files.
 
-use std::collections::HashMap;
 use std::path::Path;
 
+use crate::columns::{DateFormat, ReadAs, Reading};
 use crate::error::{DataError, Place, Result};
-use crate::source::{Block, Chunk, DISTINCT, Found, Selection, Values};
+use crate::found::classes;
+use crate::source::{Block, Chunk, Selection, Values};
 use crate::table::{Matrix, Origin, TargetKind};
 
 /// A type of numbers.
@@ -28,8 +29,11 @@ impl Format {
     /// A byte without sign.
     pub(crate) const BYTE: Self = Self { kind: Kind::Unsigned, size: 1, big_endian: false };
 
+    /// Floats of 8 bytes.
+    pub(crate) const DOUBLE: Self = Self { kind: Kind::Float, size: 8, big_endian: false };
+
     /// Appends the numbers that `bytes` stand for.
-    fn decode(self, bytes: &[u8], out: &mut Vec<f64>) {
+    pub(crate) fn decode(self, bytes: &[u8], out: &mut Vec<f64>) {
         match (self.kind, self.size) {
             (Kind::Float, 4) => self.each(bytes, out, |word| f64::from(f32::from_bits(word as u32))),
             (Kind::Float, _) => self.each(bytes, out, f64::from_bits),
@@ -77,21 +81,22 @@ pub(crate) fn parse(
     let mut features = Vec::with_capacity(chunk.rows * selection.features.len());
     let mut numbers = Vec::new();
     for (row, values) in values.chunks_exact(columns.len()).enumerate() {
-        let check = |column: usize| -> Result<f64> {
-            let value = values[column];
-            if value.abs() <= selection.limit {
-                return Ok(value);
-            }
+        let place = |column: usize| {
             let (row, column) = (chunk.first + row as u64, columns[column].clone());
-            Err(refusal(Place { file: Some(path.to_owned()), row, column }, value, selection.limit))
+            Place { file: Some(path.to_owned()), row, column }
         };
-        for &column in &selection.features {
-            features.push(check(column)?);
+        for (column, reading) in selection.read_features() {
+            let value = values[column];
+            features.push(read(value, reading, selection.limit, || place(column))?);
         }
         if let Some((column, _)) = selection.target {
-            numbers.push(check(column)?);
+            numbers.push(within(values[column], selection.limit, || place(column))?);
         }
     }
+    let width = columns.len();
+    let categories = selection.read_features().filter(|(_, reading)| reading.kind == ReadAs::Category);
+    let categories =
+        categories.map(|(column, _)| classes(values.iter().skip(column).step_by(width).copied())).collect();
     let origin = Origin {
         files: [path.to_owned()].into(),
         rows: (chunk.first..chunk.first + chunk.rows as u64).map(|row| (0, row)).collect(),
@@ -100,9 +105,38 @@ pub(crate) fn parse(
     let target = match selection.target {
         None => Values::None,
         Some((_, TargetKind::Number)) => Values::Numbers(numbers),
-        Some((_, TargetKind::Classes)) => Values::Classes(classes(&numbers)),
+        Some((_, TargetKind::Classes)) => Values::Classes(classes(numbers)),
     };
-    Ok(Block { features: Matrix::with_origin(selection.features.len(), features, origin), target })
+    Ok(Block {
+        features: Matrix::with_origin(selection.features.len(), features, origin),
+        categories,
+        target,
+    })
+}
+
+/// A number as a column is read.
+pub(crate) fn read(value: f64, reading: &Reading, limit: f64, place: impl Fn() -> Place) -> Result<f64> {
+    if value.is_nan() && reading.may_miss {
+        return Ok(value);
+    }
+    match &reading.kind {
+        ReadAs::Number | ReadAs::Category => within(value, limit, place),
+        ReadAs::Date(format) => date(&value.to_string(), format, &place),
+    }
+}
+
+/// A date as days since 1970-01-01.
+pub(crate) fn date(text: &str, format: &DateFormat, place: &impl Fn() -> Place) -> Result<f64> {
+    format.days(text).ok_or_else(|| DataError::BadDate {
+        place: place(),
+        text: text.to_owned(),
+        format: format.text().map(str::to_owned),
+    })
+}
+
+/// A number whose magnitude is at most `limit`.
+fn within(value: f64, limit: f64, place: impl Fn() -> Place) -> Result<f64> {
+    if value.abs() <= limit { Ok(value) } else { Err(refusal(place(), value, limit)) }
 }
 
 /// Why a number is refused whose magnitude is not at most `limit`.
@@ -112,29 +146,6 @@ pub(crate) fn refusal(place: Place, value: f64, limit: f64) -> DataError {
         return DataError::OutOfRange { place, text, limit };
     }
     DataError::NotFinite { place, text }
-}
-
-/// Numbers as names of classes: `3` for 3.0.
-pub(crate) fn classes(numbers: &[f64]) -> Found {
-    let mut found = Found::default();
-    let mut index: HashMap<u64, u32> = HashMap::new();
-    for (row, number) in numbers.iter().enumerate() {
-        // Minus zero is zero.
-        let number = number + 0.0;
-        let label = match index.get(&number.to_bits()) {
-            Some(&label) => label,
-            None if found.names.len() == DISTINCT => DISTINCT as u32,
-            None => {
-                let label = found.names.len() as u32;
-                found.names.push(number.to_string());
-                found.first.push(row);
-                index.insert(number.to_bits(), label);
-                label
-            }
-        };
-        found.labels.push(label);
-    }
-    found
 }
 
 #[cfg(test)]
@@ -168,12 +179,5 @@ mod tests {
         }
         assert_eq!(decoded(Kind::Signed, 1, false, &[255, 1]), [-1.0, 1.0]);
         assert_eq!(decoded(Kind::Unsigned, 1, false, &[255, 1]), [255.0, 1.0]);
-    }
-
-    #[test]
-    fn numbers_are_classes_by_value() {
-        let found = classes(&[3.0, -0.0, 3.0, 0.0, 2.5]);
-        assert_eq!(found.names, ["3", "0", "2.5"]);
-        assert_eq!((found.first, found.labels), (vec![0, 1, 4], vec![0, 1, 0, 1, 2]));
     }
 }

@@ -110,6 +110,8 @@ impl OpenModel {
                 .map_err(|error| wrong(format!("its preprocessing cannot be read ({error})")))?,
             None => Preprocessing {
                 feature_names: (0..features).map(|column| format!("x{column}")).collect(),
+                columns: vec![],
+                images: None,
                 target_name: "y".to_owned(),
                 scaling: Scaling::None,
                 offset: vec![0.0; features],

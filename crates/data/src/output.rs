@@ -1,4 +1,4 @@
-//! Predictions as CSV.
+//! Predictions as CSV, and with the feature `parquet` as Parquet.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::atomic::{Access, AtomicFile};
 use crate::error::{DataError, Result};
+use crate::parquet::is_named_parquet;
 use crate::table::Matrix;
 
 /// Predictions of a model, in the order of the rows they were made for.
@@ -26,29 +27,59 @@ pub enum Predictions<'a> {
     Numbers(&'a [f64]),
 }
 
-/// Writes predictions to a CSV file, which appears only when it is complete.
-///
-/// The column `prediction` holds the class or the number; for classification a column `probability_<class>` follows
-/// for each class, with six decimals. A path that is no regular file, such as a pipe, is written to directly.
+/// Fails if predictions cannot be written to a file of this name: with the ending `.parquet`, by a build without the feature `parquet`.
 ///
 /// # Errors
 ///
-/// If lengths do not fit, or the file cannot be written.
+/// In this case.
+pub fn check_name(path: &Path) -> Result<()> {
+    if cfg!(not(feature = "parquet")) && is_named_parquet(path) {
+        let problem = "this build of shamisen does not write the format: build it with `--features parquet`, or let the name \
+                       of the file end with .csv";
+        return Err(DataError::ParquetOutput { path: path.to_owned(), problem });
+    }
+    Ok(())
+}
+
+/// Writes predictions to a file, which appears only when it is complete: Parquet if its name ends with `.parquet`, otherwise CSV.
+///
+/// The column `prediction` holds the class or the number; for classification a column `probability_<class>` follows
+/// for each class, in CSV with six decimals. A path that is no regular file, such as a pipe, is written to directly.
+///
+/// # Errors
+///
+/// If lengths do not fit, or the file cannot be written; and as [`check_name`].
 pub fn write_predictions(path: &Path, predictions: Predictions<'_>) -> Result<()> {
     check(predictions)?;
-    let write =
-        |writer: &mut dyn Write| write_rows(writer, predictions).map_err(|e| DataError::io("write", path, e));
+    check_name(path)?;
+    let failed = |e| DataError::io("write", path, e);
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        let file = OpenOptions::new().write(true).open(path).map_err(|e| DataError::io("write", path, e))?;
-        return write(&mut BufWriter::new(file));
+        let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+        return write_table(BufWriter::new(file), path, predictions).map(drop).map_err(failed);
     }
-    let mut file = AtomicFile::create(path, Access::Public)?;
-    write(&mut file)?;
+    let mut file =
+        write_table(AtomicFile::create(path, Access::Public)?, path, predictions).map_err(failed)?;
     file.sync()?;
     file.publish()
 }
 
-/// Writes predictions as [`write_predictions`] does, for instance to the standard output.
+/// Writes a file of this name, and gives the writer back.
+fn write_table<W: Write + Send>(mut writer: W, path: &Path, predictions: Predictions<'_>) -> io::Result<W> {
+    #[cfg(feature = "parquet")]
+    if is_named_parquet(path) {
+        return crate::parquet::write(writer, predictions);
+    }
+    debug_assert!(check_name(path).is_ok());
+    write_rows(&mut writer, predictions)?;
+    Ok(writer)
+}
+
+/// The name of the column with the probability of a class.
+pub(crate) fn probability_name(class: &str) -> String {
+    format!("probability_{class}")
+}
+
+/// Writes predictions as CSV, for instance to the standard output.
 ///
 /// # Errors
 ///
@@ -86,7 +117,7 @@ fn write_rows(writer: &mut dyn Write, predictions: Predictions<'_>) -> io::Resul
         }
         Predictions::Classes { names, labels, probabilities } => {
             csv.write_field("prediction")?;
-            csv.write_record(names.iter().map(|name| format!("probability_{name}")))?;
+            csv.write_record(names.iter().map(|name| probability_name(name)))?;
             for (row, &label) in labels.iter().enumerate() {
                 csv.write_field(&names[label as usize])?;
                 csv.write_record(probabilities.row(row).iter().map(|value| format!("{value:.6}")))?;
@@ -126,6 +157,62 @@ mod tests {
         let back: Vec<f64> = text.lines().skip(1).map(|line| line.parse().unwrap()).collect();
         assert!(text.starts_with("prediction\n"));
         assert_eq!(back, numbers);
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    #[test]
+    fn a_build_without_parquet_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.Parquet");
+        let message = write_predictions(&path, Predictions::Numbers(&[2.0])).unwrap_err().to_string();
+        assert!(message.contains("out.Parquet") && message.contains("--features parquet"), "{message}");
+        assert!(!path.exists());
+    }
+
+    /// What is written is read back by the reader of tables.
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn parquet_files_are_read_back() {
+        use crate::columns::ColumnRules;
+        use crate::prepare::{PrepareOptions, Source, TestSource, prepare};
+        use crate::scaling::{Scaling, TargetScaling};
+        use crate::table::TargetKind;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.parquet");
+        let read = |target: &str, kind| {
+            let source = Source::Files { files: vec![path.clone()], target: Some(target.to_owned()), kind };
+            let options = PrepareOptions {
+                source,
+                test: TestSource::None,
+                columns: ColumnRules::default(),
+                scaling: Scaling::None,
+                target_scaling: TargetScaling::None,
+                seed: 1,
+                feature_limit: 1e9,
+                target_limit: 1e9,
+            };
+            prepare(&options)
+        };
+        let names = ["no".to_owned(), "yes, \"surely\".ä".to_owned()];
+        let labels: Vec<u32> = (0..5000).map(|row| row * 7 % 2).collect();
+        let values: Vec<f64> = (0..10_000).map(|at| f64::from(at) / 3.0).collect();
+        let probabilities = Matrix::new(5000, 2, values.clone()).unwrap();
+        let classes = Predictions::Classes { names: &names, labels: &labels, probabilities: &probabilities };
+        write_predictions(&path, classes).unwrap();
+        let back = read("prediction", TargetKind::Classes).unwrap();
+        assert_eq!(back.train.features.values(), values);
+        assert_eq!(back.preprocessing.feature_names, names.each_ref().map(|name| probability_name(name)));
+        assert_eq!(back.preprocessing.classes, names);
+        assert!(
+            labels.iter().enumerate().all(|(row, &label)| back.train.targets.row(row)[label as usize] == 1.0)
+        );
+        // Numbers are the only column.
+        write_predictions(&path, Predictions::Numbers(&[1.5, -0.1])).unwrap();
+        let message = read("prediction", TargetKind::Number).unwrap_err().to_string();
+        assert!(message.contains("no column besides the target"), "{message}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        write_predictions(&path, Predictions::Numbers(&[])).unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use crate::columns::ColumnRules;
 use crate::error::Result;
 use crate::scaling::{Preprocessing, Scaling, TargetScaling};
 use crate::survey::Survey;
@@ -14,8 +15,8 @@ use crate::table::{Matrix, TargetKind};
 /// This enum is complete.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// Files with the same columns, one below the other: NPY if their name ends with `.npy`, Parquet if they are
-    /// called or begin so, otherwise CSV.
+    /// Files with the same columns, one below the other: NPY or NPZ if their name ends so, Parquet or Arrow
+    /// if they are called or begin so, otherwise CSV.
     Files {
         /// The files.
         files: Vec<PathBuf>,
@@ -23,6 +24,13 @@ pub enum Source {
         target: Option<String>,
         /// What the target column holds.
         kind: TargetKind,
+    },
+    /// A directory with a sub-directory of images for each class.
+    Images {
+        /// The directory.
+        dir: PathBuf,
+        /// The width and the height to which images are resized; without them, all have one size.
+        size: Option<(u32, u32)>,
     },
     /// A directory with the four MNIST files.
     Mnist {
@@ -40,7 +48,7 @@ pub enum TestSource {
     None,
     /// This fraction of the rows, above 0 and below 1, is held out.
     Fraction(f64),
-    /// Files with the columns of the training files, in any order.
+    /// Files with the columns of the training files, in any order, or directories of images.
     Files(Vec<PathBuf>),
     /// The test part that belongs to the data set: the `t10k` files of MNIST.
     Included,
@@ -53,7 +61,9 @@ pub struct PrepareOptions {
     pub source: Source,
     /// The test data.
     pub test: TestSource,
-    /// How features are scaled.
+    /// What is said of columns that are more than numbers.
+    pub columns: ColumnRules,
+    /// How features are scaled. Categories are not: they stay 0 and 1.
     pub scaling: Scaling,
     /// How a regression target is scaled.
     pub target_scaling: TargetScaling,

@@ -1,10 +1,13 @@
 //! Scaling of features and targets, with the statistics of the training part.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::columns::{Column, ColumnKind, Encoder};
 use crate::error::{DataError, Result};
+use crate::images::{self, ImageForm};
 use crate::sealed;
 use crate::source::{self, Block, RAW_LIMIT, Tables};
 use crate::statistics::Statistics;
@@ -100,8 +103,14 @@ impl Affine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
-    /// The feature columns in the order of the model's inputs.
+    /// The names of the model's inputs: those of the feature columns, and `column=category` for each category of a column.
     pub feature_names: Vec<String>,
+    /// The feature columns in their order; none if all of them are plain numbers, and each is an input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<Column>,
+    /// The form of the images, if the rows are images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImageForm>,
     /// The target column.
     pub target_name: String,
     /// How the features were scaled.
@@ -121,19 +130,28 @@ impl Preprocessing {
     ///
     /// Fails if all values of a regression target are equal, or no feature varies: there is nothing to learn.
     pub(crate) fn fit(fitted: Fitted<'_>, scaling: Scaling, target_scaling: TargetScaling) -> Result<Self> {
-        let Fitted { path, feature_names, target_name, features, target } = fitted;
-        let columns = 0..features.cols();
-        let maps: Vec<Affine> = match scaling {
-            Scaling::Standard => columns.clone().map(|col| standard(features, col)).collect(),
-            Scaling::MinMax => columns.clone().map(|col| min_max(features, col)).collect(),
-            Scaling::None => vec![Affine::IDENTITY; features.cols()],
-        };
-        let varies = |col| {
+        let Fitted { path, columns, target_name, features, categories_vary, target } = fitted;
+        let mut maps = Vec::with_capacity(columns.len());
+        for (col, column) in columns.iter().enumerate() {
+            match (&column.kind, scaling) {
+                // They are 0 or 1 as they are.
+                (ColumnKind::Categories(names), _) => maps.extend(vec![Affine::IDENTITY; names.len()]),
+                (_, Scaling::Standard) => maps.push(standard(features, col)),
+                (_, Scaling::MinMax) => maps.push(min_max(features, col)),
+                (_, Scaling::None) => maps.push(Affine::IDENTITY),
+            }
+        }
+        let varies = |(col, column): (usize, &Column)| {
             let (least, greatest) = features.range(col);
-            least < greatest
+            least < greatest && !matches!(column.kind, ColumnKind::Categories(_))
         };
-        if !columns.into_iter().any(varies) {
+        if !categories_vary && !columns.iter().enumerate().any(varies) {
             return Err(DataError::ConstantFeatures { path: path.to_owned() });
+        }
+        let feature_names: Vec<String> = columns.iter().flat_map(Column::inputs).collect();
+        let mut seen = HashSet::with_capacity(feature_names.len());
+        if let Some(column) = feature_names.iter().find(|name| !seen.insert(name.as_str())) {
+            return Err(DataError::DuplicateColumn { column: column.clone(), path: path.to_owned() });
         }
         let (target, classes) = match target {
             FittedTarget::Classes(names) => (None, names.to_vec()),
@@ -151,7 +169,9 @@ impl Preprocessing {
             }
         };
         Ok(Self {
-            feature_names: feature_names.to_vec(),
+            feature_names,
+            columns: if columns.iter().all(Column::is_plain) { vec![] } else { columns },
+            images: None,
             target_name: target_name.to_owned(),
             scaling,
             offset: maps.iter().map(|map| map.offset).collect(),
@@ -190,10 +210,23 @@ impl Preprocessing {
         if self.target.is_some() { TargetKind::Number } else { TargetKind::Classes }
     }
 
+    /// The feature columns in their order.
+    pub fn columns(&self) -> Vec<Column> {
+        if self.columns.is_empty() {
+            return self.feature_names.iter().map(|name| Column::number(name)).collect();
+        }
+        self.columns.clone()
+    }
+
+    /// What makes inputs of the columns of a file.
+    pub(crate) fn encoder(&self) -> Encoder {
+        Encoder::new(self.columns())
+    }
+
     /// The names that test and prediction files are read by.
     pub fn schema(&self) -> Schema {
         Schema {
-            feature_names: self.feature_names.clone(),
+            columns: self.columns(),
             target_name: self.target_name.clone(),
             classes: self.target.is_none().then(|| self.classes.clone()),
         }
@@ -239,20 +272,26 @@ impl Preprocessing {
         }
     }
 
-    /// Reads the features of a file for prediction, CSV, NPY or Parquet, and scales them.
+    /// Reads the feature columns of a file for prediction, or a directory of images, makes inputs of them, and scales these.
     ///
     /// Columns may stand in any order; the target column may be present and is ignored.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, lacks a feature column or has columns that are unknown, or a cell is no number; and as
-    /// [`Self::apply`].
+    /// If the file cannot be read, lacks a feature column or has columns that are unknown; if a cell is not what its column
+    /// holds, or a category is unknown; and as [`Self::apply`].
     pub fn read_features(&self, path: &Path, limit: f64) -> Result<Matrix> {
-        let files = vec![source::open(path)?];
-        let tables = Tables::by_schema(files, &self.schema(), false, RAW_LIMIT)?;
+        let file = match self.images {
+            Some(form) if path.is_dir() => images::open_as(path, form)?,
+            _ => source::open(path)?,
+        };
+        let tables = Tables::by_schema(vec![file], &self.schema(), false, RAW_LIMIT)?;
         let mut values = Vec::new();
-        let scale =
-            |_, Block { mut features, .. }: Block| self.apply(&mut features, limit).map(|()| features);
+        let encoder = self.encoder();
+        let scale = |_, Block { features, categories, .. }: Block| {
+            let mut features = encoder.encode(features, &categories)?;
+            self.apply(&mut features, limit).map(|()| features)
+        };
         tables.blocks(scale, |features| {
             values.extend_from_slice(features.values());
             Ok::<_, DataError>(())
@@ -277,6 +316,13 @@ impl Preprocessing {
         if !numbers.all(|number| number.is_finite()) {
             return Some("a statistic is not a finite number");
         }
+        let inputs = || self.columns.iter().flat_map(Column::inputs);
+        if !self.columns.is_empty() && inputs().ne(self.feature_names.iter().cloned()) {
+            return Some("its inputs are not those of its columns");
+        }
+        if self.columns.iter().any(|column| column.missing.is_some_and(|value| !value.is_finite())) {
+            return Some("a statistic is not a finite number");
+        }
         if self.target.is_some() != self.classes.is_empty() {
             return Some("it must have either classes or a scaling of the target");
         }
@@ -288,10 +334,12 @@ impl Preprocessing {
 pub(crate) struct Fitted<'a> {
     /// The (first) file.
     pub(crate) path: &'a Path,
-    pub(crate) feature_names: &'a [String],
+    pub(crate) columns: Vec<Column>,
     pub(crate) target_name: &'a str,
-    /// Of the training rows.
+    /// Of the columns of numbers and dates, in the training rows.
     pub(crate) features: &'a Statistics,
+    /// Whether training rows have different categories in some column.
+    pub(crate) categories_vary: bool,
     pub(crate) target: FittedTarget<'a>,
 }
 

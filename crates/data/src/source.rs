@@ -4,9 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::arrow;
+#[cfg(feature = "_columnar")]
+use crate::cells::Cells;
+use crate::columns::{Column, ColumnRules, ReadAs, Reading};
 use crate::csv::CsvFile;
 use crate::error::{DataError, Result};
+use crate::found::Found;
 use crate::npy::{NpyFile, is_npy};
+use crate::npz::{NpzFile, is_npz};
 use crate::parquet;
 use crate::pipeline::in_order;
 use crate::table::{Matrix, Schema, TargetKind};
@@ -40,13 +46,19 @@ pub(crate) trait TableFile: Send + Sync {
     fn parse(&self, chunk: &Chunk, selection: &Selection) -> Result<Block>;
 }
 
-/// Opens a file: as NPY if its name ends with `.npy`, as Parquet if it is called or begins so, otherwise as CSV.
+/// Opens a file: as NPY or NPZ if its name ends so, as Parquet or Arrow if it is called or begins so, otherwise as CSV.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn TableFile>> {
     if is_npy(path) {
         return Ok(Box::new(NpyFile::open(path)?));
     }
+    if is_npz(path) {
+        return Ok(Box::new(NpzFile::open(path)?));
+    }
     if parquet::is_parquet(path) {
         return parquet::open(path);
+    }
+    if arrow::is_arrow(path) {
+        return arrow::open(path);
     }
     Ok(Box::new(CsvFile::open(path)?))
 }
@@ -60,8 +72,8 @@ pub(crate) struct Chunk {
     /// The rows of a format that has one after the other.
     pub(crate) bytes: Vec<u8>,
     /// The columns of a format that has one after the other.
-    #[cfg(feature = "parquet")]
-    pub(crate) columns: Vec<parquet::Cells>,
+    #[cfg(feature = "_columnar")]
+    pub(crate) columns: Vec<Cells>,
 }
 
 impl Chunk {
@@ -71,7 +83,7 @@ impl Chunk {
             rows,
             first,
             bytes,
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "_columnar")]
             columns: vec![],
         }
     }
@@ -82,6 +94,8 @@ impl Chunk {
 pub(crate) struct Selection {
     /// Positions of the features, in their order.
     pub(crate) features: Vec<usize>,
+    /// How each of them is read.
+    pub(crate) readings: Arc<[Reading]>,
     /// Position of the target, and what it holds.
     pub(crate) target: Option<(usize, TargetKind)>,
     /// The names of the features.
@@ -90,10 +104,19 @@ pub(crate) struct Selection {
     pub(crate) limit: f64,
 }
 
+impl Selection {
+    /// The positions of the features, and how each is read.
+    pub(crate) fn read_features(&self) -> impl Iterator<Item = (usize, &Reading)> {
+        self.features.iter().copied().zip(self.readings.iter())
+    }
+}
+
 /// Rows that were read.
 pub(crate) struct Block {
-    /// The features.
+    /// The features: numbers, and dates as numbers; NaN where a value is missing, and nothing of meaning where there are categories.
     pub(crate) features: Matrix,
+    /// Of each column of categories in their order, those of the rows.
+    pub(crate) categories: Vec<Found>,
     /// The target of each row.
     pub(crate) target: Values,
 }
@@ -106,20 +129,6 @@ pub(crate) enum Values {
     Numbers(Vec<f64>),
     /// Classes.
     Classes(Found),
-}
-
-/// The most different classes that are told apart: one more than there may be.
-pub(crate) const DISTINCT: usize = crate::csv::MAX_CLASSES + 1;
-
-/// Classes as they were found in some rows.
-#[derive(Clone, Default)]
-pub(crate) struct Found {
-    /// The names in the order of their first rows, up to [`DISTINCT`].
-    pub(crate) names: Vec<String>,
-    /// The first row of each.
-    pub(crate) first: Vec<usize>,
-    /// Of every row, the index of its class in `names`, or the number of names if there are too many.
-    pub(crate) labels: Vec<u32>,
 }
 
 /// Files with the same columns, one below the other.
@@ -138,6 +147,7 @@ impl Tables {
         files: Vec<Box<dyn TableFile>>,
         target: Option<&str>,
         kind: TargetKind,
+        rules: &ColumnRules,
         limit: f64,
     ) -> Result<Self> {
         let first = files.first().ok_or(DataError::NoFiles)?;
@@ -155,8 +165,10 @@ impl Tables {
                 let target = columns[target].clone();
                 return Err(DataError::NoFeatures { path: path.to_owned(), target });
             }
-            let names = features.iter().map(|&column| columns[column].clone()).collect();
-            selections.push(Selection { features, target: Some((target, kind)), names, limit });
+            let names: Vec<String> = features.iter().map(|&column| columns[column].clone()).collect();
+            rules.check(path, &names, &columns[target])?;
+            let (readings, names) = (rules.readings(&names), names.into());
+            selections.push(Selection { features, readings, target: Some((target, kind)), names, limit });
         }
         Self::new(files, selections)
     }
@@ -182,8 +194,9 @@ impl Tables {
             let features = columns_of(file.path(), file.columns(), schema)?;
             selections.push(Selection {
                 features,
+                readings: schema.columns.iter().map(Column::reading).collect(),
                 target,
-                names: schema.feature_names.clone().into(),
+                names: schema.columns.iter().map(|column| column.name.clone()).collect(),
                 limit,
             });
         }
@@ -207,7 +220,7 @@ impl Tables {
         self.starts[self.files.len()]
     }
 
-    /// The names of the features.
+    /// The names of the columns of features.
     pub(crate) fn feature_names(&self) -> &[String] {
         &self.selections[0].names
     }
@@ -215,6 +228,20 @@ impl Tables {
     /// The name of the target; empty if it is not read.
     pub(crate) fn target_name(&self) -> &str {
         self.selections[0].target.map_or("", |(column, _)| &self.files[0].columns()[column])
+    }
+
+    /// The columns of features as far as it matters for reading others like them.
+    pub(crate) fn columns_to_read(&self) -> Vec<Column> {
+        let Selection { names, readings, .. } = &self.selections[0];
+        names.iter().zip(&**readings).map(|(name, reading)| reading.column(name)).collect()
+    }
+
+    /// The names of those columns that hold categories.
+    pub(crate) fn category_names(&self) -> Vec<&str> {
+        let Selection { names, readings, .. } = &self.selections[0];
+        let of_categories =
+            names.iter().zip(&**readings).filter(|(_, reading)| reading.kind == ReadAs::Category);
+        of_categories.map(|(name, _)| name.as_str()).collect()
     }
 
     /// What the target holds.
@@ -307,19 +334,19 @@ fn target_column(file: &dyn TableFile, target: Option<&str>) -> Result<usize> {
 /// The positions of the schema's features; no other column than these and the target may exist.
 fn columns_of(path: &Path, columns: &[String], schema: &Schema) -> Result<Vec<usize>> {
     let at: HashMap<&str, usize> = columns.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-    let missing = schema.feature_names.iter().filter(|name| !at.contains_key(name.as_str()));
-    let missing: Vec<String> = missing.cloned().collect();
+    let names = || schema.columns.iter().map(|column| column.name.as_str());
+    let missing: Vec<String> = names().filter(|name| !at.contains_key(name)).map(str::to_owned).collect();
     if !missing.is_empty() {
         return Err(DataError::MissingColumns { path: path.to_owned(), columns: missing });
     }
-    let known: HashSet<&str> = schema.feature_names.iter().map(String::as_str).collect();
+    let known: HashSet<&str> = names().collect();
     let unknown =
         columns.iter().filter(|name| !known.contains(name.as_str()) && **name != schema.target_name);
     let unknown: Vec<String> = unknown.cloned().collect();
     if !unknown.is_empty() {
         return Err(DataError::UnknownColumns { path: path.to_owned(), columns: unknown });
     }
-    Ok(schema.feature_names.iter().map(|name| at[name.as_str()]).collect())
+    Ok(names().map(|name| at[name]).collect())
 }
 
 /// How the columns of two files differ, in words.

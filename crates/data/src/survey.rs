@@ -8,11 +8,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::classes::{Classes, SeenClass};
-use crate::error::{DataError, Result};
+use crate::columns::{ColumnRules, Encoder};
+use crate::error::{DataError, Place, Result};
+use crate::found::{Found, MISSING};
 use crate::idx::open_mnist;
+use crate::images::{self, ImageForm, LABEL};
 use crate::prepare::{Examples, Part, PrepareOptions, Prepared, Source, TestSource};
 use crate::scaling::{Affine, Fitted, FittedTarget, Preprocessing};
-use crate::source::{self, Block, Found, RAW_LIMIT, TableFile, Tables, Values};
+use crate::source::{self, Block, RAW_LIMIT, TableFile, Tables, Values};
 use crate::split::HoldOut;
 use crate::statistics::Statistics;
 use crate::table::{Matrix, Schema, TargetKind};
@@ -25,6 +28,7 @@ pub struct Survey {
     rows: usize,
     test_rows: Option<usize>,
     preprocessing: Preprocessing,
+    encoder: Encoder,
     classes: HashMap<String, u32>,
     target_bits: u32,
     feature_limit: f64,
@@ -38,10 +42,10 @@ impl Survey {
     ///
     /// If a file cannot be read, or is not of its format; if columns have no name or one name twice, are missing, or
     /// differ between files; if a feature or a regression target is not a finite number; if there is one class only, or
-    /// there are too many; if the training or the test part would be empty, or the training part shows one class, one
+    /// there are too many; if a column is not what the rules say of it; if the training or the test part would be empty, or the training part shows one class, one
     /// target or constant features only.
     pub fn new(options: &PrepareOptions) -> Result<Self> {
-        let (train, test) = open(options)?;
+        let Opened { train, test, images } = open(options)?;
         let all = train.rows();
         let chosen = match options.test {
             TestSource::Fraction(fraction) => Some(hold_out(all, fraction, options.seed)),
@@ -62,16 +66,21 @@ impl Survey {
             }
         }
 
-        let mut seen = Seen::new(train.feature_names().len());
+        let mut seen = Seen::new(&train, &options.columns);
         train.blocks(
-            |first, block| Ok(SeenBlock::new(block, marks(hold_out.as_ref(), first), train.target_name())),
+            |first, block| Ok(SeenBlock::new(block, marks(hold_out.as_ref(), first), &train)),
             |block| seen.take_in(block),
         )?;
         if let Some(test) = test.as_ref().filter(|_| train.kind() == TargetKind::Number) {
+            let mut targets = Statistics::empty(1);
             test.blocks(
-                |_, block| Ok(SeenBlock::new(block, |_| Some(true), test.target_name())),
-                |block| seen.take_in(block),
+                |_, block| Ok(SeenBlock::new(block, |_| Some(true), test).targets),
+                |found| {
+                    targets.merge(&found);
+                    Ok::<_, DataError>(())
+                },
             )?;
+            seen.targets.merge(&targets);
         }
         let (path, target_name) = (train.first().path(), train.target_name());
         let names = match train.kind() {
@@ -84,23 +93,28 @@ impl Survey {
         if let Some(error) = refused {
             return Err(error);
         }
+        let found = seen.categories.iter().map(|found| found.classes.sorted());
+        let columns = options.columns.columns(path, train.feature_names(), &mut seen.features, found)?;
         let fitted = Fitted {
             path,
-            feature_names: train.feature_names(),
+            columns,
             target_name,
             features: &seen.features,
+            categories_vary: seen.categories.iter().any(|found| found.classes.vary()),
             target: match train.kind() {
                 TargetKind::Classes => FittedTarget::Classes(&names),
                 TargetKind::Number => FittedTarget::Numbers(&seen.train_targets),
             },
         };
-        let preprocessing = Preprocessing::fit(fitted, options.scaling, options.target_scaling)?;
+        let fitted = Preprocessing::fit(fitted, options.scaling, options.target_scaling)?;
+        let preprocessing = Preprocessing { images, ..fitted };
         let largest = preprocessing.target.map_or(1.0, |map| {
             let (least, greatest) = seen.targets.range(0);
             // The map never falls, so that the largest magnitude is at one of the ends.
             map.apply(least).abs().max(map.apply(greatest).abs())
         });
         Ok(Self {
+            encoder: preprocessing.encoder(),
             classes: names.into_iter().zip(0..).collect(),
             target_bits: bits(largest),
             rows: rows as usize,
@@ -199,7 +213,8 @@ impl Survey {
         block: Block,
         is_test: impl Fn(usize) -> Option<bool>,
     ) -> Result<Vec<(Part, Examples)>> {
-        let Block { mut features, target } = block;
+        let Block { features, categories, target } = block;
+        let mut features = self.encoder.encode(features, &categories)?;
         self.preprocessing.apply(&mut features, self.feature_limit)?;
         let targets = match target {
             Values::None => features.beside(vec![], vec![]),
@@ -255,37 +270,62 @@ fn marks(hold_out: Option<&HoldOut>, first: u64) -> impl Fn(usize) -> Option<boo
     move |row| hold_out.map(|hold_out| hold_out.contains(first + row as u64))
 }
 
-/// The training files, and those to test on.
-fn open(options: &PrepareOptions) -> Result<(Tables, Option<Tables>)> {
+/// What a survey is of.
+struct Opened {
+    train: Tables,
+    test: Option<Tables>,
+    /// The form of the images, if the rows are images.
+    images: Option<ImageForm>,
+}
+
+/// Opens the training files, and those to test on.
+fn open(options: &PrepareOptions) -> Result<Opened> {
     let open_all =
         |paths: &[PathBuf]| paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>();
-    match (&options.source, &options.test) {
-        (Source::Files { .. }, TestSource::Included) => Err(DataError::TestSource {
-            problem: "CSV files include no test part: name test files, or hold out a fraction",
-        }),
-        (Source::Files { files, target, kind }, test) => {
-            let train = Tables::with_target(open_all(files)?, target.as_deref(), *kind, RAW_LIMIT)?;
-            let TestSource::Files(files) = test else { return Ok((train, None)) };
-            let schema = Schema {
-                feature_names: train.feature_names().to_vec(),
-                target_name: train.target_name().to_owned(),
-                // Their names are not known yet, and not needed to read the columns.
-                classes: (*kind == TargetKind::Classes).then(Vec::new),
-            };
-            let test = Tables::by_schema(open_all(files)?, &schema, true, RAW_LIMIT)?;
-            Ok((train, Some(test)))
+    let with_target =
+        |files, target, kind| Tables::with_target(files, target, kind, &options.columns, RAW_LIMIT);
+    let (train, tests, images) = match (&options.source, &options.test) {
+        (Source::Files { .. } | Source::Images { .. }, TestSource::Included) => {
+            return Err(DataError::TestSource {
+                problem: "these data include no test part: name test files, or hold out a fraction",
+            });
         }
-        (Source::Mnist { .. }, TestSource::Files(_)) => Err(DataError::TestSource {
-            problem: "MNIST is tested with its own test files or a fraction held out: name no test files",
-        }),
+        (Source::Files { files, target, kind }, test) => {
+            let train = with_target(open_all(files)?, target.as_deref(), *kind)?;
+            let TestSource::Files(files) = test else {
+                return Ok(Opened { train, test: None, images: None });
+            };
+            (train, open_all(files)?, None)
+        }
+        (Source::Images { dir, size }, test) => {
+            let (file, form) = images::open(dir, *size)?;
+            let train = with_target(vec![file], Some(LABEL), TargetKind::Classes)?;
+            let images = Some(form);
+            let TestSource::Files(dirs) = test else { return Ok(Opened { train, test: None, images }) };
+            (train, dirs.iter().map(|dir| images::open_as(dir, form)).collect::<Result<_>>()?, images)
+        }
+        (Source::Mnist { .. }, TestSource::Files(_)) => {
+            return Err(DataError::TestSource {
+                problem: "MNIST is tested with its own test files or a fraction held out: name no test files",
+            });
+        }
         (Source::Mnist { dir }, test) => {
             let [train, included] = open_mnist(dir)?.map(|part| {
                 let file: Box<dyn TableFile> = Box::new(part);
-                Tables::with_target(vec![file], Some("label"), TargetKind::Classes, RAW_LIMIT)
+                with_target(vec![file], Some("label"), TargetKind::Classes)
             });
-            Ok((train?, if matches!(test, TestSource::Included) { Some(included?) } else { None }))
+            let test = if matches!(test, TestSource::Included) { Some(included?) } else { None };
+            return Ok(Opened { train: train?, test, images: None });
         }
-    }
+    };
+    let schema = Schema {
+        columns: train.columns_to_read(),
+        target_name: train.target_name().to_owned(),
+        // Their names are not known yet, and not needed to read the columns.
+        classes: (train.kind() == TargetKind::Classes).then(Vec::new),
+    };
+    let test = Tables::by_schema(tests, &schema, true, RAW_LIMIT)?;
+    Ok(Opened { train, test: Some(test), images })
 }
 
 /// Chooses a fraction of the rows; their number as well.
@@ -305,6 +345,8 @@ fn hold_out(rows: u64, fraction: f64, seed: u64) -> Result<(HoldOut, u64)> {
 struct Seen {
     /// Of the training rows.
     features: Statistics,
+    /// Of each column of categories.
+    categories: Vec<SeenCategories>,
     /// Of the training rows of a regression.
     train_targets: Statistics,
     /// Of all rows of a regression.
@@ -312,10 +354,22 @@ struct Seen {
     classes: Classes,
 }
 
+/// The categories of a column.
+struct SeenCategories {
+    classes: Classes,
+    /// Those that there may be, if they are known.
+    listed: Option<Vec<String>>,
+}
+
 impl Seen {
-    fn new(features: usize) -> Self {
+    fn new(train: &Tables, rules: &ColumnRules) -> Self {
+        let listed = |name: &str| rules.categorical.get(name).cloned().flatten();
+        let categories = train.category_names().into_iter();
         Self {
-            features: Statistics::empty(features),
+            features: Statistics::empty(train.feature_names().len()),
+            categories: categories
+                .map(|name| SeenCategories { classes: Classes::default(), listed: listed(name) })
+                .collect(),
             train_targets: Statistics::empty(1),
             targets: Statistics::empty(1),
             classes: Classes::default(),
@@ -326,23 +380,43 @@ impl Seen {
         self.features.merge(&block.features);
         self.train_targets.merge(&block.train_targets);
         self.targets.merge(&block.targets);
-        block.classes.into_iter().try_for_each(|class| self.classes.take_in(class))
+        for (own, categories) in self.categories.iter_mut().zip(block.categories) {
+            categories.into_iter().try_for_each(|category| own.take_in(category))?;
+        }
+        let too_many = |place, limit| DataError::TooManyClasses { place, limit };
+        block.classes.into_iter().try_for_each(|class| self.classes.take_in(class, too_many))
+    }
+}
+
+impl SeenCategories {
+    fn take_in(&mut self, category: SeenClass) -> Result<()> {
+        if let Some(known) = self.listed.as_ref().filter(|listed| !listed.contains(&category.name)) {
+            let SeenClass { place, name, .. } = category;
+            return Err(DataError::UnknownCategory { place, category: name, known: known.clone() });
+        }
+        self.classes.take_in(category, |place, limit| DataError::TooManyCategories { place, limit })
     }
 }
 
 /// What the first pass finds in a block.
 struct SeenBlock {
     features: Statistics,
+    categories: Vec<Vec<SeenClass>>,
     train_targets: Statistics,
     targets: Statistics,
     classes: Vec<SeenClass>,
 }
 
 impl SeenBlock {
-    /// Takes a look at a block, of which `is_test` says where a row belongs.
-    fn new(block: Block, is_test: impl Fn(usize) -> Option<bool>, target_name: &str) -> Self {
-        let Block { features, target } = block;
+    /// Takes a look at a block of a table, of which `is_test` says where a row belongs.
+    fn new(block: Block, is_test: impl Fn(usize) -> Option<bool>, table: &Tables) -> Self {
+        let Block { features, categories, target } = block;
         let marks: Vec<bool> = (0..features.rows()).map(|row| is_test(row).unwrap_or(false)).collect();
+        let seen = |found: Found, column: &str| {
+            seen_classes(found, &marks, |row| features.place_in(row, column.to_owned()))
+        };
+        let names = table.category_names();
+        let categories = categories.into_iter().zip(names).map(|(found, name)| seen(found, name)).collect();
         let (mut train_targets, mut targets, mut classes) =
             (Statistics::empty(1), Statistics::empty(1), Vec::new());
         match target {
@@ -353,20 +427,22 @@ impl SeenBlock {
                     numbers.iter().zip(&marks).filter_map(|(number, &test)| (!test).then_some(*number));
                 train_targets = Statistics::of(&train.collect::<Vec<_>>(), 1);
             }
-            Values::Classes(found) => {
-                let mut trained = vec![false; found.names.len() + 1];
-                for (&label, &test) in found.labels.iter().zip(&marks) {
-                    trained[(label as usize).min(found.names.len())] |= !test;
-                }
-                let places = found.first.iter().map(|&row| features.place_in(row, target_name.to_owned()));
-                let all = found.names.into_iter().zip(places).zip(trained);
-                classes.extend(all.map(|((name, place), trained)| SeenClass { name, place, trained }));
-            }
+            Values::Classes(found) => classes = seen(found, table.target_name()),
         }
         let cols = features.cols();
         let train = if marks.contains(&true) { features.split(&marks).0 } else { features };
-        Self { features: Statistics::of(train.values(), cols), train_targets, targets, classes }
+        Self { features: Statistics::of(train.values(), cols), categories, train_targets, targets, classes }
     }
+}
+
+/// The classes that were found in rows, of which those of the test part are marked.
+fn seen_classes(found: Found, marks: &[bool], place: impl Fn(usize) -> Place) -> Vec<SeenClass> {
+    let mut trained = vec![false; found.names.len() + 1];
+    for (&label, &test) in found.labels.iter().zip(marks).filter(|(label, _)| **label != MISSING) {
+        trained[(label as usize).min(found.names.len())] |= !test;
+    }
+    let all = found.names.into_iter().zip(found.first).zip(trained);
+    all.map(|((name, first), trained)| SeenClass { name, place: place(first), trained }).collect()
 }
 
 /// The least k ≥ 0 with `magnitude` ≤ 2^k.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::columns::Column;
 use crate::error::Place;
 
 /// What the target column holds, and with it the task.
@@ -20,11 +21,11 @@ pub enum TargetKind {
     Number,
 }
 
-/// The names that a model knows: of the columns, and of the classes of a classification.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The columns that a model knows, and the classes of a classification.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
     /// The feature columns in the order of the model's inputs.
-    pub feature_names: Vec<String>,
+    pub columns: Vec<Column>,
     /// The target column.
     pub target_name: String,
     /// The classes in the order of the model's outputs, or `None` for regression.

@@ -8,6 +8,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use shamisen_data::DataError;
+use shamisen_data::columns::ColumnRules;
 use shamisen_data::prepare::{PrepareOptions, Source, TestSource};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::survey::Survey;
@@ -50,6 +51,7 @@ fn a_large_row_group_of_parquet_takes_little_memory() {
     let options = PrepareOptions {
         source: Source::Files { files: vec![path.clone()], target: None, kind: TargetKind::Number },
         test: TestSource::Fraction(0.2),
+        columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::None,
         seed: 1,

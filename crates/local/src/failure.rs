@@ -63,10 +63,20 @@ impl std::error::Error for Failure {}
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
-        match error {
-            DataError::Randomness { .. } => Self::run(error.to_string()),
-            _ => Self::input(error.to_string()),
-        }
+        let hint = match &error {
+            DataError::Randomness { .. } => return Self::run(error.to_string()),
+            DataError::EmptyCell { .. } => {
+                "among features, --missing mean or --missing constant=0 fills in what is missing"
+            }
+            DataError::NotANumber { .. } => {
+                "--categorical COLUMN makes inputs of text, and --date COLUMN of dates"
+            }
+            DataError::DateColumn { .. } => "--date COLUMN makes an input of it",
+            DataError::BadDate { .. } => "--date COLUMN=%d.%m.%Y is for dates such as 31.12.2026",
+            DataError::NoValues { .. } => "--missing COLUMN=constant=0 is a rule for this column",
+            _ => return Self::input(error.to_string()),
+        };
+        Self::input(format!("{error}\nhint: {hint}"))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroU8;
 use std::path::Path;
 
+use shamisen_data::columns::ColumnRules;
 use shamisen_data::prepare::{Examples, PrepareOptions, Prepared, Source, TestSource, prepare};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::shares::random_id;
@@ -141,6 +142,7 @@ pub(crate) fn mnist(dir: &Path) -> Result<Prepared> {
     Ok(prepare(&PrepareOptions {
         source: Source::Mnist { dir: dir.to_owned() },
         test: TestSource::Included,
+        columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::None,
         seed: SEED,

@@ -31,8 +31,8 @@ impl ClusterArguments {
 /// Arguments of `put`.
 #[derive(Debug, Args)]
 pub struct PutArguments {
-    /// CSV, NPY or Parquet files with the same columns.
-    #[arg(value_name = "FILE", required = true, num_args = 1..)]
+    /// CSV, NPY, NPZ, Parquet or Arrow files with the same columns.
+    #[arg(value_name = "FILE", required_unless_present = "images", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Name of the data set: letters, digits, `-`, `_` and `.`, at most 64.
     #[arg(long)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use shamisen_data::prepare::TestSource;
 use shamisen_data::scaling::Preprocessing;
-use shamisen_data::{model, sealed, shared_scaling};
+use shamisen_data::{model, npz, sealed, shared_scaling};
 use shamisen_local::share::{party_dirs, share_table};
 use shamisen_service::KeyId;
 use shamisen_service::manifest::{Manifest, Preparation, Schema};
@@ -89,8 +89,8 @@ impl StagedUpload {
 
 fn place(arguments: &PutArguments) -> PathBuf {
     arguments.staging.clone().unwrap_or_else(|| {
-        let beside =
-            arguments.data.first().map_or(Path::new("."), |file| shamisen_local::store::parent(file));
+        let source = arguments.data.first().or(arguments.sharing.images.as_ref());
+        let beside = source.map_or(Path::new("."), |path| shamisen_local::store::parent(path));
         beside.join(format!(".shamisen-put-{}", arguments.name))
     })
 }
@@ -161,16 +161,54 @@ fn share(arguments: &PutArguments, dir: &Path, owner: KeyId, terms: Terms) -> Re
 /// A hash of all on which the upload depends: the choices, the terms, and the state of the files.
 fn made_from(arguments: &PutArguments, owner: KeyId, terms: &Terms) -> Result<String> {
     let mut files = Vec::new();
-    for path in arguments.data.iter().chain(&arguments.sharing.test) {
-        let failed = |error| Failure::file("read", path, &error);
-        let metadata = fs::metadata(path).map_err(failed)?;
-        let path = fs::canonicalize(path).map_err(failed)?;
-        files.push((path, metadata.len(), metadata.mtime(), metadata.mtime_nsec()));
+    let named = arguments.data.iter().chain(&arguments.sharing.test).cloned();
+    let images = arguments.sharing.images.as_deref().map_or_else(|| Ok(vec![]), below)?;
+    for path in named.chain(images) {
+        let file = npz::file_of(&path);
+        let failed = |error| Failure::file("read", &file, &error);
+        let metadata = fs::metadata(&file).map_err(failed)?;
+        // Behind the name of an archive there may be those of arrays.
+        let arrays = path.file_name().map(ToOwned::to_owned);
+        files.push((
+            fs::canonicalize(&file).map_err(failed)?,
+            arrays,
+            metadata.len(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+        ));
     }
-    let SharingFlags { target, task, test, test_fraction, scaling, target_scaling, seed, widest_layer } =
-        &arguments.sharing;
-    let choices = (target, task, test.len(), test_fraction, scaling, target_scaling, seed, widest_layer);
+    let SharingFlags {
+        images,
+        image_size,
+        target,
+        task,
+        test,
+        test_fraction,
+        categorical,
+        date,
+        missing,
+        scaling,
+        target_scaling,
+        seed,
+        widest_layer,
+    } = &arguments.sharing;
+    let columns = (images.is_some(), image_size, categorical, date, missing);
+    let choices =
+        (target, task, test.len(), test_fraction, columns, scaling, target_scaling, seed, widest_layer);
     let all = (&arguments.name, choices, owner, terms, files);
     let json = serde_json::to_vec(&all).map_err(|error| Failure::run(error.to_string()))?;
     Ok(blake3::hash(&json).to_hex().to_string())
+}
+
+/// All files in a directory and its sub-directories, in the order of their names.
+fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let read = |error| Failure::file("read", dir, &error);
+    let mut entries = fs::read_dir(dir).map_err(read)?.collect::<std::io::Result<Vec<_>>>().map_err(read)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.path();
+        if path.is_dir() { files.extend(below(&path)?) } else { files.push(path) }
+    }
+    Ok(files)
 }

@@ -17,7 +17,7 @@ fn table(rows: Rows) -> PrepareOptions {
 fn the_target_of_arrays_is_a_number_or_the_last_column() {
     let target = |text: &str| match table(fields(text).resolve().unwrap().rows).source {
         Source::Files { target, .. } => target,
-        Source::Mnist { dir } => panic!("{}", dir.display()),
+        other => panic!("{other:?}"),
     };
     assert_eq!(target("task = 'regression'\ndata = ['a.npy']"), None);
     assert_eq!(target("task = 'regression'\ndata = ['a.npy']\ntarget = '7'").unwrap(), "column7");
@@ -66,6 +66,9 @@ fn contradictions_are_named() {
         ("mnist = 'b'\nmomentum = 0.9", "--momentum"),
         ("mnist = 'b'\noptimizer = 'sgd'\nrefresh = 2", "--refresh"),
         ("mnist = 'b'\ntest = ['a']\ntest_fraction = 0.5", "exclude"),
+        ("images = 'a'\ndata = ['b']", "--images excludes"),
+        ("images = 'a'\ntask = 'regression'", "names of their directories"),
+        ("mnist = 'b'\nimage_size = '3x3'", "--image-size is for --images"),
         ("shares = 'a'\ntask = 'regression'", "--task"),
         ("shares = 'a'\ntest_fraction = 0.5", "--test-fraction"),
         ("shares = 'a'\ntwin = true", "--twin"),

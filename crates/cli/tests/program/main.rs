@@ -5,6 +5,7 @@
 mod bad_input;
 mod bench;
 mod checkpoint;
+mod columns;
 mod data_sets;
 mod demo;
 mod jobs;

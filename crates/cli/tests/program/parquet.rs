@@ -27,6 +27,14 @@ fn a_file_of_pandas_is_shared_trained_on_and_predicted_as_its_csv_file_is() {
         let mut predict = shamisen();
         predict.args(["predict", "--transport", "memory", "--model"]).arg(&model).arg("--data").arg(data);
         assert_eq!(succeed(&mut predict).lines().count(), 151);
+        // Predictions as Parquet are a table again: of three columns of the same rows.
+        let output = place.path(&format!("{name}-predictions.parquet"));
+        succeed(predict.arg("--output").arg(&output));
+        let again = place.path(&format!("{name}-again"));
+        let flags = "--target prediction --task classification --test-fraction 0".split(' ');
+        succeed(shamisen().args(["share", "--data"]).arg(&output).args(flags).arg("--output").arg(&again));
+        let shown = succeed(shamisen().args(["inspect", "--shares"]).arg(&again));
+        assert!(shown.contains("150") && shown.contains("probability_big, probability_small one"), "{shown}");
         (report["data"].clone(), report["twin"]["cross_entropy"].as_f64().unwrap())
     });
     assert_eq!(results[0].0, results[1].0);
@@ -53,4 +61,13 @@ fn a_build_without_the_feature_says_what_to_do() {
         let flags = ["--data", data.to_str().unwrap(), "--target", "kind", "--task", "classification"];
         refused(&place, &[&["train"], &flags[..]].concat(), &[name, "--features parquet", "CSV or NPY"]);
     }
+    let flags = ["predict", "--model", "no", "--data", "no", "--output", "predictions.parquet"];
+    refused(
+        &place,
+        &flags,
+        &["predictions.parquet cannot be written", "--features parquet", "end with .csv"],
+    );
+    let data = place.write("table.arrow", b"ARROW1\0\0");
+    let flags = ["--data", data.to_str().unwrap(), "--target", "kind", "--task", "classification"];
+    refused(&place, &[&["train"], &flags[..]].concat(), &["table.arrow", "--features arrow", "CSV or NPY"]);
 }

@@ -1,18 +1,23 @@
 //! The numbers and the target of the rows of a CSV file.
 
-use std::collections::HashMap;
-
+use crate::columns::{DateFormat, ReadAs, is_missing};
 use crate::csv::records::{Cells, Record};
 use crate::csv::{CsvFile, is_blank};
 use crate::error::{DataError, Place, Result};
-use crate::source::{Block, DISTINCT, Found, Selection, Values};
+use crate::found::{Finder, NotUtf8};
+use crate::numbers;
+use crate::source::{Block, Selection, Values};
 use crate::table::{Matrix, Origin, TargetKind};
 
 /// What a column is read as.
 #[derive(Clone, Copy)]
-enum Use {
+enum Use<'a> {
     /// The feature of this number.
     Feature(usize),
+    /// The feature of this number, as a date.
+    Date(usize, &'a DateFormat),
+    /// The column of categories of this number.
+    Category(usize),
     Number,
     Class,
     Nothing,
@@ -23,11 +28,12 @@ pub(crate) struct RowReader<'a> {
     file: &'a CsvFile,
     selection: &'a Selection,
     /// Of each column.
-    uses: Vec<Use>,
+    uses: Vec<Use<'a>>,
     features: Vec<f64>,
     numbers: Vec<f64>,
-    classes: Found,
-    index: HashMap<Vec<u8>, u32>,
+    classes: Finder,
+    /// Of each column of categories.
+    categories: Vec<Finder>,
     rows: Vec<(u32, u64)>,
     cells: Cells,
 }
@@ -41,8 +47,16 @@ impl<'a> RowReader<'a> {
             Some((column, TargetKind::Classes)) => uses[column] = Use::Class,
             None => {}
         }
-        for (feature, &column) in selection.features.iter().enumerate() {
-            uses[column] = Use::Feature(feature);
+        let mut categories = 0;
+        for (feature, (column, reading)) in selection.read_features().enumerate() {
+            uses[column] = match &reading.kind {
+                ReadAs::Number => Use::Feature(feature),
+                ReadAs::Date(format) => Use::Date(feature, format),
+                ReadAs::Category => {
+                    categories += 1;
+                    Use::Category(categories - 1)
+                }
+            };
         }
         Self {
             file,
@@ -50,8 +64,8 @@ impl<'a> RowReader<'a> {
             uses,
             features: Vec::with_capacity(rows * selection.features.len()),
             numbers: vec![],
-            classes: Found::default(),
-            index: HashMap::new(),
+            classes: Finder::default(),
+            categories: (0..categories).map(|_| Finder::default()).collect(),
             rows: Vec::with_capacity(rows),
             cells: Cells::default(),
         }
@@ -66,6 +80,8 @@ impl<'a> RowReader<'a> {
         if record.quoted || self.push_plain(record.text).is_none() {
             self.features.truncate(before.0);
             self.numbers.truncate(before.1);
+            // A row that was read in part has left its class already.
+            self.categories.iter_mut().chain([&mut self.classes]).for_each(|f| f.truncate(self.rows.len()));
             self.push_cells(&record)?;
         }
         self.rows.push((0, record.line));
@@ -87,6 +103,17 @@ impl<'a> RowReader<'a> {
             }
             match self.uses[column] {
                 Use::Feature(feature) => self.features[start + feature] = self.plain_number(text, &mut at)?,
+                Use::Date(feature, format) => {
+                    let text = std::str::from_utf8(plain_text(text, &mut at)).ok()?;
+                    self.features[start + feature] = format.days(text)?;
+                }
+                Use::Category(number) => {
+                    let category = plain_text(text, &mut at);
+                    if category.is_empty() {
+                        return None;
+                    }
+                    self.categories[number].push(category).ok()?;
+                }
                 Use::Number => {
                     let number = self.plain_number(text, &mut at)?;
                     self.numbers.push(number);
@@ -96,7 +123,7 @@ impl<'a> RowReader<'a> {
                     if class.is_empty() {
                         return None;
                     }
-                    self.push_class(class).ok()?;
+                    self.classes.push(class).ok()?;
                 }
                 Use::Nothing => {
                     plain_text(text, &mut at);
@@ -129,8 +156,21 @@ impl<'a> RowReader<'a> {
             });
         }
         let limit = self.selection.limit;
-        for &column in &self.selection.features {
-            let value = row.number(column, limit, |place, text| DataError::NotANumber { place, text })?;
+        let mut categories = self.categories.iter_mut();
+        for (column, reading) in self.selection.read_features() {
+            let value = match &reading.kind {
+                ReadAs::Category => {
+                    if let Some(finder) = categories.next() {
+                        row.push_category(column, reading.may_miss, finder)?;
+                    }
+                    0.0
+                }
+                _ if reading.may_miss && is_missing(row.cell(column)?) => f64::NAN,
+                ReadAs::Number => {
+                    row.number(column, limit, |place, text| DataError::NotANumber { place, text })?
+                }
+                ReadAs::Date(format) => numbers::date(row.present(column)?, format, &|| row.place(column))?,
+            };
             self.features.push(value);
         }
         match self.selection.target {
@@ -140,34 +180,10 @@ impl<'a> RowReader<'a> {
                 self.numbers.push(row.number(column, limit, text)?);
             }
             Some((column, TargetKind::Classes)) => {
-                let class = row.cell(column)?;
-                if class.is_empty() {
-                    return Err(DataError::EmptyCell { place: row.place(column) });
-                }
-                // A row that was read in part has left its class already.
-                self.classes.labels.truncate(self.rows.len());
-                self.push_class(class.as_bytes()).map_err(|NotUtf8| row.not_utf8())?;
+                row.push_category(column, false, &mut self.classes)?;
             }
         }
         self.cells = cells;
-        Ok(())
-    }
-
-    /// Appends the class of the row.
-    fn push_class(&mut self, class: &[u8]) -> std::result::Result<(), NotUtf8> {
-        let label = match self.index.get(class) {
-            Some(&label) => label,
-            None if self.classes.names.len() == DISTINCT => DISTINCT as u32,
-            None => {
-                let name = std::str::from_utf8(class).map_err(|_| NotUtf8)?;
-                let label = self.classes.names.len() as u32;
-                self.classes.names.push(name.to_owned());
-                self.classes.first.push(self.rows.len());
-                self.index.insert(class.to_owned(), label);
-                label
-            }
-        };
-        self.classes.labels.push(label);
         Ok(())
     }
 
@@ -176,18 +192,18 @@ impl<'a> RowReader<'a> {
         let target = match self.selection.target {
             None => Values::None,
             Some((_, TargetKind::Number)) => Values::Numbers(self.numbers),
-            Some((_, TargetKind::Classes)) => Values::Classes(self.classes),
+            Some((_, TargetKind::Classes)) => Values::Classes(self.classes.finish()),
         };
         let origin = Origin {
             files: [self.file.path.clone()].into(),
             rows: self.rows.into(),
             columns: self.selection.names.clone(),
         };
-        Block { features: Matrix::with_origin(self.selection.features.len(), self.features, origin), target }
+        let categories = self.categories.into_iter().map(Finder::finish).collect();
+        let features = Matrix::with_origin(self.selection.features.len(), self.features, origin);
+        Block { features, categories, target }
     }
 }
-
-struct NotUtf8;
 
 fn skip_spaces(text: &[u8], at: &mut usize) {
     while text.get(*at).is_some_and(u8::is_ascii_whitespace) {
@@ -227,12 +243,26 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// A cell that is not empty.
+    fn present(&self, column: usize) -> Result<&'a str> {
+        match self.cell(column)? {
+            "" => Err(DataError::EmptyCell { place: self.place(column) }),
+            cell => Ok(cell),
+        }
+    }
+
+    /// Takes in a class or category, which may be missing if `may_miss`.
+    fn push_category(&self, column: usize, may_miss: bool, finder: &mut Finder) -> Result<()> {
+        if may_miss && self.cell(column)?.is_empty() {
+            finder.push_missing();
+            return Ok(());
+        }
+        finder.push(self.present(column)?.as_bytes()).map_err(|NotUtf8| self.not_utf8())
+    }
+
     /// A number of magnitude at most `limit`; `text` makes the error of a cell that holds text.
     fn number(&self, column: usize, limit: f64, text: impl Fn(Place, String) -> DataError) -> Result<f64> {
-        let cell = self.cell(column)?;
-        if cell.is_empty() {
-            return Err(DataError::EmptyCell { place: self.place(column) });
-        }
+        let cell = self.present(column)?;
         let value: f64 = cell.parse().map_err(|_| text(self.place(column), cell.to_owned()))?;
         if value.abs() <= limit {
             return Ok(value);

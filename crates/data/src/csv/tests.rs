@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::classes::{Classes, SeenClass};
+use crate::columns::{Column, ColumnRules};
 use crate::source::{self, Tables, Values};
 use crate::table::{Matrix, Schema, TargetKind};
 
@@ -34,14 +35,14 @@ fn read_csv(
 ) -> Result<Table> {
     let files = paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
     let tables = match known {
-        None => Tables::with_target(files, Some(target), kind, limit)?,
+        None => Tables::with_target(files, Some(target), kind, &ColumnRules::default(), limit)?,
         Some(schema) => Tables::by_schema(files, schema, true, limit)?,
     };
     let (mut values, mut numbers, mut named, mut places) = (vec![], vec![], vec![], vec![]);
     let mut classes = Classes::default();
     tables.blocks(
         |_, block| Ok(block),
-        |Block { features, target: found }| {
+        |Block { features, target: found, .. }| {
             for row in 0..features.rows() {
                 places.push(features.place(row, features.cols() - 1).to_string());
             }
@@ -57,7 +58,8 @@ fn read_csv(
                         {
                             return Err(DataError::UnknownClass { place, class: name.clone(), known });
                         }
-                        classes.take_in(SeenClass { name: name.clone(), place, trained: true })?;
+                        let class = SeenClass { name: name.clone(), place, trained: true };
+                        classes.take_in(class, |place, limit| DataError::TooManyClasses { place, limit })?;
                     }
                     named.extend(found.labels.iter().map(|&label| found.names[label as usize].clone()));
                 }
@@ -97,7 +99,7 @@ fn read_features(path: &Path, schema: &Schema, limit: f64) -> Result<Matrix> {
             Ok::<_, DataError>(())
         },
     )?;
-    let cols = schema.feature_names.len();
+    let cols = schema.columns.len();
     Ok(Matrix::new(values.len() / cols, cols, values).unwrap())
 }
 
@@ -165,14 +167,14 @@ fn a_table_of_numbers_with_byte_order_mark() {
 #[test]
 fn test_files_may_have_another_order() {
     let schema = Schema {
-        feature_names: vec!["a".to_owned(), "b".to_owned()],
+        columns: ["a", "b"].map(Column::number).to_vec(),
         target_name: "y".to_owned(),
         classes: Some(vec!["u".to_owned(), "v".to_owned()]),
     };
     let (_dir, paths) = files(&[b"y,b,a\nv,1,2\n", b"a,b,y\n3,4,v\n"]);
     let table = read_csv(&paths, "y", TargetKind::Classes, Some(&schema), LIMIT).unwrap();
     assert_eq!(table.features.values(), [2., 1., 3., 4.]);
-    assert_eq!(table.feature_names, schema.feature_names);
+    assert_eq!(table.feature_names, ["a", "b"]);
     let names = schema.classes.clone().unwrap();
     assert_eq!(table.target, Target::Classes { names, labels: vec![1, 1] });
 
@@ -192,7 +194,7 @@ fn test_files_may_have_another_order() {
 #[test]
 fn features_for_prediction_are_taken_by_name() {
     let schema = Schema {
-        feature_names: vec!["a".to_owned(), "b".to_owned()],
+        columns: ["a", "b"].map(Column::number).to_vec(),
         target_name: "y".to_owned(),
         classes: None,
     };

@@ -3,6 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::columns::ColumnRules;
 use crate::prepare::{PrepareOptions, Source, TestSource, prepare};
 use crate::scaling::{Scaling, TargetScaling};
 use crate::shares::random_id;
@@ -13,6 +14,7 @@ fn options(path: PathBuf, kind: TargetKind, test: TestSource) -> PrepareOptions 
     PrepareOptions {
         source: Source::Files { files: vec![path], target: Some("y".to_owned()), kind },
         test,
+        columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::Standard,
         seed: 1,

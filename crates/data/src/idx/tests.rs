@@ -5,6 +5,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
+use crate::columns::ColumnRules;
 use crate::source::{RAW_LIMIT, Tables, Values};
 use crate::table::{Matrix, TargetKind};
 
@@ -22,11 +23,17 @@ struct Images {
 fn read_mnist(dir: &Path) -> Result<(Images, Images)> {
     let [train, test] = open_mnist(dir)?.map(|part| {
         let file: Box<dyn TableFile> = Box::new(part);
-        let tables = Tables::with_target(vec![file], Some("label"), TargetKind::Classes, RAW_LIMIT)?;
+        let tables = Tables::with_target(
+            vec![file],
+            Some("label"),
+            TargetKind::Classes,
+            &ColumnRules::default(),
+            RAW_LIMIT,
+        )?;
         let (mut values, mut labels, mut places) = (vec![], vec![], vec![]);
         tables.blocks(
             |_, block| Ok(block),
-            |Block { features, target }| {
+            |Block { features, target, .. }| {
                 values.extend_from_slice(features.values());
                 places.extend((0..features.rows()).map(|row| features.place(row, 1).to_string()));
                 let Values::Classes(found) = target else { panic!("classes") };

@@ -30,6 +30,8 @@ fn description() -> ModelDescription {
 fn preprocessing() -> Preprocessing {
     Preprocessing {
         feature_names: vec!["a".to_owned(), "b".to_owned()],
+        columns: vec![],
+        images: None,
         target_name: "y".to_owned(),
         scaling: Scaling::Standard,
         offset: vec![0.1, 2.0],

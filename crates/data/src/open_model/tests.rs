@@ -6,6 +6,8 @@ use super::*;
 fn preprocessing(classes: &[&str], scaling: Scaling) -> Preprocessing {
     Preprocessing {
         feature_names: vec!["age".to_owned(), "dose".to_owned()],
+        columns: vec![],
+        images: None,
         target_name: "outcome".to_owned(),
         scaling,
         offset: vec![0.1, -7.0],

@@ -1,16 +1,16 @@
 //! The columns of a file: what they hold, and their values.
 
-use std::collections::HashMap;
-
-use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::schema::types::ColumnDescriptor;
 
+use crate::cells::{CellValues, Cells};
+use crate::dates::days_of_units;
 use crate::error::quoted;
+use crate::found::{Finder, NotUtf8};
 use crate::parquet::fault::{Fault, Result, guarded};
 use crate::parquet::pages::Stored;
-use crate::source::{DISTINCT, Found};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,8 +23,13 @@ enum Kind {
     Decimal(f64),
     /// Floats of two bytes.
     Half,
+    /// Integers, so many of which are a day, since 1970-01-01.
+    Date(i64),
     Text,
 }
+
+/// Those of a day.
+const MILLISECONDS: i64 = 86_400_000;
 
 /// A column.
 #[derive(Debug)]
@@ -56,25 +61,28 @@ fn kind(described: &ColumnDescriptor) -> Result<Kind> {
     };
     let fixed = described.physical_type() == Type::FIXED_LEN_BYTE_ARRAY;
     match described.logical_type_ref() {
-        Some(LogicalType::Timestamp(_) | LogicalType::Time(_)) => {
-            return refused("times: turn them into numbers, such as seconds since the first one");
+        Some(LogicalType::Timestamp(timestamp)) if described.physical_type() == Type::INT64 => {
+            return Ok(Kind::Date(match timestamp.unit {
+                TimeUnit::MILLIS => MILLISECONDS,
+                TimeUnit::MICROS => 1000 * MILLISECONDS,
+                TimeUnit::NANOS => 1_000_000 * MILLISECONDS,
+            }));
+        }
+        Some(LogicalType::Time(_)) => {
+            return refused("times of day: turn them into numbers, such as seconds since midnight");
         }
         Some(LogicalType::Float16) if fixed && described.type_length() == 2 => return Ok(Kind::Half),
         _ => {}
     }
     match (described.converted_type(), described.physical_type()) {
-        (ConvertedType::DATE, _) => {
-            refused("dates: turn them into numbers, such as days since the first one")
+        (ConvertedType::DATE, Type::INT32) => Ok(Kind::Date(1)),
+        (ConvertedType::TIMESTAMP_MILLIS, Type::INT64) => Ok(Kind::Date(MILLISECONDS)),
+        (ConvertedType::TIMESTAMP_MICROS, Type::INT64) => Ok(Kind::Date(1000 * MILLISECONDS)),
+        (ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS, _) => {
+            refused("times of day: turn them into numbers, such as seconds since midnight")
         }
-        (
-            ConvertedType::TIME_MILLIS
-            | ConvertedType::TIME_MICROS
-            | ConvertedType::TIMESTAMP_MILLIS
-            | ConvertedType::TIMESTAMP_MICROS
-            | ConvertedType::INTERVAL,
-            _,
-        )
-        | (_, Type::INT96) => refused("times: turn them into numbers, such as seconds since the first one"),
+        (ConvertedType::INTERVAL, _) => refused("lengths of time: turn them into numbers, such as seconds"),
+        (_, Type::INT96) => refused("times of an old format: write them as timestamps of 64 bits"),
         (ConvertedType::DECIMAL, physical) => {
             if physical == Type::FIXED_LEN_BYTE_ARRAY && !(1..=16).contains(&described.type_length()) {
                 return refused("decimals of more than 38 digits: store them as floats");
@@ -92,19 +100,6 @@ fn kind(described: &ColumnDescriptor) -> Result<Kind> {
     }
 }
 
-/// The values of a column in some rows.
-pub(crate) struct Cells {
-    pub(crate) values: CellValues,
-    /// The first row that is empty. What is in `values` from there on means nothing.
-    pub(crate) empty: Option<usize>,
-}
-
-/// Numbers, or text.
-pub(crate) enum CellValues {
-    Numbers(Vec<f64>),
-    Text(Found),
-}
-
 /// Reads a column of a row group.
 pub(crate) struct ColumnRows {
     reader: ColumnReader,
@@ -120,6 +115,7 @@ impl ColumnRows {
     pub(crate) fn read(&mut self, rows: usize) -> Result<Cells> {
         let kind = self.kind;
         let unsigned = kind == Kind::Unsigned;
+        let units = if let Kind::Date(units) = kind { units } else { 0 };
         let scale = if let Kind::Decimal(scale) = kind { scale } else { 1.0 };
         let (numbers, empty) = match &mut self.reader {
             ColumnReader::BoolColumnReader(reader) => numbers(reader, rows, |&value| value.into())?,
@@ -129,12 +125,18 @@ impl ColumnRows {
             ColumnReader::Int64ColumnReader(reader) if unsigned => {
                 numbers(reader, rows, |&value| value as u64 as f64)?
             }
+            ColumnReader::Int32ColumnReader(reader) if units > 0 => {
+                numbers(reader, rows, |&value| days_of_units(value.into(), units))?
+            }
+            ColumnReader::Int64ColumnReader(reader) if units > 0 => {
+                numbers(reader, rows, |&value| days_of_units(value, units))?
+            }
             ColumnReader::Int32ColumnReader(reader) => {
                 numbers(reader, rows, |&value| f64::from(value) / scale)?
             }
             ColumnReader::Int64ColumnReader(reader) => numbers(reader, rows, |&value| value as f64 / scale)?,
             ColumnReader::FloatColumnReader(reader) => numbers(reader, rows, |&value| value.into())?,
-            ColumnReader::DoubleColumnReader(reader) => records(reader, rows)?,
+            ColumnReader::DoubleColumnReader(reader) => numbers(reader, rows, |&value| value)?,
             ColumnReader::FixedLenByteArrayColumnReader(reader) if kind == Kind::Half => {
                 numbers(reader, rows, |value| half(value.data()))?
             }
@@ -145,66 +147,60 @@ impl ColumnRows {
                 numbers(reader, rows, |value| big_endian(value.data()) / scale)?
             }
             ColumnReader::ByteArrayColumnReader(reader) => {
-                let (values, empty) = records(reader, rows)?;
-                return texts(&values, empty);
+                let (values, levels) = records(reader, rows)?;
+                return texts(&values, &levels);
             }
             // Refused with the schema.
             ColumnReader::Int96ColumnReader(_) => return Err(Fault::damaged("its schema changed")),
         };
-        Ok(Cells { values: CellValues::Numbers(numbers), empty })
+        let values = if matches!(kind, Kind::Date(_)) { CellValues::Dates } else { CellValues::Numbers };
+        Ok(Cells { values: values(numbers), empty })
     }
 }
 
-/// The next values that are not empty, and the first row that is.
-fn records<T: DataType>(reader: &mut ColumnReaderImpl<T>, rows: usize) -> Result<(Vec<T::T>, Option<usize>)> {
+/// The next values that are not empty, and of each row whether it has one; of none if all have.
+fn records<T: DataType>(reader: &mut ColumnReaderImpl<T>, rows: usize) -> Result<(Vec<T::T>, Vec<i16>)> {
     let (mut values, mut levels) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
     let (read, _, _) = guarded(|| reader.read_records(rows, Some(&mut levels), None, &mut values))?;
-    if read != rows {
-        return Err(Fault::damaged("a column has fewer values than its row group"));
-    }
     // Columns that have no groups have the levels 0 and 1.
-    let empty = levels.iter().position(|&level| level == 0);
-    if empty.is_none() && values.len() != rows {
+    let empty = levels.iter().filter(|&&level| level == 0).count();
+    if read != rows || values.len() + empty != rows || (empty > 0 && levels.len() != rows) {
         return Err(Fault::damaged("a column has fewer values than its row group"));
     }
-    Ok((values, empty))
+    Ok((values, if empty == 0 { vec![] } else { levels }))
 }
 
-/// As [`records`], as numbers.
+/// As [`records`], as numbers, with NaN where there are none.
 fn numbers<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     rows: usize,
     number: impl Fn(&T::T) -> f64,
 ) -> Result<(Vec<f64>, Option<usize>)> {
-    let (values, empty) = records(reader, rows)?;
-    Ok((values.iter().map(number).collect(), empty))
+    let (values, levels) = records(reader, rows)?;
+    let mut values = values.iter().map(number);
+    if levels.is_empty() {
+        return Ok((values.collect(), None));
+    }
+    let or_nan = |&level: &i16| if level == 0 { f64::NAN } else { values.next().unwrap_or(f64::NAN) };
+    Ok((levels.iter().map(or_nan).collect(), levels.iter().position(|&level| level == 0)))
 }
 
 /// Text without spaces around it, as in CSV files, by what is different.
-fn texts(values: &[ByteArray], mut empty: Option<usize>) -> Result<Cells> {
-    let mut found = Found::default();
-    let mut index: HashMap<&[u8], u32> = HashMap::new();
-    for (row, value) in values.iter().take(empty.unwrap_or(usize::MAX)).enumerate() {
-        let text = value.data().trim_ascii();
-        if text.is_empty() {
-            empty = Some(row);
-            break;
-        }
-        let label = match index.get(text) {
-            Some(&label) => label,
-            None if found.names.len() == DISTINCT => DISTINCT as u32,
-            None => {
-                let name = std::str::from_utf8(text).map_err(|_| Fault::NotUtf8(row))?;
-                let label = found.names.len() as u32;
-                found.names.push(name.to_owned());
-                found.first.push(row);
-                index.insert(text, label);
-                label
+fn texts(values: &[ByteArray], levels: &[i16]) -> Result<Cells> {
+    let mut finder = Finder::of_all();
+    let mut empty = None;
+    let mut values = values.iter();
+    for row in 0..values.len().max(levels.len()) {
+        let value = if levels.get(row) == Some(&0) { None } else { values.next() };
+        match value.map_or(&b""[..], |value| value.data().trim_ascii()) {
+            b"" => {
+                empty = empty.or(Some(row));
+                finder.push_missing();
             }
-        };
-        found.labels.push(label);
+            text => finder.push(text).map_err(|NotUtf8| Fault::NotUtf8(row))?,
+        }
     }
-    Ok(Cells { values: CellValues::Text(found), empty })
+    Ok(Cells { values: CellValues::Text(finder.finish()), empty })
 }
 
 /// An integer with sign whose highest byte comes first; NaN if it has more than 16 bytes.

@@ -14,15 +14,14 @@ use parquet::file::metadata::{
 };
 use parquet::schema::types::SchemaDescPtr;
 
-use crate::error::{DataError, Place, Result, quoted};
-use crate::numbers::{classes, refusal};
+use crate::cells::{self, Cells};
+use crate::error::{DataError, Result, quoted};
 use crate::parquet::MAGIC;
-use crate::parquet::column::{CellValues, Cells, Column, ColumnRows};
+use crate::parquet::column::{Column, ColumnRows};
 use crate::parquet::fault::{self, Fault, guarded};
 use crate::parquet::pages::{self, Packing, Pages};
 use crate::parquet::thrift::nested_column;
-use crate::source::{Block, CHUNK, Chunk, Selection, TableFile, Values};
-use crate::table::{Matrix, Origin, TargetKind};
+use crate::source::{Block, CHUNK, Chunk, Selection, TableFile};
 
 /// Longest footer that is read: as of a file with a million columns in row groups.
 const MAX_FOOTER: u64 = 1 << 26;
@@ -107,11 +106,6 @@ impl ParquetFile {
         Ok(Self { path: path.to_owned(), file: Arc::new(file), schema, names, columns, groups, rows })
     }
 
-    /// The place of a value.
-    fn place(&self, row: u64, column: usize) -> Place {
-        Place { file: Some(self.path.clone()), row, column: self.names[column].clone() }
-    }
-
     /// Readers of the columns of a row group, from its beginning.
     fn readers(&self, group: &Group) -> Vec<ColumnRows> {
         let held = Arc::new(AtomicU64::new(0));
@@ -123,37 +117,6 @@ impl ParquetFile {
                 ColumnRows::new(column, get_column_reader(Arc::clone(described), Box::new(pages)))
             })
             .collect()
-    }
-
-    /// What is wrong with a column that is a feature in a chunk, and in which row first; `None` if nothing is.
-    fn first_wrong(
-        &self,
-        chunk: &Chunk,
-        column: usize,
-        usage: Usage,
-        limit: f64,
-    ) -> Option<(usize, DataError)> {
-        let cells = &chunk.columns[column];
-        let at = |row: usize| self.place(chunk.first + row as u64, column);
-        let wrong = match (&cells.values, usage) {
-            (CellValues::Numbers(numbers), _) => {
-                let present = &numbers[..cells.empty.unwrap_or(numbers.len()).min(numbers.len())];
-                let row = present.iter().position(|number| number.is_nan() || number.abs() > limit);
-                row.map(|row| (row, refusal(at(row), present[row], limit)))
-            }
-            (CellValues::Text(_), Usage::Class) => None,
-            (CellValues::Text(found), usage) => found.names.first().map(|text| {
-                // That it looks like a number would be puzzling.
-                let text = if text.parse::<f64>().is_ok() { format!("\"{text}\"") } else { text.clone() };
-                let place = at(0);
-                let error = match usage {
-                    Usage::Feature => DataError::NotANumber { place, text },
-                    _ => DataError::TextTarget { place, text },
-                };
-                (0, error)
-            }),
-        };
-        wrong.or_else(|| cells.empty.map(|row| (row, DataError::EmptyCell { place: at(row) })))
     }
 }
 
@@ -176,48 +139,8 @@ impl TableFile for ParquetFile {
     }
 
     fn parse(&self, chunk: &Chunk, selection: &Selection) -> Result<Block> {
-        let limit = selection.limit;
-        let target = selection.target.map(|(column, kind)| match kind {
-            TargetKind::Classes => (column, Usage::Class),
-            TargetKind::Number => (column, Usage::Number),
-        });
-        let uses = selection.features.iter().map(|&column| (column, Usage::Feature)).chain(target);
-        let wrong = uses.filter_map(|(column, usage)| self.first_wrong(chunk, column, usage, limit));
-        if let Some((_, error)) = wrong.min_by_key(|(row, _)| *row) {
-            return Err(error);
-        }
-        let width = selection.features.len();
-        let mut features = vec![0.0; chunk.rows * width];
-        for (feature, &column) in selection.features.iter().enumerate() {
-            if let CellValues::Numbers(numbers) = &chunk.columns[column].values {
-                for (row, &number) in features.chunks_exact_mut(width).zip(numbers) {
-                    row[feature] = number;
-                }
-            }
-        }
-        let target = match selection.target {
-            None => Values::None,
-            Some((column, kind)) => match (&chunk.columns[column].values, kind) {
-                (CellValues::Text(found), _) => Values::Classes(found.clone()),
-                (CellValues::Numbers(numbers), TargetKind::Classes) => Values::Classes(classes(numbers)),
-                (CellValues::Numbers(numbers), TargetKind::Number) => Values::Numbers(numbers.clone()),
-            },
-        };
-        let origin = Origin {
-            files: [self.path.clone()].into(),
-            rows: (chunk.first..chunk.first + chunk.rows as u64).map(|row| (0, row)).collect(),
-            columns: selection.names.clone(),
-        };
-        Ok(Block { features: Matrix::with_origin(width, features, origin), target })
+        cells::parse(&self.path, &self.names, &chunk.columns, chunk, selection)
     }
-}
-
-/// What a column is read as.
-#[derive(Clone, Copy)]
-enum Usage {
-    Feature,
-    Number,
-    Class,
 }
 
 /// The rows of a file in pieces.

@@ -18,6 +18,7 @@ fn options(file: PathBuf, kind: TargetKind, test: TestSource) -> PrepareOptions 
     PrepareOptions {
         source: Source::Files { files: vec![file], target: Some("y".to_owned()), kind },
         test,
+        columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::Standard,
         seed: 1,
@@ -167,7 +168,7 @@ fn nothing_to_learn_is_an_error() {
 #[test]
 fn sources_without_that_test_part_are_refused() {
     let message = of_text(NUMBERS, TargetKind::Number, TestSource::Included).unwrap_err().to_string();
-    assert!(message.starts_with("CSV files include no test part"), "{message}");
+    assert!(message.starts_with("these data include no test part"), "{message}");
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn the_data_sets_of_the_repository_can_be_read() {
             Source::Files { files, kind, .. } => {
                 Source::Files { files, target: Some(target.to_owned()), kind }
             }
-            other @ Source::Mnist { .. } => other,
+            other => other,
         };
         let prepared = prepare(&options).unwrap();
         let rows = prepared.train.features.rows() + prepared.test.unwrap().features.rows();

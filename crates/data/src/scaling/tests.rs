@@ -17,12 +17,12 @@ fn numbers(values: &[f64]) -> Vec<f64> {
 
 fn fit(table: &Table, scaling: Scaling, target_scaling: TargetScaling) -> Result<Preprocessing> {
     let cols = table.features.cols();
-    let names: Vec<String> = (0..cols).map(|col| format!("f{col}")).collect();
     let fitted = Fitted {
         path: Path::new("the data"),
-        feature_names: &names,
+        columns: (0..cols).map(|col| Column::number(&format!("f{col}"))).collect(),
         target_name: "y",
         features: &Statistics::of(table.features.values(), cols),
+        categories_vary: false,
         target: FittedTarget::Numbers(&Statistics::of(&table.target, 1)),
     };
     Preprocessing::fit(fitted, scaling, target_scaling)
@@ -157,6 +157,8 @@ proptest! {
         prop_assume!(offset.is_finite() && factor.is_finite());
         let preprocessing = Preprocessing {
             feature_names: vec!["ä\"\n".to_owned()],
+            columns: vec![],
+            images: None,
             target_name: "y".to_owned(),
             scaling: Scaling::MinMax,
             offset: vec![offset],

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use shamisen_data::columns::ColumnRules;
 use shamisen_data::prepare::{Examples, PrepareOptions, Prepared, Source, TestSource, prepare};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::table::TargetKind;
@@ -70,6 +71,7 @@ impl Rows {
                 kind: TargetKind::Number,
             },
             test: TestSource::None,
+            columns: ColumnRules::default(),
             scaling: Scaling::Standard,
             target_scaling: TargetScaling::Standard,
             seed: SEED,

@@ -16,6 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 
+use crate::columns::{ColumnRules, DateFormat, MissingRule};
 use crate::error::{DataError, Result};
 use crate::prepare::{PrepareOptions, Source, TestSource, prepare};
 use crate::scaling::{Scaling, TargetScaling};
@@ -106,7 +107,13 @@ struct Rows {
 }
 
 fn read(path: &Path, target: &str, kind: TargetKind) -> Result<Rows> {
-    let tables = Tables::with_target(vec![source::open(path)?], Some(target), kind, RAW_LIMIT)?;
+    let tables = Tables::with_target(
+        vec![source::open(path)?],
+        Some(target),
+        kind,
+        &ColumnRules::default(),
+        RAW_LIMIT,
+    )?;
     let mut rows = Rows::default();
     tables.blocks(
         |_, block| Ok(block),
@@ -223,6 +230,7 @@ fn every_type_and_way_of_writing_is_the_table_that_csv_has() {
             kind: TargetKind::Classes,
         },
         test: TestSource::Fraction(0.2),
+        columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::None,
         seed: 5,
@@ -260,8 +268,8 @@ fn targets_are_numbers_or_classes_of_any_column() {
     );
     let message = |target, kind| message(&path, target, kind);
     assert!(message("id", TargetKind::Number).ends_with(
-        "a.parquet, row 1, column `name`: `a` is not a number: features must be numbers, so encode text as numbers, \
-         fill in missing values, or remove the column"
+        "a.parquet, row 1, column `name`: `a` is not a number: features must be numbers, so say that the column \
+         holds categories or dates, fill in missing values, or remove it"
     ));
     assert!(
         message("name", TargetKind::Number).contains("row 1, column `name`: the target `a` is not a number")
@@ -340,16 +348,87 @@ fn cells_that_are_no_numbers_are_named() {
     assert!(message(&path, "y", number).contains("row 4, column `x`: the cell is empty"));
 }
 
+/// The same rows as CSV, whose reader is tested on its own.
+#[test]
+fn categories_dates_and_missing_values_are_those_of_the_same_csv_file() {
+    let (_dir, path) = one(
+        "OPTIONAL DOUBLE x; OPTIONAL BYTE_ARRAY ward (STRING); OPTIONAL INT32 day (DATE); \
+         OPTIONAL INT64 moment (TIMESTAMP(MICROS,true)); OPTIONAL BYTE_ARRAY born (STRING); OPTIONAL INT64 region; \
+         REQUIRED INT64 y",
+        vec![
+            Data::Double(vec![Some(1.5), None, Some(f64::NAN), Some(4.0)]),
+            Data::Text(
+                [Some("B"), Some(" A"), None, Some("B")].map(|t| t.map(|t| t.as_bytes().to_vec())).to_vec(),
+            ),
+            Data::Int(vec![Some(-1), None, Some(19_782), Some(0)]),
+            Data::Long(vec![Some(-43_200_000_000), Some(86_400_000_000), None, Some(0)]),
+            Data::Text(
+                [Some("02.01.1970"), Some("NA"), None, Some("01.01.1970")]
+                    .map(|t| t.map(|t| t.as_bytes().to_vec()))
+                    .to_vec(),
+            ),
+            Data::Long(vec![Some(10), Some(9), Some(10), None]),
+            Data::Long(some([1, 2, 3, 4])),
+        ],
+    );
+    let csv = path.with_file_name("a.csv");
+    let text = "x,ward,day,moment,born,region,y\n1.5,B,1969-12-31,1969-12-31T12:00:00,02.01.1970,10,1\n\
+                ,A,,1970-01-02,NA,9,2\nnan,,2024-02-29,,,10,3\n4,B,1970-01-01,1970-01-01,01.01.1970,,4\n";
+    fs::write(&csv, text).unwrap();
+    let rules = |missing| ColumnRules {
+        categorical: ["ward", "region"].map(|column| (column.to_owned(), None)).into(),
+        dates: [("day", ""), ("moment", ""), ("born", "%d.%m.%Y")]
+            .map(|(column, format)| {
+                let format =
+                    if format.is_empty() { Ok(DateFormat::default()) } else { DateFormat::new(format) };
+                (column.to_owned(), format.unwrap())
+            })
+            .into(),
+        missing,
+        ..ColumnRules::default()
+    };
+    let options = |path: &Path, columns| PrepareOptions {
+        source: Source::Files {
+            files: vec![path.to_owned()],
+            target: Some("y".to_owned()),
+            kind: TargetKind::Number,
+        },
+        test: TestSource::None,
+        columns,
+        scaling: Scaling::None,
+        target_scaling: TargetScaling::None,
+        seed: 1,
+        feature_limit: 1e9,
+        target_limit: 1e9,
+    };
+    for rule in [MissingRule::Mean, MissingRule::Constant(7.0)] {
+        let [found, expected] = [&path, &csv].map(|path| prepare(&options(path, rules(Some(rule)))).unwrap());
+        assert_eq!(found.preprocessing, expected.preprocessing);
+        assert_eq!(found.train.features.values(), expected.train.features.values());
+    }
+    let message = |columns| prepare(&options(&path, columns)).unwrap_err().to_string();
+    assert!(message(rules(None)).contains("a.parquet, row 2, column `x`: the cell is empty"));
+    let only_x = ColumnRules { missing_in: [("x".to_owned(), MissingRule::Mean)].into(), ..rules(None) };
+    let text = message(only_x);
+    assert!(text.contains("a.parquet, row 2, column `day`: the cell is empty"), "{text}");
+    let iso = ColumnRules {
+        dates: [("born".to_owned(), DateFormat::default())].into(),
+        ..ColumnRules { dates: [].into(), ..rules(Some(MissingRule::Mean)) }
+    };
+    let text = message(iso);
+    assert!(text.contains("row 1, column `day`: the column holds dates: say that it does"), "{text}");
+}
+
 #[test]
 fn columns_that_are_not_read_are_refused() {
     let long = || Data::Long(some([1]));
     let int = || Data::Int(some([1]));
     let fixed = |length| Data::Fixed(some([vec![0; length]]));
     for (column, data, part) in [
-        ("REQUIRED INT32 d (DATE)", int(), "its column `d` holds dates: turn them into numbers"),
-        ("REQUIRED INT64 d (TIMESTAMP(NANOS,true))", long(), "its column `d` holds times"),
-        ("REQUIRED INT64 d (TIMESTAMP_MILLIS)", long(), "its column `d` holds times"),
-        ("REQUIRED INT32 d (TIME_MILLIS)", int(), "its column `d` holds times"),
+        ("REQUIRED INT32 d (DATE)", int(), "row 1, column `d`: the column holds dates: say that it does"),
+        ("REQUIRED INT64 d (TIMESTAMP(NANOS,true))", long(), "column `d`: the column holds dates"),
+        ("REQUIRED INT64 d (TIMESTAMP_MILLIS)", long(), "column `d`: the column holds dates"),
+        ("REQUIRED INT32 d (TIME_MILLIS)", int(), "its column `d` holds times of day"),
         (
             "REQUIRED FIXED_LEN_BYTE_ARRAY(16) d (UUID)",
             fixed(16),
