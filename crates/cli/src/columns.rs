@@ -30,8 +30,13 @@ pub struct DateColumn {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MissingChoice {
     column: Option<String>,
-    /// The constant; without one, the mean.
-    constant: Option<f64>,
+    rule: Rule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+enum Rule {
+    Mean,
+    Constant(f64),
 }
 
 impl FromStr for CategoricalColumn {
@@ -57,25 +62,23 @@ impl FromStr for MissingChoice {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        if let Some(constant) = rule(text) {
-            return Ok(Self { column: None, constant });
+        if let Some(rule) = rule(text) {
+            return Ok(Self { column: None, rule });
         }
         let of_column = |(at, _)| Some((&text[..at], rule(&text[at + 1..])?));
         match text.match_indices('=').find_map(of_column) {
-            Some((column, constant)) if !column.is_empty() => {
-                Ok(Self { column: Some(column.to_owned()), constant })
-            }
+            Some((column, rule)) if !column.is_empty() => Ok(Self { column: Some(column.to_owned()), rule }),
             _ => Err("give mean, constant=NUMBER, COLUMN=mean or COLUMN=constant=NUMBER".to_owned()),
         }
     }
 }
 
-/// The constant of a rule, or `None` within for the mean.
-fn rule(text: &str) -> Option<Option<f64>> {
+/// A rule as text.
+fn rule(text: &str) -> Option<Rule> {
     if text == "mean" {
-        return Some(None);
+        return Some(Rule::Mean);
     }
-    text.strip_prefix("constant=")?.trim().parse().ok().map(Some)
+    text.strip_prefix("constant=")?.trim().parse().ok().map(Rule::Constant)
 }
 
 /// A column and what is said of it.
@@ -127,12 +130,12 @@ impl OfColumn for MissingChoice {
     const EXPECTED: &'static str = "\"mean\", \"constant=NUMBER\" or a number";
 
     fn of_column(column: String, said: Said) -> Option<Self> {
-        let constant = match said {
+        let rule = match said {
             Said::Names(_) => return None,
             Said::Text(text) => rule(&text)?,
-            Said::Number(number) => Some(number),
+            Said::Number(number) => Rule::Constant(number),
         };
-        Some(Self { column: Some(column), constant })
+        Some(Self { column: Some(column), rule })
     }
 }
 
@@ -192,20 +195,21 @@ pub(crate) fn rules(
             return Err(twice("--date", column));
         }
     }
-    for MissingChoice { column, constant } in missing {
-        let rule = constant.map_or(MissingRule::Mean, MissingRule::Constant);
+    for MissingChoice { column, rule } in missing {
+        let rule = match *rule {
+            Rule::Mean => MissingRule::Mean,
+            Rule::Constant(constant) => MissingRule::Constant(constant),
+        };
         match column {
             None if rules.missing.replace(rule).is_some() => {
                 return Err(Failure::input(
                     "--missing has two rules for all columns: give one, and others as COLUMN=mean or COLUMN=constant=NUMBER",
                 ));
             }
-            None => {}
-            Some(column) => {
-                if rules.missing_in.insert(name(column), rule).is_some() {
-                    return Err(twice("--missing", column));
-                }
+            Some(column) if rules.missing_in.insert(name(column), rule).is_some() => {
+                return Err(twice("--missing", column));
             }
+            _ => {}
         }
     }
     Ok(rules)
@@ -224,13 +228,12 @@ mod tests {
         );
         assert_eq!("sex".parse::<CategoricalColumn>().unwrap().categories, None);
         assert_eq!("day=%d=%m".parse::<DateColumn>().unwrap().format.unwrap(), "%d=%m");
-        let missing =
-            |text: &str| text.parse::<MissingChoice>().map(|choice| (choice.column, choice.constant));
-        assert_eq!(missing("mean"), Ok((None, None)));
-        assert_eq!(missing("constant=-1.5"), Ok((None, Some(-1.5))));
-        assert_eq!(missing("age=mean"), Ok((Some("age".to_owned()), None)));
-        assert_eq!(missing("a=b=constant=0"), Ok((Some("a=b".to_owned()), Some(0.0))));
-        assert_eq!(missing("constant=mean"), Ok((Some("constant".to_owned()), None)));
+        let missing = |text: &str| text.parse::<MissingChoice>().map(|choice| (choice.column, choice.rule));
+        assert_eq!(missing("mean"), Ok((None, Rule::Mean)));
+        assert_eq!(missing("constant=-1.5"), Ok((None, Rule::Constant(-1.5))));
+        assert_eq!(missing("age=mean"), Ok((Some("age".to_owned()), Rule::Mean)));
+        assert_eq!(missing("a=b=constant=0"), Ok((Some("a=b".to_owned()), Rule::Constant(0.0))));
+        assert_eq!(missing("constant=mean"), Ok((Some("constant".to_owned()), Rule::Mean)));
         for text in ["", "median", "constant=x", "age=", "=mean"] {
             assert!(missing(text).is_err(), "{text}");
         }

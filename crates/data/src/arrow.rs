@@ -55,5 +55,6 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn TableFile>> {
     Err(DataError::Arrow { path: path.to_owned(), problem: problem.to_owned() })
 }
 
-#[cfg(all(test, feature = "arrow"))]
+#[cfg(test)]
+#[cfg(feature = "arrow")]
 mod tests;

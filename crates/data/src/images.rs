@@ -77,5 +77,6 @@ fn without(dir: &Path) -> DataError {
     DataError::Images { path: dir.to_owned(), problem: problem.to_owned() }
 }
 
-#[cfg(all(test, feature = "images"))]
+#[cfg(test)]
+#[cfg(feature = "images")]
 mod tests;

@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(back.preprocessing.feature_names, names.each_ref().map(|name| probability_name(name)));
         assert_eq!(back.preprocessing.classes, names);
         assert!(
-            labels.iter().enumerate().all(|(row, &label)| back.train.targets.row(row)[label as usize] == 1.0)
+            labels.iter().enumerate().all(|(row, &label)| back.train.targets.row(row)[label as usize] > 0.5)
         );
         // Numbers are the only column.
         write_predictions(&path, Predictions::Numbers(&[1.5, -0.1])).unwrap();

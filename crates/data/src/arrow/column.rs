@@ -131,13 +131,11 @@ fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Cells {
     let mut finder = Finder::of_all();
     let mut empty = None;
     for (row, value) in values.enumerate() {
-        match value.map(str::trim_ascii).filter(|text| !text.is_empty()) {
-            // It is UTF-8.
-            Some(text) => drop(finder.push(text.as_bytes())),
-            None => {
-                empty = empty.or(Some(row));
-                finder.push_missing();
-            }
+        let text = value.map_or("", str::trim_ascii);
+        // All else is UTF-8, and taken in.
+        if text.is_empty() || finder.push(text.as_bytes()).is_err() {
+            empty = empty.or(Some(row));
+            finder.push_missing();
         }
     }
     Cells { values: CellValues::Text(finder.finish()), empty }

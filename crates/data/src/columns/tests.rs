@@ -236,7 +236,7 @@ fn arrays_have_categories_dates_and_missing_values() {
     // Floats of four bytes hold the second date, but not the first one, as it was.
     let rows: Vec<&[f64]> = (0..3).map(|row| prepared.train.features.row(row)).collect();
     assert_eq!(rows[0][..2], [0., 1.]);
-    assert_eq!(rows[1], [1., 0., (rows[0][2] + rows[2][2]) / 2.0, 8.]);
+    assert_eq!(rows[1], [1., 0., f64::midpoint(rows[0][2], rows[2][2]), 8.]);
     assert_eq!(rows[2], [0., 1., 19_726., 9.]);
 }
 
