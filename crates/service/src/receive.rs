@@ -76,6 +76,9 @@ impl Analyst {
         }
         let preprocessing = Preprocessing {
             feature_names: schema.features.clone(),
+            // Owners tell the servers the names of inputs, and not what they made them of.
+            columns: vec![],
+            images: None,
             target_name: schema.target.clone(),
             scaling: model.scaling,
             offset: maps.iter().map(|map| map.offset).collect(),
