@@ -361,7 +361,7 @@ async fn a_full_disk_is_said_and_nothing_is_lost_by_it() {
     };
     let waits = wait_until(&three, 1, &id, told).await;
     let reason = waits.reason.unwrap();
-    assert!(reason.contains("full") || reason.contains("space"), "{reason}");
+    assert!(reason.contains("is full") || reason.contains("no room"), "{reason}");
     fs::remove_file(filler).unwrap();
     let end = wait_until(&three, 1, &id, |status| status.state.is_over()).await;
     assert!(end.state == JobState::Done || end.reason.is_some(), "{end:?}");

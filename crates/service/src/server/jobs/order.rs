@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shamisen_party::event::Failed;
 use utoipa::ToSchema;
 
-use crate::audit::Decision;
+use crate::audit::{Decision, JOB_ENDED};
 use crate::job::JobState;
 use crate::server::audit_log::Event;
 use crate::server::jobs::process::Running;
@@ -222,7 +222,7 @@ async fn finish(
     };
     let (job, digest) = (id.clone(), record.digest.clone());
     let write_down = move |shared: &Shared| {
-        let event = Event::new("job.ended", &job, Decision::Accepted);
+        let event = Event::new(JOB_ENDED, &job, Decision::Accepted);
         shared.audit.append(event.with_digest(&digest).because(state.name()))
     };
     shared.blocking(write_down).await?;
@@ -236,7 +236,10 @@ async fn finish(
     log::add(&directory::log(shared, &id), &text);
     tracing::info!(job = id, "{text}");
     let over = record.clone();
-    let clear = move |shared: &Shared| Ok::<_, Refusal>(directory::clear(shared, &over));
+    let clear = move |shared: &Shared| {
+        directory::clear(shared, &over);
+        Ok::<_, Refusal>(())
+    };
     shared.blocking(clear).await?;
     drop(running);
     standing(shared, record).await
