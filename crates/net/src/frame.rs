@@ -51,6 +51,16 @@ impl Header {
     }
 }
 
+/// Decodes and checks a header.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    if let Some((head, rest)) = bytes.split_first_chunk() {
+        let header = Header::from_bytes(*head);
+        assert_eq!(header.to_bytes(), *head);
+        let _ = header.check(Party::ALL[0], rest.len(), 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

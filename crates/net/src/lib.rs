@@ -19,6 +19,8 @@ mod transport;
 
 pub use counters::{Counters, PhaseCost, Traffic, Work};
 pub use error::NetError;
+#[cfg(fuzzing)]
+pub use frame::fuzz as fuzz_frame;
 pub use network::Network;
 pub use party::{Party, Peers};
 pub use transport::Transport;

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::Role;
+use crate::job::JobState;
 
 /// What the entries of a log begin with: the hash before the first entry.
 pub const START: Hash = Hash::from_bytes([0; 32]);
@@ -25,8 +26,15 @@ pub const WITNESS: &str = "audit.peer";
 /// An event in which is written down that another server's log is not what it was.
 pub const CONTRADICTION: &str = "audit.contradiction";
 
-/// Events that all three servers have to have, about the same subjects and with the same hashes.
-pub const COMMON: [&str; 4] = ["dataset.created", "dataset.revoked", "job.accepted", "job.ended"];
+/// Events that all three servers have to have, about the same subjects and with the same hashes; those of jobs, if the job was done: one
+/// that came to nothing may have been at some of them alone.
+pub const COMMON: [&str; 4] = ["dataset.created", "dataset.revoked", JOB_ACCEPTED, JOB_ENDED];
+
+/// A server has taken a job.
+pub const JOB_ACCEPTED: &str = "job.accepted";
+
+/// A job is over at a server; the reason is its state.
+pub const JOB_ENDED: &str = "job.ended";
 
 /// An entry of a log.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -231,7 +239,9 @@ impl Account {
         };
         if text.what == WITNESS {
             self.witnesses.extend(text.peer.filter(|_| is_due));
-        } else if COMMON.contains(&text.what.as_str()) {
+        } else if COMMON.contains(&text.what.as_str())
+            && (text.what != JOB_ENDED || text.reason.as_deref() == Some(JobState::Done.name()))
+        {
             let key = (text.what, text.subject.unwrap_or_default());
             self.events.insert(key, (text.digest.unwrap_or_default(), is_due));
         }
@@ -291,12 +301,17 @@ pub fn compare(accounts: &[Account; 3]) -> Vec<String> {
             }
         }
     }
+    let is_done = |job: &str| {
+        let ended = (JOB_ENDED.to_owned(), job.to_owned());
+        accounts.iter().any(|account| account.events.contains_key(&ended))
+    };
     let keys: BTreeSet<_> = accounts.iter().flat_map(|account| account.events.keys()).collect();
     for key in keys {
         let (what, subject) = key;
         let events = accounts.each_ref().map(|account| account.events.get(key));
         let present: BTreeSet<_> = events.iter().flatten().map(|(digest, _)| digest).collect();
-        let is_due = events.iter().flatten().any(|(_, is_due)| *is_due);
+        let is_due =
+            events.iter().flatten().any(|(_, is_due)| *is_due) && (what != JOB_ACCEPTED || is_done(subject));
         if present.len() > 1 {
             found.push(format!(
                 "the servers disagree about {what} of {subject}: its hash is not the same at all"
@@ -421,5 +436,29 @@ mod tests {
             found,
             ["the servers disagree about dataset.created of c: its hash is not the same at all"]
         );
+    }
+
+    #[test]
+    fn a_job_that_came_to_nothing_may_have_been_at_some_of_the_three() {
+        let account = |state: Option<&str>| {
+            let ended =
+                state.map(|state| Text { reason: Some(state.to_owned()), ..text(JOB_ENDED, "a", "d", None) });
+            let texts: Vec<Text> = [text(JOB_ACCEPTED, "a", "d", None)].into_iter().chain(ended).collect();
+            follow(&log(&texts)).unwrap()
+        };
+        let none = || follow(&[]).unwrap();
+        let [cancelled, waits] = [account(Some("cancelled")), account(None)];
+        assert_eq!(compare(&[cancelled, waits, none()]), Vec::<String>::new());
+        let done = || account(Some("done"));
+        let found = compare(&[done(), account(None), none()]);
+        assert_eq!(
+            found,
+            [
+                "server 2 has no job.accepted of a, which another server has",
+                "server 1 has no job.ended of a, which another server has",
+                "server 2 has no job.ended of a, which another server has"
+            ]
+        );
+        assert_eq!(compare(&[done(), done(), done()]), Vec::<String>::new());
     }
 }

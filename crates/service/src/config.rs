@@ -111,6 +111,10 @@ pub struct Limits {
     pub data_sets: usize,
     /// Longest time without progress of an upload, which is forgotten then.
     pub upload_time: Duration,
+    /// Longest time for all three servers to accept a job, and to get the rows of predictions.
+    pub acceptance_time: Duration,
+    /// How long predictions are kept that nobody fetches.
+    pub prediction_time: Duration,
 }
 
 #[derive(Deserialize)]
@@ -159,6 +163,8 @@ struct LimitsEntry {
     uploads: Option<Spanned<i64>>,
     data_sets: Option<Spanned<i64>>,
     upload_hours: Option<Spanned<i64>>,
+    acceptance_seconds: Option<Spanned<i64>>,
+    prediction_hours: Option<Spanned<i64>>,
 }
 
 impl ServerConfig {
@@ -326,6 +332,18 @@ fn limits(document: &Document, entry: &LimitsEntry) -> Result<Limits> {
         uploads: within("uploads", &entry.uploads, 4, 1..=1000)? as usize,
         data_sets: within("data_sets", &entry.data_sets, 1000, 1..=1_000_000)? as usize,
         upload_time: Duration::from_hours(within("upload_hours", &entry.upload_hours, 24, 1..=10_000)? as u64),
+        acceptance_time: Duration::from_secs(within(
+            "acceptance_seconds",
+            &entry.acceptance_seconds,
+            600,
+            5..=86_400,
+        )? as u64),
+        prediction_time: Duration::from_hours(within(
+            "prediction_hours",
+            &entry.prediction_hours,
+            24,
+            1..=10_000,
+        )? as u64),
     })
 }
 

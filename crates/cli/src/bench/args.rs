@@ -41,6 +41,8 @@ pub enum BenchCommand {
     /// "Realization of Practical Secure Deep Learning" (NTT, Computer Security Symposium 2020), tables 7 to 15. All but
     /// table 15 take minutes; that one trains on 10 million rows, needs 20 GB for temporary files, and takes the longest.
     Paper(PaperArguments),
+    /// Three servers on this machine, and many clients that upload and ask for predictions at the same time.
+    Service(ServiceArguments),
 }
 
 /// The case that is trained.
@@ -191,6 +193,23 @@ pub struct PaperArguments {
     /// Draw tables 8, 9, 10, 12 and 15 as SVG files in this directory.
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
+}
+
+/// Arguments of `bench service`.
+#[derive(Debug, Args)]
+pub struct ServiceArguments {
+    /// Clients at the same time, each a process.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    pub clients: usize,
+    /// Rows of the table that each of them uploads.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u64).range(100..=1_000_000))]
+    pub rows: u64,
+    /// Columns of that table.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    pub columns: usize,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    pub json: Option<PathBuf>,
 }
 
 /// Widths of all layers, at least two.

@@ -11,6 +11,7 @@ mod paper;
 mod plot;
 mod protocols;
 mod rates;
+mod service;
 mod sklearn;
 mod standard;
 mod table;
@@ -29,5 +30,6 @@ pub(crate) fn run(command: &BenchCommand, verbose: u8) -> Result<()> {
         BenchCommand::Network(arguments) => network::run(arguments, verbose),
         BenchCommand::VersusSklearn(arguments) => sklearn::run(arguments, verbose),
         BenchCommand::Paper(arguments) => paper::run(arguments, verbose),
+        BenchCommand::Service(arguments) => service::run(arguments),
     }
 }

@@ -12,7 +12,7 @@ use crate::support::{LIMIT, children, names, output, shamisen, signal, succeed, 
 use crate::three::Three;
 
 /// Gives the servers a data set `hospital-a` of so many rows, on which the analyst may train as often as this.
-fn give(three: &Three, rows: usize, more_terms: &str) {
+pub(crate) fn give(three: &Three, rows: usize, more_terms: &str) {
     let table = three.place.write("table.csv", table(rows));
     let analyst = keys::read(&three.place.path("analyst")).unwrap().fingerprint();
     let terms = format!(
@@ -26,7 +26,7 @@ fn give(three: &Three, rows: usize, more_terms: &str) {
 }
 
 /// A job of so many epochs, with a checkpoint in each.
-fn submit(three: &Three, name: &str, epochs: usize) -> Command {
+pub(crate) fn submit(three: &Three, name: &str, epochs: usize) -> Command {
     let mut submit = three.analyst("submit");
     submit.args(["--data", "hospital-a", "--hidden", "8", "--batch-size", "32", "--learning-rate", "0.01"]);
     submit.args(["--name", name, "--epochs", &epochs.to_string()]);

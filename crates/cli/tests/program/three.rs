@@ -70,10 +70,16 @@ impl Three {
 
     /// Starts a server and waits until it listens.
     pub(crate) fn start(&mut self, party: usize) {
+        self.start_with(party, |_| {});
+    }
+
+    /// The same, with a change of the command.
+    pub(crate) fn start_with(&mut self, party: usize, change: impl FnOnce(&mut Command)) {
         let log = self.place.path(&format!("log{party}"));
         let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = shamisen();
         command.args(["serve", "--config"]).arg(self.config(party)).stdout(Stdio::piped()).stderr(log);
+        change(&mut command);
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         self.running[party] = Some(child);

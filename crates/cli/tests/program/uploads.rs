@@ -17,7 +17,7 @@ use crate::support::{LIMIT, output, shamisen, succeed, table, text, wait};
 use crate::three::Three;
 
 /// Waits until a server has so many bytes of share files.
-fn wait_for_bytes(three: &Three, party: usize, bytes: u64, child: &mut Child) {
+pub(crate) fn wait_for_bytes(three: &Three, party: usize, bytes: u64, child: &mut Child) {
     let start = Instant::now();
     while share_files(three, party).iter().map(|(_, size)| size).sum::<u64>() < bytes {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it had sent {bytes} bytes");
@@ -27,7 +27,7 @@ fn wait_for_bytes(three: &Three, party: usize, bytes: u64, child: &mut Child) {
 }
 
 /// A table that takes a while to upload: 60 columns.
-fn large(rows: usize) -> String {
+pub(crate) fn large(rows: usize) -> String {
     let names: Vec<String> = (0..60).map(|column| format!("x{column}")).collect();
     let mut text = names.join(",") + ",kind\n";
     for row in 0..rows {
@@ -131,7 +131,7 @@ fn a_server_that_is_down_keeps_an_upload_from_becoming_a_data_set() {
 }
 
 /// The description of an upload that was staged and not sent, with the directory of its shares.
-fn staged(three: &Three, name: &str) -> (Manifest, PathBuf) {
+pub(crate) fn staged(three: &Three, name: &str) -> (Manifest, PathBuf) {
     let csv = three.place.write("table.csv", table(200));
     terms(three, "");
     let dir = three.place.path("staging");

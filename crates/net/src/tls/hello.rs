@@ -191,6 +191,20 @@ fn short_hex(hash: &[u8; 32]) -> String {
     format!("{a:02x}{b:02x}{c:02x}{d:02x}")
 }
 
+/// Judges a hello, and the verdict that comes with it.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    if let Some((head, rest)) = bytes.split_first_chunk() {
+        let [own, peer] = [Party::ALL[0], Party::ALL[2]];
+        let (hello, answer) = (Hello::new(own, peer, NonZeroU8::MIN, [7; 32]), Hello::from_bytes(head));
+        assert_eq!(answer.to_bytes(), *head);
+        if let Some(objection) = hello.objection(&answer) {
+            drop(objection.error(peer, &hello, &answer).to_string());
+        }
+        drop(Objection::error_of_verdict(rest.first().copied().unwrap_or(0), peer));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,6 +31,8 @@ use core::time::Duration;
 use std::time::Instant;
 
 pub use address::{Address, AddressError};
+#[cfg(fuzzing)]
+pub use hello::fuzz as fuzz_hello;
 pub use identity::{Fingerprint, Identity};
 pub use pinning::{https_client, https_server, refused_fingerprint};
 pub use signing::verify_signature;

@@ -17,3 +17,5 @@ pub use status::{JobState, JobStatus, LogEntry, LogPage, LossPoint, Progress, Tr
 pub(crate) use submission::Signed;
 pub use submission::Submission;
 pub(crate) use table::JobTable;
+#[cfg(fuzzing)]
+pub use submission::fuzz;

@@ -57,6 +57,17 @@ pub(crate) struct Signed {
     pub(crate) digest: String,
 }
 
+/// Reads a job as it is handed in, and its document alone.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    if let Ok(submission) = serde_json::from_slice::<Submission>(bytes) {
+        drop(submission.open());
+    }
+    if let Ok(text) = core::str::from_utf8(bytes) {
+        drop(JobDocument::parse(text));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
+use crate::Role;
 use crate::audit::{Decision, Who};
 use crate::page::is_from_elsewhere;
 use crate::server::audit_log::Event;
@@ -36,7 +37,8 @@ pub(crate) async fn observe(State(shared): State<Arc<Shared>>, request: Request,
     let visitor = request.extensions().get::<Visitor>().cloned();
     let caller = visitor.as_ref().and_then(|visitor| visitor.caller.clone());
     let mut answer = next.run(request).await;
-    if let Some(refused) = refusal(&method, &answer) {
+    let is_server = caller.as_ref().is_some_and(|caller| caller.role == Role::Server);
+    if let Some(refused) = refusal(&method, &answer, is_server) {
         write_down(&shared, visitor.as_ref(), format!("{method} {route}"), refused).await;
     }
     let (status, time) = (answer.status(), start.elapsed());
@@ -61,13 +63,17 @@ pub(crate) async fn observe(State(shared): State<Arc<Shared>>, request: Request,
     answer
 }
 
-/// Why a request was refused, if that is for the audit log: whoever may not ask for something, and what should have changed something.
-fn refusal(method: &Method, answer: &Response) -> Option<String> {
+/// Why a request was refused, if that is for the audit log: whoever may not ask for something, or asks for what is somebody
+/// else's, and what should have changed something. That a server does not have what another one asks about is no refusal.
+fn refusal(method: &Method, answer: &Response, is_server: bool) -> Option<String> {
     let status = answer.status();
+    if is_server && status == StatusCode::NOT_FOUND {
+        return None;
+    }
     let is_forbidden = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     let would_change = *method != Method::GET && status.is_client_error();
-    let refused = answer.extensions().get::<Refused>().filter(|_| is_forbidden || would_change)?;
-    Some(refused.reason.clone())
+    let refused = answer.extensions().get::<Refused>()?;
+    (is_forbidden || would_change || refused.is_noted).then(|| refused.reason.clone())
 }
 
 /// Writes a refusal into the audit log.

@@ -81,6 +81,7 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
         let hangup = signal(SignalKind::hangup()).map_err(start)?;
         let address = config.listen;
         let (router, shared) = routes::router(config)?;
+        jobs::begin(&shared)?;
         let listener =
             TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
         tracing::info!(%address, party = shared.config().party.index(), "listening");
@@ -88,6 +89,7 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
         let agreeing = tokio::spawn(data::agree::keep_agreeing(Arc::clone(&shared)));
         let calling = tokio::spawn(contacts::keep_calling(Arc::clone(&shared)));
         let reloading = tokio::spawn(reload::on_request(Arc::clone(&shared), hangup));
+        let tidying = tokio::spawn(jobs::keep_tidy(Arc::clone(&shared)));
         let (stop, stopped) = watch::channel(());
         let server = Server {
             router,
@@ -102,6 +104,7 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
         agreeing.abort();
         calling.abort();
         reloading.abort();
+        tidying.abort();
         if let Some(conductor) = conductor {
             conductor.abort();
         }
@@ -224,7 +227,7 @@ async fn answer(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
 
     use shamisen_net::tls::Identity;
@@ -239,8 +242,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_mins(1);
 
-    /// A server with so many places for strangers, and what has to live as long as it.
-    fn server(strangers: usize) -> (Server, (watch::Sender<()>, TempDir)) {
+    /// What server 2 answers and has, and its directory; its peers are nowhere.
+    pub(crate) fn router() -> (Router, Arc<Shared>, TempDir) {
         let dir = tempfile::tempdir().unwrap();
         keys::create(&dir.path().join("key"), "server 2").unwrap();
         let mut text =
@@ -253,6 +256,12 @@ mod tests {
         let path = dir.path().join("party2.toml");
         fs::write(&path, text).unwrap();
         let (router, shared) = routes::router(ServerConfig::read(&path).unwrap()).unwrap();
+        (router, shared, dir)
+    }
+
+    /// A server with so many places for strangers, and what has to live as long as it.
+    fn server(strangers: usize) -> (Server, (watch::Sender<()>, TempDir)) {
+        let (router, shared, dir) = router();
         let (stop, stopped) = watch::channel(());
         let server = Server {
             router,

@@ -17,6 +17,7 @@ pub(crate) struct Refusal {
     status: StatusCode,
     problem: Problem,
     is_audited: bool,
+    is_noted: bool,
 }
 
 /// A refusal that goes to the audit log, as an extension of its answer.
@@ -24,18 +25,30 @@ pub(crate) struct Refusal {
 pub(crate) struct Refused {
     /// What was said.
     pub(crate) reason: String,
+    /// Whether it is written down whatever its status is.
+    pub(crate) is_noted: bool,
 }
 
 impl Refusal {
     /// A refusal for a reason.
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, problem: Problem { error: error.into(), hint: None }, is_audited: false }
+        Self {
+            status,
+            problem: Problem { error: error.into(), hint: None },
+            is_audited: false,
+            is_noted: false,
+        }
     }
 
     /// The same, with what to do.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.problem.hint = Some(hint.into());
         self
+    }
+
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// What is wrong.
@@ -46,6 +59,11 @@ impl Refusal {
     /// The same, when it is in the audit log already.
     pub(crate) fn audited(self) -> Self {
         Self { is_audited: true, ..self }
+    }
+
+    /// The same, of something that may be there and not for the caller: it is written down as what is forbidden is.
+    pub(crate) fn noted(self) -> Self {
+        Self { is_noted: true, ..self }
     }
 
     /// The refusal that stands for an answer which has no sentence, or one in plain text.
@@ -74,7 +92,7 @@ impl IntoResponse for Refusal {
         let reason = self.problem.error.clone();
         let mut answer = (self.status, Json(self.problem)).into_response();
         if !self.is_audited {
-            answer.extensions_mut().insert(Refused { reason });
+            answer.extensions_mut().insert(Refused { reason, is_noted: self.is_noted });
         }
         answer
     }

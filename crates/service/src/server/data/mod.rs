@@ -398,7 +398,7 @@ fn no_upload(id: &str) -> Refusal {
 
 fn no_data_set(reference: &str) -> Refusal {
     let text = format!("there is no data set {} that you may know of", shown(reference));
-    Refusal::new(StatusCode::NOT_FOUND, text).with_hint("`shamisen list` shows what there is")
+    Refusal::new(StatusCode::NOT_FOUND, text).with_hint("`shamisen list` shows what there is").noted()
 }
 
 fn used(id: &str, what: &str) -> Refusal {

@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::http::StatusCode;
 use shamisen_data::shares::random_id;
 use shamisen_party::event::{Cause, Failed};
 use tokio::join;
@@ -34,9 +35,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the others have to notice when one is not at work any more: their reasons may tell more.
 const GATHER: Duration = Duration::from_secs(3);
-
-/// Seconds in which all three have to accept a job.
-const ACCEPTANCE: f64 = 600.0;
 
 /// Tries without a step forward, with all three there, after which a job is given up.
 const MOST_TRIES: usize = 10;
@@ -100,6 +98,8 @@ enum Turn {
 enum Trouble {
     /// It does not have the job.
     Unknown,
+    /// It has another job under this id.
+    Another,
     /// It does not agree.
     Refused(String),
     /// It cannot be reached.
@@ -124,7 +124,7 @@ impl Conductor {
         let mut told = String::new();
         loop {
             let answers = self.order(record, &What::Look).await;
-            match obstacle(&answers, record.accepted) {
+            match obstacle(&answers, self.late(record)) {
                 None => {}
                 Some(Obstacle::End(state, reason)) => return self.end(record, state, Some(reason)).await,
                 Some(Obstacle::Wait(_)) if record.state == JobState::Queued && tries == 0 => {
@@ -161,13 +161,13 @@ impl Conductor {
         };
         let start = What::Start { training, attempt: attempt.clone() };
         let mut answers = self.order(record, &start).await;
-        if let Some(Obstacle::Wait(reason)) = obstacle(&answers, now()) {
+        if let Some(Obstacle::Wait(reason)) = obstacle(&answers, None) {
             self.halt(record, reason.clone()).await;
             return Outcome::Again { moved: false, reason };
         }
         let mut gathering: Option<Instant> = None;
         loop {
-            if let Some(Obstacle::End(state, reason)) = obstacle(&answers, now()) {
+            if let Some(Obstacle::End(state, reason)) = obstacle(&answers, None) {
                 return Outcome::End(state, reason);
             }
             let of_this_try =
@@ -248,8 +248,8 @@ impl Conductor {
         let answers = self.order(record, &end).await;
         let knows = |answer: &Answer| match answer {
             Ok(standing) => standing.state.is_over(),
-            // It never had it, or it has another one.
-            Err(Trouble::Unknown) => true,
+            // It never had it, or has another one: that one it ends by itself.
+            Err(Trouble::Unknown | Trouble::Another) => true,
             Err(Trouble::Refused(reason)) => {
                 tracing::error!(job = record.document.id, "a server does not take the job's end: {reason}");
                 false
@@ -263,6 +263,12 @@ impl Conductor {
             Ok(_) => Turn::Over,
             Err(_) => Turn::Waits,
         }
+    }
+
+    /// The time in which all three had to accept a job, once it has passed.
+    fn late(&self, record: &JobRecord) -> Option<Duration> {
+        let limit = self.shared.config().limits.acceptance_time;
+        (now() - record.accepted > limit.as_secs_f64()).then_some(limit)
     }
 
     /// Waits a moment, and says in the log why, if it was not said before.
@@ -280,9 +286,11 @@ impl Conductor {
         let (id, order) = (&record.document.id, Order { digest: record.digest.clone(), what: what.clone() });
         let [next, prev] = &mut self.peers;
         let own = async {
-            carry_out(&self.shared, id, order.clone())
-                .await
-                .map_err(|refusal| Trouble::Refused(refusal.error().to_owned()))
+            carry_out(&self.shared, id, order.clone()).await.map_err(|refusal| match refusal.status() {
+                StatusCode::CONFLICT => Trouble::Refused(refusal.error().to_owned()),
+                // As with the others, what a full disk keeps it from doing may be possible later.
+                _ => Trouble::Away(format!("server 0: {}", refusal.error())),
+            })
         };
         let (own, next, prev) = join!(own, next.give(id, &order), prev.give(id, &order));
         // The conductor is party 0, and its next peer party 1.
@@ -306,27 +314,26 @@ enum Obstacle {
     End(JobState, String),
 }
 
-/// What keeps the three from going on with a job that was accepted at this time, if anything does.
-fn obstacle(answers: &[Answer; 3], accepted: f64) -> Option<Obstacle> {
+/// What keeps the three from going on with a job, if anything does; `late` is the time in which all three had to accept it, once that has passed.
+fn obstacle(answers: &[Answer; 3], late: Option<Duration>) -> Option<Obstacle> {
     let mut waits = None;
     for (party, answer) in answers.iter().enumerate() {
         match answer {
             Ok(Standing { state: state @ (JobState::Cancelled | JobState::Failed), reason, .. }) => {
                 return Some(Obstacle::End(*state, reason.clone().unwrap_or_default()));
             }
-            Ok(Standing { ready: false, .. }) if now() - accepted > ACCEPTANCE => {
+            Ok(Standing { ready: false, .. }) if let Some(limit) = late => {
                 let reason =
-                    format!("server {party} did not get the rows within {} minutes", ACCEPTANCE / 60.0);
+                    format!("server {party} did not get the rows within {} seconds", limit.as_secs());
                 return Some(Obstacle::End(JobState::Failed, reason));
             }
             Ok(Standing { ready: false, .. }) => waits = Some(format!("server {party} has not got the rows")),
             Ok(_) => {}
-            Err(Trouble::Unknown) if now() - accepted > ACCEPTANCE => {
-                let reason =
-                    format!("server {party} did not accept the job within {} minutes", ACCEPTANCE / 60.0);
-                return Some(Obstacle::End(JobState::Failed, reason));
+            Err(Trouble::Unknown) if let Some(limit) = late => {
+                return Some(Obstacle::End(JobState::Failed, not_accepted(party, limit)));
             }
             Err(Trouble::Unknown) => waits = Some(format!("server {party} has not accepted the job")),
+            Err(Trouble::Another) => return Some(Obstacle::End(JobState::Failed, another(party))),
             Err(Trouble::Refused(reason)) => {
                 return Some(Obstacle::End(JobState::Failed, format!("server {party}: {reason}")));
             }
@@ -334,6 +341,16 @@ fn obstacle(answers: &[Answer; 3], accepted: f64) -> Option<Obstacle> {
         }
     }
     waits.map(Obstacle::Wait)
+}
+
+/// Why a job ends that a server did not take in time.
+pub(super) fn not_accepted(party: usize, limit: Duration) -> String {
+    format!("server {party} did not accept the job within {} seconds", limit.as_secs())
+}
+
+/// Why a job ends of which the servers have different documents.
+pub(super) fn another(party: usize) -> String {
+    format!("server {party} was given another job under this id")
 }
 
 /// The first training that is not done at all three.
@@ -366,9 +383,8 @@ impl Line {
         match self.call(job, order).await {
             Ok(standing) => Ok(standing),
             Err(CallError::Refused { status: 404, .. }) => Err(Trouble::Unknown),
-            Err(CallError::Refused { status: 409 | 412, problem, .. }) => {
-                Err(Trouble::Refused(problem.error))
-            }
+            Err(CallError::Refused { status: 412, .. }) => Err(Trouble::Another),
+            Err(CallError::Refused { status: 409, problem, .. }) => Err(Trouble::Refused(problem.error)),
             Err(error) => {
                 self.client = None;
                 Err(Trouble::Away(format!("server {}: {error}", self.server.party.index())))

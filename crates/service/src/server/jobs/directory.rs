@@ -18,8 +18,9 @@ use shamisen_party::tables::Tables;
 use shamisen_party::{MODEL_SHARE_FILE, PREDICTIONS_FILE, Part as Rows, STATISTICS_FILE};
 
 use crate::config::{PeerServer, ServerConfig};
-use crate::job::{JobDocument, Signed, Work, prediction, training};
+use crate::job::{JobDocument, JobState, Signed, Work, prediction, training};
 use crate::keys::{CERTIFICATE_FILE, KEY_FILE};
+use crate::server::jobs::record::JobRecord;
 use crate::server::jobs::{data, models};
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
@@ -206,12 +207,17 @@ fn keep(shared: &Shared, job: &str, source: &Path, place: &Path) -> Result<()> {
         Ok::<_, ServiceError>(())
     })?;
     let sealed = key.seal(job.as_bytes(), &share)?;
-    let temporary = place.with_extension("unfinished");
+    let temporary = unfinished(place);
     let written = write_secret(&temporary, &sealed)
         .and_then(|()| File::open(&temporary)?.sync_all())
         .and_then(|()| fs::rename(&temporary, place))
         .and_then(|()| place.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all()));
     written.map_err(|error| ServiceError::io("write", place, error))
+}
+
+/// What a file is called before it is complete.
+fn unfinished(place: &Path) -> PathBuf {
+    place.with_extension("unfinished")
 }
 
 /// Decrypts what [`keep_results`] kept of a job.
@@ -246,19 +252,57 @@ fn model_share(shared: &Shared, job: &str) -> PathBuf {
     of_model(shared, job).join(MODEL_SHARE_FILE)
 }
 
-/// Removes what the runs of a job have left: checkpoints, and keys with them, and rows.
-pub(super) fn clear(shared: &Shared, job: &str, trainings: usize) {
-    if let Err(error) = remove(&rows(shared, job)) {
-        tracing::error!(job, %error, "the rows of predictions cannot be removed");
-    }
-    for number in 0..trainings {
-        let dir = of_training(shared, job, number);
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::error!(job, %error, "{} cannot be removed: remove it by hand", dir.display());
-            }
-            _ => {}
+/// Removes what the runs of a job that is over have left: checkpoints, and keys with them, and rows. Of one that is not
+/// done, no share of a model or of predictions stays.
+pub(super) fn clear(shared: &Shared, record: &JobRecord) {
+    let job = &record.document.id;
+    let removed = remove(&rows(shared, job)).and_then(|()| {
+        let place = predictions(shared, job);
+        remove(&unfinished(&place))?;
+        if record.state == JobState::Done {
+            remove(&unfinished(&model_share(shared, job)))
+        } else {
+            remove(&place)
         }
+    });
+    if let Err(error) = removed {
+        tracing::error!(job, %error, "what a job has left cannot be removed");
+    }
+    for number in 0..record.document.runs() {
+        remove_all(&of_training(shared, job, number));
+    }
+    if record.state != JobState::Done {
+        remove_all(&of_model(shared, job));
+    }
+}
+
+/// Removes what a server that was killed has left of jobs: of those that it has not accepted, and of those that are over.
+pub(super) fn clear_all(shared: &Shared, records: &[(String, JobRecord)]) -> Result<()> {
+    for place in ["jobs", "models"].map(|name| shared.config().data.join(name)) {
+        let entries = match fs::read_dir(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(|error| ServiceError::io("read", &place, error))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| ServiceError::io("read", &place, error))?;
+            let is_of = |(id, _): &&(String, JobRecord)| entry.file_name().to_str() == Some(id);
+            match records.iter().find(is_of) {
+                None => remove_all(&entry.path()),
+                Some((_, record)) if record.state.is_over() => clear(shared, record),
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory, if it is there.
+fn remove_all(dir: &Path) {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::error!(%error, "{} cannot be removed: remove it by hand", dir.display());
+        }
+        _ => {}
     }
 }
 

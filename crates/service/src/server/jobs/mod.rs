@@ -2,7 +2,8 @@
 //!
 //! Every server keeps the [records](record) of the jobs that it has accepted, and runs one [party](process) at a time, in a process of its own.
 //! Server 0 [conducts](conduct): it says which job is next, and gives [orders](order) to all three, itself included. It decides
-//! when, and nothing else: a server works on no job but one that it has accepted itself, with the same document.
+//! when, and nothing else: a server works on no job but one that it has accepted itself, with the same document. What nobody else would
+//! end or fetch, each server [clears away](tidy) by itself.
 
 mod conduct;
 mod data;
@@ -15,6 +16,7 @@ mod predictions;
 mod process;
 mod record;
 mod routes;
+mod tidy;
 
 use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 
@@ -24,6 +26,7 @@ use tokio::sync::{Mutex, watch};
 pub(crate) use conduct::conduct;
 pub(crate) use order::data_set_revoked;
 pub(crate) use routes::routes;
+pub(crate) use tidy::{begin, keep_tidy};
 
 use crate::server::jobs::process::Running;
 

@@ -166,6 +166,7 @@ pub(super) fn find(shared: &Shared, id: &str) -> Result<ModelInfo, Refusal> {
 fn no_model(id: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("there is no model {id} that you may know of"))
         .with_hint("`shamisen models` shows what there is")
+        .noted()
 }
 
 /// The model of a job in the words of the interface.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shamisen_party::event::Failed;
 use utoipa::ToSchema;
 
-use crate::audit::Decision;
+use crate::audit::{Decision, JOB_ENDED};
 use crate::job::JobState;
 use crate::server::audit_log::Event;
 use crate::server::jobs::process::Running;
@@ -93,10 +93,15 @@ pub(super) async fn carry_out(shared: &Arc<Shared>, id: &str, order: Order) -> R
 pub(super) async fn record(shared: &Arc<Shared>, id: &str) -> Result<JobRecord, Refusal> {
     let key = id.to_owned();
     let found = shared.blocking(move |shared| shared.store.read(|state| JOBS.get(state, &key))).await?;
-    found.ok_or_else(|| {
-        Refusal::new(StatusCode::NOT_FOUND, format!("there is no job {id} at this server"))
-            .with_hint("`shamisen jobs` lists yours")
-    })
+    found.ok_or_else(|| no_job(id))
+}
+
+/// There is no such job, or none that the caller may know of.
+pub(super) fn no_job(id: &str) -> Refusal {
+    let start: String = id.chars().take(80).collect();
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is no job {} at this server", start.escape_debug()))
+        .with_hint("`shamisen jobs` lists yours")
+        .noted()
 }
 
 /// Changes the record of a job, and returns it.
@@ -211,11 +216,16 @@ async fn finish(
         let document = record.document.clone();
         shared.blocking(move |shared| directory::keep_results(shared, &document)).await?;
     }
-    let digest = record.digest.clone();
     let text = match &reason {
         Some(reason) => format!("{}: {reason}", state.name()),
         None => state.name().to_owned(),
     };
+    let (job, digest) = (id.clone(), record.digest.clone());
+    let write_down = move |shared: &Shared| {
+        let event = Event::new(JOB_ENDED, &job, Decision::Accepted);
+        shared.audit.append(event.with_digest(&digest).because(state.name()))
+    };
+    shared.blocking(write_down).await?;
     let record = change(shared, &id, move |record| {
         record.state = state;
         record.reason = reason;
@@ -225,12 +235,10 @@ async fn finish(
     .await?;
     log::add(&directory::log(shared, &id), &text);
     tracing::info!(job = id, "{text}");
-    let clear = move |shared: &Shared| -> Result<(), Refusal> {
-        let event =
-            Event::new("job.ended", &id, Decision::Accepted).with_digest(&digest).because(state.name());
-        shared.audit.append(event)?;
-        directory::clear(shared, &id, trainings);
-        Ok(())
+    let over = record.clone();
+    let clear = move |shared: &Shared| {
+        directory::clear(shared, &over);
+        Ok::<_, Refusal>(())
     };
     shared.blocking(clear).await?;
     drop(running);

@@ -189,6 +189,10 @@ impl Party {
 
 fn start(program: &Path, dir: &Path) -> std::io::Result<Child> {
     let mut command = Command::from(command(program, dir));
+    if env::var_os("RUST_LOG").is_none() {
+        // Such as strangers at the port of the data plane.
+        command.env("RUST_LOG", "warn");
+    }
     command.stderr(Stdio::piped()).kill_on_drop(true).spawn()
 }
 

@@ -12,7 +12,7 @@ use crate::api::{Problem, VERSION};
 use crate::job::{JobDocument, JobState, JobStatus, LogPage, LossPoint, Signed, Submission, Work, plan};
 use crate::server::caller::{Askers, By, Caller, Servers};
 use crate::server::data::JobRequest;
-use crate::server::jobs::order::{Order, Standing, cancel as cancel_here, carry_out, record};
+use crate::server::jobs::order::{Order, Standing, cancel as cancel_here, carry_out, no_job, record};
 use crate::server::jobs::record::{JOBS, JobRecord};
 use crate::server::jobs::{data, directory, log, losses, models, predictions};
 use crate::server::now;
@@ -317,8 +317,7 @@ async fn order(
 pub(super) async fn visible(shared: &Arc<Shared>, caller: &Caller, id: &str) -> Result<JobRecord, Refusal> {
     match record(shared, id).await {
         Ok(record) if record.concerns(caller) => Ok(record),
-        Ok(_) => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no job {id} at this server"))
-            .with_hint("`shamisen jobs` lists yours")),
+        Ok(_) => Err(no_job(id)),
         Err(refusal) => Err(refusal),
     }
 }
