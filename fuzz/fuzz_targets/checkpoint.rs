@@ -9,5 +9,5 @@ use shamisen_fuzz::Place;
 fuzz_target!(|bytes: &[u8]| {
     let place = Place::new();
     place.file("checkpoint-1", bytes);
-    drop(read::<serde_json::Value>(&place.path(""), 1));
+    drop(read::<serde_json::Value>(&place.path(""), 1, None));
 });

@@ -14,6 +14,6 @@ fuzz_target!(|bytes: &[u8]| {
     drop(check_model_dir(&place.path("")));
     // A hash of the content keeps most changes from being read any further.
     if let Ok(description) = serde_json::from_slice::<ModelDescription>(description) {
-        drop(read_party_share(&place.path("party0.share"), &description, 0));
+        drop(read_party_share(&place.path("party0.share"), &description, 0, None));
     }
 });

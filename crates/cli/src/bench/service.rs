@@ -28,7 +28,7 @@ use crate::interrupt::{self, Protection};
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Longest time for all clients to do the same thing.
-const PATIENCE: Duration = Duration::from_mins(60);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// The figures of `bench service`.
 #[derive(Serialize)]
@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &ServiceArguments) -> Result<()> {
         rows: arguments.rows,
         columns: arguments.columns,
         steps,
-        peak_rss_bytes: cluster.servers.each_ref().map(peak_memory),
+        peak_rss_bytes: cluster.servers.each_ref().map(|server| peak_memory(server.as_ref())),
     };
     publish("service", machine.clone(), &figures, &text(&figures, &machine), arguments.json.as_deref())
 }
@@ -358,8 +358,8 @@ fn free_ports() -> Result<[u16; 6]> {
 }
 
 /// Most memory that a process has had; 0 if the system does not tell.
-fn peak_memory(server: &Option<Child>) -> u64 {
-    let status = server.as_ref().map(|server| fs::read_to_string(format!("/proc/{}/status", server.id())));
+fn peak_memory(server: Option<&Child>) -> u64 {
+    let status = server.map(|server| fs::read_to_string(format!("/proc/{}/status", server.id())));
     let status = status.and_then(std::io::Result::ok).unwrap_or_default();
     let peak = status
         .lines()

@@ -213,7 +213,9 @@ async fn a_server_that_stands_still_holds_the_others_up_and_is_named() {
     for party in 0..3 {
         let seen = wait_until(&three, party, &id, |status| is_beyond(status, 2 + 4 * party)).await;
         let still = processes(&three, party);
-        still.iter().for_each(|process| signal("STOP", *process));
+        for process in &still {
+            signal("STOP", *process);
+        }
         let other = (party + 1) % 3;
         if rounds() > 1 {
             let waits = wait_until(&three, other, &id, |status| status.state == JobState::Interrupted).await;
@@ -228,7 +230,9 @@ async fn a_server_that_stands_still_holds_the_others_up_and_is_named() {
             }
             sleep(Duration::from_secs(1));
         }
-        still.iter().for_each(|process| signal("CONT", *process));
+        for process in &still {
+            signal("CONT", *process);
+        }
         wait_until(&three, party, &id, |status| {
             status.state.is_over() || (status.progress.is_some() && status.progress != seen.progress)
         })

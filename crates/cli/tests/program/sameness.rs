@@ -118,7 +118,7 @@ async fn session(other: bool) -> Vec<(String, BTreeSet<String>)> {
             }
         }
         let metrics = operator.get_bytes("/metrics").await.unwrap();
-        seen.push((format!("metrics of {party}"), lines(&String::from_utf8(metrics.to_vec()).unwrap())));
+        seen.push((format!("metrics of {party}"), lines(str::from_utf8(&metrics).unwrap())));
     }
     (0..3).for_each(|party| three.stop(party));
     for party in 0..3 {

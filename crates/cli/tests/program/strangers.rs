@@ -52,7 +52,9 @@ fn started() -> Three {
     let mut more = String::new();
     for (name, role) in [("neighbour", "owner"), ("rival", "analyst")] {
         let key = keys::create(&three.place.path(name), name).unwrap().fingerprint();
-        more += &format!("[[person]]\nname = \"the {name}\"\nrole = \"{role}\"\nfingerprint = \"{key}\"\n");
+        let person =
+            format!("[[person]]\nname = \"the {name}\"\nrole = \"{role}\"\nfingerprint = \"{key}\"\n");
+        more.push_str(&person);
     }
     keys::create(&three.place.path("stranger"), "stranger").unwrap();
     for party in 0..3 {

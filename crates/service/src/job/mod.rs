@@ -16,6 +16,6 @@ pub(crate) use plan::{plan, prediction, training};
 pub use status::{JobState, JobStatus, LogEntry, LogPage, LossPoint, Progress, TrainingResult};
 pub(crate) use submission::Signed;
 pub use submission::Submission;
-pub(crate) use table::JobTable;
 #[cfg(fuzzing)]
 pub use submission::fuzz;
+pub(crate) use table::JobTable;
