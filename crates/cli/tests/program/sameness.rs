@@ -124,7 +124,7 @@ async fn session(other: bool) -> Vec<(String, BTreeSet<String>)> {
     for party in 0..3 {
         let data = three.place.path(&format!("data{party}"));
         let audit = fs::read_to_string(data.join("audit.log")).unwrap();
-        for secret in ["height", "0.001", "\"a\"", "PRIVATE"] {
+        for secret in ["height", "depth", "\"a\"", "PRIVATE"] {
             assert!(!audit.contains(secret) && !three.log(party).contains(secret), "{secret}");
         }
         seen.push((format!("audit of {party}"), lines(&audit)));

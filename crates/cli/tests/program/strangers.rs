@@ -211,7 +211,7 @@ async fn whoever_asks_for_what_is_not_allowed_is_refused_and_written_down() {
         (Some("rival"), Delete(format!("/v1/jobs/{job}/predictions")), 404, "there is no job"),
         (Some("rival"), get(&format!("/v1/models/{job}/share/0")), 404, "there is no model"),
         (Some("rival"), get("/v1/datasets/hospital-a"), 404, "no data set"),
-        (Some("rival"), get(&format!("/v1/datasets/{dataset}/preprocessing")), 404, "no data set"),
+        (Some("rival"), get(&format!("/v1/models/{job}/statistics/0")), 404, "there is no model"),
         (
             Some("rival"),
             Post("/v1/jobs".into(), signed(&document(&three, &rival, &unused, &dataset), &rival)),
@@ -233,7 +233,7 @@ async fn whoever_asks_for_what_is_not_allowed_is_refused_and_written_down() {
         (Some("analyst"), changed(|d| d.software = "0.0.9".into()), 409, "the job is for version 0.0.9"),
         (Some("analyst"), changed(|d| d.servers.swap(0, 2)), 409, "other servers"),
         (Some("analyst"), changed(|d| d.id = "../../state.redb".into()), 400, "32 hexadecimal digits"),
-        (Some("analyst"), changed(|d| d.datasets[0] = "../x".into()), 400, "given by its id"),
+        (Some("analyst"), changed(|d| d.datasets[0] = "../x".into()), 400, "once by its id"),
         (Some("analyst"), changed(|d| d.datasets[0] = "f".repeat(32)), 404, "no data set"),
         // Uploads.
         (Some("owner"), Post("/v1/uploads".into(), again), 409, "was used before"),
