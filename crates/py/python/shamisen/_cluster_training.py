@@ -215,6 +215,10 @@ class _JobProgress:
                 loss = f", loss = {at['loss']:.8f}" if "loss" in at and at["batch"] == at["batches"] else ""
                 self.progress.say(f"epoch {at['epoch']}/{at['epochs']}{loss}")
         else:
+            if status["state"] == "done":
+                # The last look at the running job may have been some epochs before.
+                losses, epochs = status["results"][0].get("loss"), self.progress.epochs
+                self.progress.say(f"epoch {epochs}/{epochs}" + (f", loss = {losses[-1]:.8f}" if losses else ""))
             reason = f": {_printable(status['reason'])}" if status.get("reason") else ""
             self.progress.say(status["state"] + reason)
 
