@@ -107,7 +107,9 @@ def test_onnx_runtime_gets_the_same_classifier(scaling, tmp_path):
         X, y = load(return_X_y=True)
         X = X / np.abs(X).max(axis=0).clip(1e-9) if scaling is None else X
         labels = y if load is load_digits else np.array(["malignant", "benign"])[y]
-        classifier = shamisen.MLPClassifier((16,), max_iter=8, random_state=0, scaling=scaling).fit(X, labels)
+        classifier = shamisen.MLPClassifier(
+            (16,), max_iter=8, learning_rate_init=0.01, random_state=0, scaling=scaling
+        ).fit(X, labels)
         classifier.reveal().to_onnx(tmp_path / "model.onnx")
         onnx.checker.check_model(onnx.load(tmp_path / "model.onnx"), full_check=True)
         session = onnxruntime.InferenceSession(tmp_path / "model.onnx")

@@ -215,10 +215,11 @@ class _JobProgress:
                 loss = f", loss = {at['loss']:.8f}" if "loss" in at and at["batch"] == at["batches"] else ""
                 self.progress.say(f"epoch {at['epoch']}/{at['epochs']}{loss}")
         else:
-            if status["state"] == "done":
-                # The last look at the running job may have been some epochs before.
-                losses, epochs = status["results"][0].get("loss"), self.progress.epochs
-                self.progress.say(f"epoch {epochs}/{epochs}" + (f", loss = {losses[-1]:.8f}" if losses else ""))
+            last = f"epoch {self.progress.epochs}/{self.progress.epochs}"
+            if status["state"] == "done" and not self.progress.live and not self.progress.said.startswith(last):
+                # The last look at the running job was some epochs before.
+                losses = status["results"][0].get("loss")
+                self.progress.say(last + (f", loss = {losses[-1]:.8f}" if losses else ""))
             reason = f": {_printable(status['reason'])}" if status.get("reason") else ""
             self.progress.say(status["state"] + reason)
 
