@@ -98,7 +98,9 @@ printf 'trainers = ["%s"]\nmax_epochs = 50\nmax_jobs = 5\noutputs = ["metrics", 
     "${keys[analyst]}" >"$dir/terms.toml"
 
 for party in 0 1 2; do
-    at "$party" "$shamisen" serve --config "$dir/party$party.toml" >"$dir/ready$party" 2>"$dir/log$party" &
+    # Not by `at`: its process would be a shell, whose end is not the server's.
+    ip netns exec "${names[$party]}" "$shamisen" serve --config "$dir/party$party.toml" \
+        >"$dir/ready$party" 2>"$dir/log$party" &
     processes+=($!)
 done
 for party in 0 1 2; do
