@@ -48,6 +48,9 @@ const STORED: usize = NONCE + SEGMENT + TAG;
 /// Segments that are read or written at once.
 const BATCH: usize = 64;
 
+/// Bytes by which [`StorageKey::seal`] makes a content longer.
+pub const SEALED_MORE: u64 = (SALT + TAG) as u64;
+
 /// Most bytes of a file's content.
 pub const MAX_CONTENT: u64 = (SEGMENT as u64) << 32;
 

@@ -333,9 +333,7 @@ mod tests {
     use zip::write::SimpleFileOptions;
 
     use super::*;
-    use crate::columns::ColumnRules;
     use crate::prepare::{PrepareOptions, Source, TestSource, prepare};
-    use crate::scaling::{Scaling, TargetScaling};
     use crate::table::TargetKind;
 
     fn array(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
@@ -361,16 +359,7 @@ mod tests {
     }
 
     fn options(path: PathBuf, kind: TargetKind) -> PrepareOptions {
-        PrepareOptions {
-            source: Source::Files { files: vec![path], target: None, kind },
-            test: TestSource::None,
-            columns: ColumnRules::default(),
-            scaling: Scaling::None,
-            target_scaling: TargetScaling::None,
-            seed: 1,
-            feature_limit: 1e9,
-            target_limit: 1e9,
-        }
+        PrepareOptions::as_it_is(Source::Files { files: vec![path], target: None, kind })
     }
 
     fn message(path: &Path) -> String {

@@ -173,25 +173,15 @@ mod tests {
     #[cfg(feature = "parquet")]
     #[test]
     fn parquet_files_are_read_back() {
-        use crate::columns::ColumnRules;
-        use crate::prepare::{PrepareOptions, Source, TestSource, prepare};
-        use crate::scaling::{Scaling, TargetScaling};
+        use crate::prepare::{PrepareOptions, Source, prepare};
+
         use crate::table::TargetKind;
 
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.parquet");
         let read = |target: &str, kind| {
             let source = Source::Files { files: vec![path.clone()], target: Some(target.to_owned()), kind };
-            let options = PrepareOptions {
-                source,
-                test: TestSource::None,
-                columns: ColumnRules::default(),
-                scaling: Scaling::None,
-                target_scaling: TargetScaling::None,
-                seed: 1,
-                feature_limit: 1e9,
-                target_limit: 1e9,
-            };
+            let options = PrepareOptions::as_it_is(source);
             prepare(&options)
         };
         let names = ["no".to_owned(), "yes, \"surely\".ä".to_owned()];

@@ -75,6 +75,23 @@ pub struct PrepareOptions {
     pub target_limit: f64,
 }
 
+#[cfg(test)]
+impl PrepareOptions {
+    /// All rows to train on, as they are, whatever their magnitude.
+    pub(crate) fn as_it_is(source: Source) -> Self {
+        Self {
+            source,
+            test: TestSource::None,
+            columns: ColumnRules::default(),
+            scaling: Scaling::None,
+            target_scaling: TargetScaling::None,
+            seed: 1,
+            feature_limit: 1e9,
+            target_limit: 1e9,
+        }
+    }
+}
+
 /// Features and targets of the same rows, scaled.
 #[derive(Debug, Clone)]
 pub struct Examples {

@@ -15,20 +15,17 @@ use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use tempfile::TempDir;
 
 use crate::columns::{ColumnRules, DateFormat, MissingRule};
-use crate::prepare::{PrepareOptions, Prepared, Source, TestSource, prepare};
-use crate::scaling::{Scaling, TargetScaling};
+use crate::prepare::{PrepareOptions, Prepared, Source, prepare};
 use crate::table::TargetKind;
 
 fn options(path: &Path, kind: TargetKind, columns: ColumnRules) -> PrepareOptions {
     PrepareOptions {
-        source: Source::Files { files: vec![path.to_owned()], target: Some("y".to_owned()), kind },
-        test: TestSource::None,
         columns,
-        scaling: Scaling::None,
-        target_scaling: TargetScaling::None,
-        seed: 1,
-        feature_limit: 1e9,
-        target_limit: 1e9,
+        ..PrepareOptions::as_it_is(Source::Files {
+            files: vec![path.to_owned()],
+            target: Some("y".to_owned()),
+            kind,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::prepare::{PrepareOptions, Prepared, Source, TestSource, prepare};
-use crate::scaling::{Preprocessing, Scaling, TargetScaling};
+use crate::scaling::{Preprocessing, Scaling};
 use crate::table::TargetKind;
 
 fn rules(categorical: &[(&str, Option<&[&str]>)]) -> ColumnRules {
@@ -29,18 +29,12 @@ fn file(text: &str) -> (TempDir, PathBuf) {
 
 fn options(path: &Path, columns: ColumnRules) -> PrepareOptions {
     PrepareOptions {
-        source: Source::Files {
+        columns,
+        ..PrepareOptions::as_it_is(Source::Files {
             files: vec![path.to_owned()],
             target: Some("y".to_owned()),
             kind: TargetKind::Number,
-        },
-        test: TestSource::None,
-        columns,
-        scaling: Scaling::None,
-        target_scaling: TargetScaling::None,
-        seed: 1,
-        feature_limit: 1e9,
-        target_limit: 1e9,
+        })
     }
 }
 

@@ -158,6 +158,7 @@ fn small_things_are_sealed_for_a_purpose() {
     let place = Place::new();
     for content in [content(0), content(1), content(5000)] {
         let sealed = place.key.seal(b"model", &content).unwrap();
+        assert_eq!(sealed.len() as u64, content.len() as u64 + SEALED_MORE);
         assert_eq!(place.key.unseal(b"model", sealed.clone()), Some(content.clone()));
         assert_ne!(place.key.seal(b"model", &content).unwrap(), sealed);
         assert_eq!(place.key.unseal(b"checkpoint", sealed.clone()), None);

@@ -5,9 +5,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use tempfile::TempDir;
 
 use super::*;
-use crate::columns::ColumnRules;
 use crate::prepare::{PrepareOptions, Prepared, Source, TestSource, prepare};
-use crate::scaling::{Scaling, TargetScaling};
 
 /// Grey images of 3 x 2 pixels, which count up from a number.
 fn grey(from: u8) -> DynamicImage {
@@ -28,16 +26,7 @@ fn save(path: &Path, image: &DynamicImage) {
 }
 
 fn options(dir: &Path, size: Option<(u32, u32)>, test: TestSource) -> PrepareOptions {
-    PrepareOptions {
-        source: Source::Images { dir: dir.to_owned(), size },
-        test,
-        columns: ColumnRules::default(),
-        scaling: Scaling::None,
-        target_scaling: TargetScaling::None,
-        seed: 1,
-        feature_limit: 1e9,
-        target_limit: 1e9,
-    }
+    PrepareOptions { test, ..PrepareOptions::as_it_is(Source::Images { dir: dir.to_owned(), size }) }
 }
 
 fn read(dir: &Path, size: Option<(u32, u32)>) -> Prepared {

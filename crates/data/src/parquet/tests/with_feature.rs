@@ -388,18 +388,12 @@ fn categories_dates_and_missing_values_are_those_of_the_same_csv_file() {
         ..ColumnRules::default()
     };
     let options = |path: &Path, columns| PrepareOptions {
-        source: Source::Files {
+        columns,
+        ..PrepareOptions::as_it_is(Source::Files {
             files: vec![path.to_owned()],
             target: Some("y".to_owned()),
             kind: TargetKind::Number,
-        },
-        test: TestSource::None,
-        columns,
-        scaling: Scaling::None,
-        target_scaling: TargetScaling::None,
-        seed: 1,
-        feature_limit: 1e9,
-        target_limit: 1e9,
+        })
     };
     for rule in [MissingRule::Mean, MissingRule::Constant(7.0)] {
         let [found, expected] = [&path, &csv].map(|path| prepare(&options(path, rules(Some(rule)))).unwrap());
