@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
-use shamisen_data::encrypted::{self, StorageKey};
+use shamisen_data::encrypted::{self, SEALED_MORE, StorageKey};
 use shamisen_data::model::write_description;
 use shamisen_data::sealed;
 use shamisen_data::shares::share_path;
@@ -230,6 +230,13 @@ fn kept(shared: &Shared, job: &str, place: &Path) -> Result<Vec<u8>> {
 /// The share of the predictions of a job.
 pub(super) fn read_predictions(shared: &Shared, job: &str) -> Result<Vec<u8>> {
     kept(shared, job, &predictions(shared, job))
+}
+
+/// Length of the share of the model of a job in bytes.
+pub(super) fn model_bytes(shared: &Shared, job: &str) -> Result<u64> {
+    let place = model_share(shared, job);
+    let sealed = fs::metadata(&place).map_err(|error| ServiceError::io("read", &place, error))?;
+    Ok(sealed.len().saturating_sub(SEALED_MORE))
 }
 
 /// The share of the model of a job.

@@ -12,6 +12,7 @@ mod log;
 mod losses;
 mod models;
 mod order;
+mod pieces;
 mod predictions;
 mod process;
 mod record;

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use shamisen_data::encrypted::StorageKey;
 use shamisen_data::shared_scaling;
@@ -23,15 +21,13 @@ use crate::job::{JobDocument, JobState, JobTable, ModelInfo, TrainingResult, pla
 use crate::server::audit_log::Event;
 use crate::server::caller::Caller;
 use crate::server::data::UPLOADS;
+use crate::server::jobs::pieces::piece;
 use crate::server::jobs::record::{JOBS, JobRecord};
 use crate::server::jobs::{data, directory};
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
 use crate::terms::Output;
 use crate::{KeyId, Role, ServiceError};
-
-/// Bytes of a share that are sent in an answer.
-const PIECE: usize = 1 << 22;
 
 /// The requests about models, each with its description.
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
@@ -70,9 +66,7 @@ async fn share(
     Path((id, from)): Path<(String, usize)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let work = move |shared: &Shared| {
-        let record = shared.store.read(|state| JOBS.get(state, &id))?;
-        let record = record.filter(|record| has_model(record) && concerns(record, &caller));
-        let record = record.ok_or_else(|| no_model(&id))?;
+        let record = of_concern(shared, &id, &caller)?;
         if !record.document.model_to.contains(&KeyId(caller.fingerprint)) {
             let text = format!("the model {} is not for {}", record.document.name, caller.name);
             return Err(Refusal::new(StatusCode::FORBIDDEN, text)
@@ -82,15 +76,10 @@ async fn share(
             data::check_receiver(shared, dataset, Output::Model, &caller)?;
         }
         let share = directory::read_model(shared, &id)?;
-        if from == 0 {
-            let event = Event::new("model.sent", &id, Decision::Accepted);
-            shared.audit.append(event.by(&caller).with_digest(&record.digest))?;
-        }
-        let end = share.len().min(from.saturating_add(PIECE));
-        Ok(share.get(from..end).unwrap_or_default().to_vec())
+        note_first(shared, "model.sent", &record, &caller, from)?;
+        Ok::<_, Refusal>(piece(share, from))
     };
-    let piece = shared.blocking(work).await?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(piece)))
+    shared.blocking(work).await
 }
 
 /// A piece of this server's share of the statistics by which a model's inputs are scaled, for those who get predictions or the model.
@@ -112,9 +101,7 @@ async fn statistics(
     Path((id, from)): Path<(String, usize)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let work = move |shared: &Shared| {
-        let record = shared.store.read(|state| JOBS.get(state, &id))?;
-        let record = record.filter(|record| has_model(record) && concerns(record, &caller));
-        let record = record.ok_or_else(|| no_model(&id))?;
+        let record = of_concern(shared, &id, &caller)?;
         let (document, key) = (&record.document, KeyId(caller.fingerprint));
         if !document.predictions_to.contains(&key) && !document.model_to.contains(&key) {
             let text =
@@ -127,15 +114,31 @@ async fn statistics(
             data::check_receiver(shared, dataset, output, &caller)?;
         }
         let share = statistics_share(shared, document)?;
-        if from == 0 {
-            let event = Event::new("statistics.sent", &id, Decision::Accepted);
-            shared.audit.append(event.by(&caller).with_digest(&record.digest))?;
-        }
-        let end = share.len().min(from.saturating_add(PIECE));
-        Ok(share.get(from..end).unwrap_or_default().to_vec())
+        note_first(shared, "statistics.sent", &record, &caller, from)?;
+        Ok::<_, Refusal>(piece(share, from))
     };
-    let piece = shared.blocking(work).await?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(piece)))
+    shared.blocking(work).await
+}
+
+/// Writes down that something of a model is sent, with its first piece.
+fn note_first(
+    shared: &Shared,
+    what: &'static str,
+    record: &JobRecord,
+    caller: &Caller,
+    from: usize,
+) -> Result<(), Refusal> {
+    if from == 0 {
+        let event = Event::new(what, &record.document.id, Decision::Accepted);
+        shared.audit.append(event.by(caller).with_digest(&record.digest))?;
+    }
+    Ok(())
+}
+
+/// The job that has left a model with this id, if the caller may know of it.
+fn of_concern(shared: &Shared, id: &str, caller: &Caller) -> Result<JobRecord, Refusal> {
+    let record = shared.store.read(|state| JOBS.get(state, id))?;
+    record.filter(|record| has_model(record) && concerns(record, caller)).ok_or_else(|| no_model(id))
 }
 
 /// Whether a share of a model is kept of the job.
@@ -198,7 +201,7 @@ fn described(shared: &Shared, record: &JobRecord) -> Result<ModelInfo, Refusal> 
         result: record.results.first().cloned().unwrap_or_else(TrainingResult::default),
         predictions_to: document.predictions_to.clone(),
         model_to: document.model_to.clone(),
-        share_bytes: directory::read_model(shared, &document.id)?.len() as u64,
+        share_bytes: directory::model_bytes(shared, &document.id)?,
         statistics_bytes: 16 * (scaled * statistics_words(pooled)) as u64,
     })
 }

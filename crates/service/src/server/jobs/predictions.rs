@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use shamisen_data::encrypted::{EncryptedWriter, StorageKey};
 use shamisen_data::shares::ShareFile;
@@ -20,6 +19,7 @@ use crate::job::{JobState, JobStatus, Signed, Work};
 use crate::server::audit_log::Event;
 use crate::server::caller::Caller;
 use crate::server::jobs::order::change;
+use crate::server::jobs::pieces::piece;
 use crate::server::jobs::record::JobRecord;
 use crate::server::jobs::routes::visible;
 use crate::server::jobs::{data, directory, models};
@@ -28,9 +28,6 @@ use crate::server::state::Shared;
 use crate::server::store::Write;
 use crate::terms::Output;
 use crate::{KeyId, ServiceError};
-
-/// Bytes of a share that are sent in an answer.
-const PIECE: usize = 1 << 22;
 
 /// The requests about predictions, each with its description.
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
@@ -152,16 +149,13 @@ async fn share(
             format!("the job {id} is {}: its predictions are there when it is done", record.state.name());
         return Err(Refusal::new(StatusCode::CONFLICT, text));
     }
-    let work = move |shared: &Shared| -> Result<Vec<u8>, Refusal> {
+    let work = move |shared: &Shared| {
         if !directory::predictions(shared, &id).exists() {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "these predictions are not kept any more"));
         }
-        let share = directory::read_predictions(shared, &id)?;
-        let end = share.len().min(from.saturating_add(PIECE));
-        Ok(share.get(from..end).unwrap_or_default().to_vec())
+        Ok(piece(directory::read_predictions(shared, &id)?, from))
     };
-    let piece = shared.blocking(work).await?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from(piece)))
+    shared.blocking(work).await
 }
 
 /// Removes this server's share of predictions, which the one who asked for them has got.
