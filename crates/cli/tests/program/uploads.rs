@@ -261,6 +261,7 @@ async fn uploads_that_are_not_as_they_must_be_are_refused_and_written_down() {
 async fn an_owner_who_tells_the_servers_different_terms_has_no_data_set() {
     let three = started();
     let (manifest, dir) = staged(&three, "two-faced");
+    let (own, mut owners) = (format!("/v1/uploads/{}", manifest.id), Vec::new());
     for party in 0..3 {
         let mut told = manifest.clone();
         if party == 2 {
@@ -270,17 +271,18 @@ async fn an_owner_who_tells_the_servers_different_terms_has_no_data_set() {
         let _: UploadStatus = owner.post_json("/v1/uploads", &told).await.unwrap();
         for file in &manifest.files[party] {
             let content = fs::read(dir.join(format!("shares/party{party}/{}.share", file.name))).unwrap();
-            let path = format!("/v1/uploads/{}/{}/0", manifest.id, file.name);
-            let _: Received = owner.put(&path, content.into()).await.unwrap();
+            let _: Received = owner.put(&format!("{own}/{}/0", file.name), content.into()).await.unwrap();
         }
-        let _: UploadStatus =
-            owner.post(&format!("/v1/uploads/{}/finish", manifest.id), "".into()).await.unwrap();
+        owners.push(owner);
     }
-    for party in 0..3 {
-        let mut owner = three.client(party, Some("owner")).await;
+    // The first server that is ready asks the others, which may then give the upload up at once.
+    for owner in &mut owners {
+        let _: UploadStatus = owner.post(&format!("{own}/finish"), "".into()).await.unwrap();
+    }
+    for (party, owner) in owners.iter_mut().enumerate() {
         let start = Instant::now();
         let seen = loop {
-            let seen: UploadStatus = owner.get(&format!("/v1/uploads/{}", manifest.id)).await.unwrap();
+            let seen: UploadStatus = owner.get(&own).await.unwrap();
             if seen.state == UploadState::Aborted {
                 break seen;
             }
@@ -289,5 +291,13 @@ async fn an_owner_who_tells_the_servers_different_terms_has_no_data_set() {
         let problem = seen.problem.unwrap();
         assert!(problem.contains("another description") || problem.contains("given it up"), "{problem}");
         assert_eq!(owner.get::<Vec<DataSetInfo>>("/v1/datasets").await.unwrap(), []);
+        // Nothing more is taken, and the refusal says why.
+        let path = format!("{own}/{}/0", manifest.files[party][0].name);
+        match owner.put::<Received>(&path, vec![1].into()).await {
+            Err(CallError::Refused { status: 409, problem: said, .. }) => {
+                assert_eq!(said.error, format!("the upload is over: {problem}"));
+            }
+            other => panic!("{other:?} is no refusal"),
+        }
     }
 }

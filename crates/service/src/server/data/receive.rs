@@ -161,6 +161,10 @@ impl DataSets {
     /// Opens a share file of an upload to append to it; what comes has to begin where it ends.
     pub(crate) fn write_to(&self, caller: &Caller, id: &str, file: &str, offset: u64) -> Answer<Writing> {
         let upload = self.own(caller, id)?;
+        if let State::Aborted { reason } = &upload.state {
+            let text = format!("the upload is over: {reason}");
+            return Err(Refusal::new(StatusCode::CONFLICT, text).with_hint("upload the data once more"));
+        }
         let turn = Turn::take(&self.busy, format!("{id}/{}", shown(file)));
         let Some(turn) = turn.filter(|_| upload.state == State::Receiving && !self.is_checked(id)) else {
             let text = "nothing can be written to this share file now";
