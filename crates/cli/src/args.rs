@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::Styles;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
+use shamisen_data::sql::Database;
 use shamisen_local::transport::{Ports, TransportName};
 use shamisen_service::Role;
 
@@ -187,6 +188,12 @@ pub struct SharingFlags {
     /// Resize all images to so many pixels; without it, they have to have one size.
     #[arg(long, value_name = "WxH")]
     pub image_size: Option<ImageSize>,
+    /// Take the rows that this query gives on --database.
+    #[arg(long, value_name = "QUERY", requires = "database")]
+    pub sql: Option<String>,
+    /// Database for --sql: a SQLite file, or `postgres://USER@localhost/NAME`. A password may be in the variable PGPASSWORD.
+    #[arg(long, value_name = "FILE|URL")]
+    pub database: Option<Database>,
     /// Column to predict: its name, or for NPY and NPZ its number from 0. [default for these: the last one, or the labels]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
@@ -230,6 +237,8 @@ impl SharingFlags {
             data: data.to_vec(),
             images: self.images.clone(),
             image_size: self.image_size,
+            sql: self.sql.clone(),
+            database: self.database.clone(),
             target: self.target.clone(),
             task: self.task,
             test: self.test.clone(),

@@ -10,6 +10,7 @@ use shamisen_data::npy::{column_name, is_npy};
 use shamisen_data::npz::is_npz;
 use shamisen_data::prepare::{PrepareOptions, Source, TestSource};
 use shamisen_data::scaling::{Scaling, TargetScaling};
+use shamisen_data::sql::Database;
 use shamisen_data::table::TargetKind;
 use shamisen_local::job::{Job, LIMIT, Rows, default_threads};
 use shamisen_local::link::Link;
@@ -44,6 +45,12 @@ pub struct JobFields {
     /// Resize all images to so many pixels; without it, they have to have one size.
     #[arg(long, value_name = "WxH")]
     pub image_size: Option<ImageSize>,
+    /// Take the rows that this query gives on --database.
+    #[arg(long, value_name = "QUERY", requires = "database")]
+    pub sql: Option<String>,
+    /// Database for --sql: a SQLite file, or `postgres://USER@localhost/NAME`. A password may be in the variable PGPASSWORD.
+    #[arg(long, value_name = "FILE|URL")]
+    pub database: Option<Database>,
     /// Column to predict: its name, or for NPY and NPZ its number from 0. [default for these: the last one, or the labels]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
@@ -165,12 +172,13 @@ impl JobFields {
     #[must_use]
     pub fn or(self, file: Self) -> Self {
         let file = if self.shares.is_some() { file.without_table() } else { file };
-        let own_source = !self.data.is_empty() || self.mnist.is_some() || self.images.is_some();
+        let own_source =
+            !self.data.is_empty() || self.mnist.is_some() || self.images.is_some() || self.sql.is_some();
         let own_test = !self.test.is_empty() || self.test_fraction.is_some();
-        let (data, mnist, images) = if own_source {
-            (self.data, self.mnist, self.images)
+        let (data, mnist, images, sql) = if own_source {
+            (self.data, self.mnist, self.images, self.sql)
         } else {
-            (file.data, file.mnist, file.images)
+            (file.data, file.mnist, file.images, file.sql)
         };
         let (test, test_fraction) =
             if own_test { (self.test, self.test_fraction) } else { (file.test, file.test_fraction) };
@@ -180,6 +188,8 @@ impl JobFields {
             mnist,
             images,
             image_size: self.image_size.or(file.image_size),
+            sql,
+            database: self.database.or(file.database),
             target: self.target.or(file.target),
             task: self.task.or(file.task),
             test,
@@ -220,6 +230,8 @@ impl JobFields {
             mnist: None,
             images: None,
             image_size: None,
+            sql: None,
+            database: None,
             target: None,
             task: None,
             test: vec![],
@@ -328,13 +340,16 @@ impl JobFields {
         if self.image_size.is_some() {
             return Err(Failure::input("--image-size is for --images DIR: leave it out"));
         }
+        if let Some(query) = &self.sql {
+            return self.query(query, kind);
+        }
         match (self.data.is_empty(), &self.mnist) {
             (false, Some(_)) => {
                 Err(Failure::input("--data and --mnist exclude each other: give one of them"))
             }
-            (true, None) => {
-                Err(Failure::input("no data are named: give --data FILE, --images DIR or --mnist DIR"))
-            }
+            (true, None) => Err(Failure::input(
+                "no data are named: give --data FILE, --images DIR, --sql QUERY or --mnist DIR",
+            )),
             (true, Some(_)) if kind == TargetKind::Number => {
                 Err(Failure::input("MNIST has classes: leave --task out or give --task classification"))
             }
@@ -360,8 +375,8 @@ impl JobFields {
     }
 
     fn images(&self, dir: &Path, kind: TargetKind) -> Result<Source> {
-        if !self.data.is_empty() || self.mnist.is_some() {
-            return Err(Failure::input("--images excludes --data and --mnist: give one of them"));
+        if !self.data.is_empty() || self.mnist.is_some() || self.sql.is_some() {
+            return Err(Failure::input("--images excludes --data, --sql and --mnist: give one of them"));
         }
         if kind == TargetKind::Number || self.target.as_deref().is_some_and(|target| target != "label") {
             return Err(Failure::input(
@@ -370,6 +385,19 @@ impl JobFields {
         }
         let size = self.image_size.map(|ImageSize { width, height }| (width, height));
         Ok(Source::Images { dir: dir.to_owned(), size })
+    }
+
+    fn query(&self, query: &str, kind: TargetKind) -> Result<Source> {
+        if !self.data.is_empty() || self.mnist.is_some() {
+            return Err(Failure::input("--sql excludes --data and --mnist: give one of them"));
+        }
+        let Some(database) = self.database.clone() else {
+            return Err(Failure::input("--sql needs a database: give --database FILE or --database URL"));
+        };
+        let Some(target) = self.target.clone() else {
+            return Err(Failure::input("no target is named: give --target COLUMN, the column to predict"));
+        };
+        Ok(Source::Query { query: query.to_owned(), database, target, kind })
     }
 
     /// Whether the columns of all files have numbers.
@@ -384,6 +412,8 @@ impl JobFields {
             ("--mnist", self.mnist.is_some()),
             ("--images", self.images.is_some()),
             ("--image-size", self.image_size.is_some()),
+            ("--sql", self.sql.is_some()),
+            ("--database", self.database.is_some()),
             ("--target", self.target.is_some()),
             ("--task", self.task.is_some()),
             ("--test", !self.test.is_empty()),
@@ -417,6 +447,8 @@ impl JobFields {
             mnist,
             images,
             image_size,
+            sql,
+            database,
             target,
             task,
             test,
@@ -453,6 +485,8 @@ impl JobFields {
             ("--mnist", mnist.is_some()),
             ("--images", images.is_some()),
             ("--image-size", image_size.is_some()),
+            ("--sql", sql.is_some()),
+            ("--database", database.is_some()),
             ("--target", target.is_some()),
             ("--task", task.is_some()),
             ("--test", !test.is_empty()),

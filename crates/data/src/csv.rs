@@ -33,14 +33,29 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A CSV file whose header was read.
 #[derive(Debug)]
 pub(crate) struct CsvFile {
+    /// What it is called in messages.
     path: PathBuf,
+    /// Where it is.
+    file: PathBuf,
+    /// The line of the header.
+    line: u64,
     columns: Vec<String>,
 }
 
 impl CsvFile {
-    /// Opens the file and reads the header.
+    /// Opens a file and reads the header.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let mut cutter = Cutter::open(path)?;
+        Self::new(path, path, 1)
+    }
+
+    /// Opens a file whose rows are called those of `path`, and counted from 1.
+    #[cfg(feature = "sql")]
+    pub(crate) fn of_rows(file: &Path, path: &Path) -> Result<Self> {
+        Self::new(file, path, 0)
+    }
+
+    fn new(file: &Path, path: &Path, line: u64) -> Result<Self> {
+        let mut cutter = Cutter::open(file, path, line)?;
         let (cells, row) = cutter.header()?;
         let mut columns: Vec<String> = Vec::with_capacity(cells.len());
         let mut seen = HashSet::with_capacity(cells.len());
@@ -55,12 +70,12 @@ impl CsvFile {
             }
             columns.push(name.to_owned());
         }
-        Ok(Self { path: path.to_owned(), columns })
+        Ok(Self { path: path.to_owned(), file: file.to_owned(), line, columns })
     }
 
     /// The rows below the header.
     fn pieces(&self) -> Result<impl Iterator<Item = Result<Chunk>> + Send + use<>> {
-        let mut cutter = Cutter::open(&self.path)?;
+        let mut cutter = Cutter::open(&self.file, &self.path, self.line)?;
         cutter.header()?;
         let columns = self.columns.len();
         Ok(std::iter::from_fn(move || cutter.next_rows(columns).transpose()))
@@ -111,9 +126,9 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| DataError::io("read", path, e))?;
-        Ok(Self { path: path.to_owned(), file, rest: vec![], line: 1, begun: false, ended: false })
+    fn open(file: &Path, path: &Path, line: u64) -> Result<Self> {
+        let file = File::open(file).map_err(|e| DataError::io("read", path, e))?;
+        Ok(Self { path: path.to_owned(), file, rest: vec![], line, begun: false, ended: false })
     }
 
     /// Passes the header, and returns its cells and its line.

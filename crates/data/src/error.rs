@@ -558,6 +558,14 @@ pub enum DataError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// A database gives no rows.
+    #[error("{database} refuses the query: {problem}")]
+    Sql {
+        /// The database, without user and password.
+        database: String,
+        /// What it says.
+        problem: String,
+    },
     /// Predictions cannot be written as Parquet.
     #[error("{path} cannot be written: {problem}")]
     ParquetOutput {

@@ -1,6 +1,6 @@
 //! Tables in and out: CSV, NPY, NPZ, Parquet and IDX files, scaling, share files and model files.
 //!
-//! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], [`npz`], `parquet`, `arrow`, `idx`, [`images`]), makes inputs of its
+//! Nothing here talks to a network. Whoever owns data reads it (`csv`, [`npy`], [`npz`], `parquet`, `arrow`, `idx`, [`images`], [`sql`]), makes inputs of its
 //! [`columns`], scales and splits it ([`survey`], [`prepare`]), and deals share files to three directories ([`dataset`],
 //! [`shares`]). A server opens its own share file and
 //! gathers rows from it; whoever orders a training keeps the outcome in a model directory ([`model`]).
@@ -26,6 +26,7 @@ pub mod scaling;
 pub mod sealed;
 pub mod shared_scaling;
 pub mod shares;
+pub mod sql;
 pub mod survey;
 pub mod table;
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::columns::ColumnRules;
 use crate::error::Result;
 use crate::scaling::{Preprocessing, Scaling, TargetScaling};
+use crate::sql::Database;
 use crate::survey::Survey;
 use crate::table::{Matrix, TargetKind};
 
@@ -31,6 +32,17 @@ pub enum Source {
         dir: PathBuf,
         /// The width and the height to which images are resized; without them, all have one size.
         size: Option<(u32, u32)>,
+    },
+    /// The rows that a query on a database gives.
+    Query {
+        /// The query, in SQL.
+        query: String,
+        /// The database.
+        database: Database,
+        /// The target column.
+        target: String,
+        /// What the target column holds.
+        kind: TargetKind,
     },
     /// A directory with the four MNIST files.
     Mnist {

@@ -17,6 +17,7 @@ use crate::prepare::{Examples, Part, PrepareOptions, Prepared, Source, TestSourc
 use crate::scaling::{Affine, Fitted, FittedTarget, Preprocessing};
 use crate::source::{self, Block, RAW_LIMIT, TableFile, Tables, Values};
 use crate::split::HoldOut;
+use crate::sql;
 use crate::statistics::Statistics;
 use crate::table::{Matrix, Schema, TargetKind};
 
@@ -285,13 +286,20 @@ fn open(options: &PrepareOptions) -> Result<Opened> {
     let with_target =
         |files, target, kind| Tables::with_target(files, target, kind, &options.columns, RAW_LIMIT);
     let (train, tests, images) = match (&options.source, &options.test) {
-        (Source::Files { .. } | Source::Images { .. }, TestSource::Included) => {
+        (Source::Files { .. } | Source::Images { .. } | Source::Query { .. }, TestSource::Included) => {
             return Err(DataError::TestSource {
                 problem: "these data include no test part: name test files, or hold out a fraction",
             });
         }
         (Source::Files { files, target, kind }, test) => {
             let train = with_target(open_all(files)?, target.as_deref(), *kind)?;
+            let TestSource::Files(files) = test else {
+                return Ok(Opened { train, test: None, images: None });
+            };
+            (train, open_all(files)?, None)
+        }
+        (Source::Query { query, database, target, kind }, test) => {
+            let train = with_target(vec![sql::open(query, database)?], Some(target), *kind)?;
             let TestSource::Files(files) = test else {
                 return Ok(Opened { train, test: None, images: None });
             };

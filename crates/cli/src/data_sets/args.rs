@@ -32,7 +32,7 @@ impl ClusterArguments {
 #[derive(Debug, Args)]
 pub struct PutArguments {
     /// CSV, NPY, NPZ, Parquet or Arrow files with the same columns.
-    #[arg(value_name = "FILE", required_unless_present = "images", num_args = 1..)]
+    #[arg(value_name = "FILE", required_unless_present_any = ["images", "sql"], num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Name of the data set: letters, digits, `-`, `_` and `.`, at most 64.
     #[arg(long)]

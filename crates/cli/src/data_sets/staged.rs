@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use shamisen_data::prepare::TestSource;
 use shamisen_data::scaling::Preprocessing;
+use shamisen_data::sql::Database;
 use shamisen_data::{model, npz, sealed, shared_scaling};
 use shamisen_local::share::{party_dirs, share_table};
 use shamisen_service::KeyId;
@@ -180,6 +181,8 @@ fn made_from(arguments: &PutArguments, owner: KeyId, terms: &Terms) -> Result<St
     let SharingFlags {
         images,
         image_size,
+        sql,
+        database,
         target,
         task,
         test,
@@ -192,7 +195,15 @@ fn made_from(arguments: &PutArguments, owner: KeyId, terms: &Terms) -> Result<St
         seed,
         widest_layer,
     } = &arguments.sharing;
-    let columns = (images.is_some(), image_size, categorical, date, missing);
+    let columns = (
+        images.is_some(),
+        image_size,
+        sql,
+        database.as_ref().map(Database::shown),
+        categorical,
+        date,
+        missing,
+    );
     let choices =
         (target, task, test.len(), test_fraction, columns, scaling, target_scaling, seed, widest_layer);
     let all = (&arguments.name, choices, owner, terms, files);

@@ -258,3 +258,58 @@ fn a_build_without_images_says_what_to_do() {
     let flags = ["train", "--images", dir.to_str().unwrap()];
     refused(&place, &flags, &["images cannot be read as images", "--features images", "NPY or NPZ"]);
 }
+
+#[cfg(feature = "sql")]
+#[test]
+fn rows_of_a_query_are_trained_on() {
+    use std::process::Command;
+    let place = Place::new();
+    let database = place.path("hospital.db");
+    let sql = place.write("make.csv", patients(200));
+    let made = Command::new("python3")
+        .args(["-c", "import csv, sqlite3, sys\nrows = list(csv.reader(open(sys.argv[2])))\ndb = sqlite3.connect(sys.argv[1])\n\
+            db.execute('CREATE TABLE patients (ward TEXT, born TEXT, age INTEGER, back TEXT)')\n\
+            db.executemany('INSERT INTO patients VALUES (?, ?, ?, ?)', [[c if c != 'NA' else None for c in r] for r in rows[1:]])\n\
+            db.commit()"])
+        .arg(&database)
+        .arg(sql)
+        .status();
+    assert!(made.unwrap().success());
+    let query = |query: &'static str| {
+        let mut arguments = vec!["train", "--sql", query, "--database", database.to_str().unwrap()];
+        arguments.extend("--target back --task classification --transport memory".split(' '));
+        arguments.extend(RULES.split(' '));
+        arguments
+    };
+    let out = place.path("report.json");
+    let mut train = shamisen();
+    train
+        .args(query("SELECT * FROM patients"))
+        .args("--hidden 16 --epochs 40 --batch-size 30 --learning-rate 0.02".split(' '));
+    succeed(train.arg("--report").arg(&out));
+    assert_eq!((&report(&out)["data"]["features"], &report(&out)["data"]["rows"]), (&5.into(), &160.into()));
+    assert!(report(&out)["test"]["accuracy"].as_f64().unwrap() > 0.85, "{}", report(&out));
+    refused(
+        &place,
+        &query("SELECT * FROM doctors"),
+        &["hospital.db refuses the query: no such table: doctors"],
+    );
+    refused(
+        &place,
+        &query("SELECT ward, 'long ago' AS born, age, back FROM patients"),
+        &["the query on ", "hospital.db, row 1, column `born`: `long ago` is no date"],
+    );
+}
+
+#[cfg(not(feature = "sql"))]
+#[test]
+fn a_build_without_sql_says_what_to_do_and_tells_no_password() {
+    let place = Place::new();
+    let flags =
+        ["train", "--sql", "SELECT 1", "--database", "postgres://ann:secret@localhost/x", "--target", "y"];
+    let output = crate::support::output(shamisen().args(flags).args(["--task", "regression"]));
+    let message = crate::support::text(&output.stderr);
+    assert!(message.contains("postgres://localhost/x") && message.contains("--features sql"), "{message}");
+    assert!(output.status.code() == Some(2) && !message.contains("secret"), "{message}");
+    assert!(place.names().is_empty());
+}
