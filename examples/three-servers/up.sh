@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Three servers on this machine, with two owners and an analyst whom they know: to try the service out.
+# Three servers on this machine, with two owners, an analyst and an operator whom they know: to try the service out.
 #
 #     examples/three-servers/up.sh DIR [PORT]
 #

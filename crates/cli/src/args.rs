@@ -114,8 +114,8 @@ pub struct TrainArguments {
     /// Read the job from a TOML file with the same names (`batch_size` for `--batch-size`); flags override it.
     #[arg(long, value_name = "FILE.toml")]
     pub job: Option<PathBuf>,
-    /// Go on with a training that was interrupted, from the directory that --checkpoint named. Besides, only --model, --report and
-    /// what joins the parties may be given.
+    /// Go on with a training that was interrupted, from the directory that --checkpoint named. Besides, only --model, --report,
+    /// --deadline and what joins the parties may be given.
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Only tell what the training will cost: rounds, bytes, memory, and time here and over other networks. Nothing is shared.

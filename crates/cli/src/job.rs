@@ -46,7 +46,7 @@ pub struct JobFields {
     #[arg(long, value_name = "WxH")]
     pub image_size: Option<ImageSize>,
     /// Take the rows that this query gives on --database.
-    #[arg(long, value_name = "QUERY", requires = "database")]
+    #[arg(long, value_name = "QUERY")]
     pub sql: Option<String>,
     /// Database for --sql: a SQLite file, or `postgres://USER@localhost/NAME`. A password may be in the variable PGPASSWORD.
     #[arg(long, value_name = "FILE|URL")]
@@ -342,6 +342,9 @@ impl JobFields {
         }
         if let Some(query) = &self.sql {
             return self.query(query, kind);
+        }
+        if self.database.is_some() {
+            return Err(Failure::input("--database is for --sql QUERY: leave it out"));
         }
         match (self.data.is_empty(), &self.mnist) {
             (false, Some(_)) => {

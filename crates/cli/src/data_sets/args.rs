@@ -46,7 +46,8 @@ pub struct PutArguments {
     /// How the table is shared.
     #[command(flatten)]
     pub sharing: SharingFlags,
-    /// Directory for the shares of all three servers until they have them. [default: `.shamisen-put-NAME` beside the first FILE]
+    /// Directory for the shares of all three servers until they have them. [default: `.shamisen-put-NAME` beside the first FILE
+    /// or the images; with --sql in the present directory]
     #[arg(long, value_name = "DIR")]
     pub staging: Option<PathBuf>,
     /// How long a server may be unreachable, or wait for another one, before the upload stops; the same command goes on.

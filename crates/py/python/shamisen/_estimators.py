@@ -21,8 +21,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     """A multi-layer perceptron for classes, trained on secret shares.
 
     Three parties train by the real protocol, as threads of this process; none of them sees a feature, a class, a weight or a
-    prediction. Opened are the shape of the job, the mean loss every 16 mini-batches and at the end of each epoch, and with
-    `early_stopping` the accuracy on the validation rows after each epoch.
+    prediction. Opened are the shape of the job, the mean loss after mini-batches 1, 2, 4, 8, every 16th and the last of each
+    epoch, and with `early_stopping` the accuracy on the validation rows after each epoch.
 
     Parameters and attributes have the names and defaults of scikit-learn's `MLPClassifier`, where they mean the same.
 
