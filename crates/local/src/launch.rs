@@ -1,5 +1,6 @@
 //! Three parties as three processes of this machine, joined by TLS.
 
+use std::io;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
@@ -8,7 +9,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
-use std::{env, io};
 
 use rustix::process::{Pid, Signal, kill_process};
 use shamisen_party::event::{Cause, Outcome, Step};
@@ -113,7 +113,7 @@ fn run_once(
     verbose: u8,
     observe: &mut dyn FnMut(usize, Step),
 ) -> Result<std::result::Result<[Outcome; 3], Stopped>> {
-    let program = env::current_exe()
+    let program = process::own_program()
         .map_err(|error| Failure::run(format!("cannot find the own program file: {error}")))?;
     let (sender, notes) = channel();
     let mut children = Children(Vec::with_capacity(3));

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::assignment::Assignment;
 use crate::event::{Cause, Event, Failed};
+use crate::process::own_program;
 
 /// Mini-batches between two checkpoints unless the user says otherwise: ten seconds of the standard case.
 pub const DEFAULT_EVERY: NonZeroUsize = NonZeroUsize::new(480).expect("it is not 0");
@@ -115,7 +116,7 @@ impl<'a> Kept<'a> {
 
     /// Reads the last checkpoint that all three have; none if nobody has got beyond the beginning.
     ///
-    /// One round.
+    /// One round, and one more if there is none.
     pub(crate) fn agree(&self, lanes: &mut Lanes) -> Result<Option<Checkpoint>, Failed> {
         let mut offer = [0; KEPT + 1];
         offer[0] = self.whole.len() as u64;
@@ -129,6 +130,8 @@ impl<'a> Kept<'a> {
             tracing::info!("no checkpoint is left: the training begins");
             // Those of a beginning that did not get to all three must not meet those of this one.
             remove_all(self.dir)?;
+            // Nobody keeps a first one of this beginning while another still has one of an earlier.
+            tell(&[0], lanes.main())?;
             return Ok(None);
         };
         let Stored { state, vectors, .. } = read::<State>(self.dir, number, self.key)?;
@@ -224,7 +227,7 @@ pub(crate) fn check_label(dir: &Path, own: &Label, found: &Label) -> Result<(), 
 fn build() -> Result<String, Failed> {
     let hash = || -> io::Result<String> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(env::current_exe()?)?)?;
+        hasher.update_reader(File::open(own_program()?)?)?;
         Ok(hasher.finalize().to_hex().to_string())
     };
     hash().map_err(|error| Failed::new(Cause::System, format!("cannot read the own program file: {error}")))

@@ -191,6 +191,8 @@ pub enum Cause {
     Died,
     /// Files or configuration.
     Input,
+    /// The disk is full.
+    Disk,
     /// The party's own port is taken.
     PortInUse,
     /// A value left the range of the fixed-point numbers, as all three parties see.
@@ -215,7 +217,7 @@ impl Cause {
 
     /// Whether the user can mend it.
     pub fn is_input(self) -> bool {
-        matches!(self, Self::Input | Self::PortInUse)
+        matches!(self, Self::Input | Self::Disk | Self::PortInUse)
     }
 }
 
@@ -234,8 +236,15 @@ impl Failed {
 
 impl From<DataError> for Failed {
     fn from(error: DataError) -> Self {
-        let cause = if matches!(error, DataError::Randomness { .. }) { Cause::System } else { Cause::Input };
-        Self::new(cause, error.to_string())
+        Self::new(cause_of(&error), error.to_string())
+    }
+}
+
+fn cause_of(error: &DataError) -> Cause {
+    match error {
+        DataError::Randomness { .. } => Cause::System,
+        DataError::DiskFull { .. } => Cause::Disk,
+        _ => Cause::Input,
     }
 }
 
@@ -268,9 +277,14 @@ impl From<MpcError> for Failed {
 
 impl From<NnError> for Failed {
     fn from(error: NnError) -> Self {
-        let cause = match error {
-            NnError::Protocol(error) => return error.into(),
-            NnError::Rows(_) | NnError::Plan(_) | NnError::Checkpoint(_) => Cause::Input,
+        if let NnError::Protocol(error) = error {
+            return error.into();
+        }
+        let cause = match &error {
+            NnError::Rows(source) | NnError::Checkpoint(source) => {
+                source.downcast_ref().map_or(Cause::Input, cause_of)
+            }
+            NnError::Plan(_) => Cause::Input,
             NnError::Range { .. } | NnError::PredictionRange(_) => Cause::Range,
             _ => Cause::System,
         };

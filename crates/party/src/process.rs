@@ -3,10 +3,10 @@
 //! The program `shamisen party --dir DIR --launched` writes the party's events to its standard output, a JSON object a line, and
 //! ends when its standard input does: it does not outlive the one who started it.
 
-use std::env;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::{env, io};
 
 use crate::event::{Cause, Event, Failed};
 
@@ -25,6 +25,17 @@ pub fn command(program: &Path, dir: &Path) -> Command {
         .stdout(Stdio::piped())
         .process_group(0);
     command
+}
+
+/// The file of the program that runs. If it was replaced or removed meanwhile, the one that runs all the same, where the system has
+/// `/proc`.
+///
+/// # Errors
+///
+/// If the system does not tell.
+pub fn own_program() -> io::Result<PathBuf> {
+    let path = env::current_exe()?;
+    Ok(if path.exists() { path } else { PathBuf::from("/proc/self/exe") })
 }
 
 /// What tells the C library of a party to put its vectors on huge pages, unless the user tells it something else.

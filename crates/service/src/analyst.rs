@@ -253,15 +253,15 @@ impl Analyst {
 
     async fn cancel_anywhere(&self, id: &str) -> Result<JobStatus> {
         let path = format!("/v1/jobs/{id}/cancel");
-        let mut refusals = Vec::new();
+        let (mut cancelled, mut refusals) = (None, Vec::new());
+        // Server 0 tells the others, but not one that is about to accept it.
         for server in &self.cluster.servers {
             match self.post(server, &path).await {
-                // Server 0 tells the others.
-                Ok(status) => return Ok(status),
+                Ok(status) => cancelled = cancelled.or(Some(status)),
                 Err(error) => refusals.push((server, error)),
             }
         }
-        Err(together(&refusals))
+        cancelled.ok_or_else(|| together(&refusals))
     }
 
     /// The status of a job that is over, if the three say the same of what came out.

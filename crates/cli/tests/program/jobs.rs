@@ -150,6 +150,12 @@ fn a_model_predicts_where_it_is_and_after_its_export() {
 
     let mut by_owner = three.client_command("export", "owner");
     let refused = output(by_owner.args(["--model", &id, "--to"]).arg(three.place.path("other")));
+    // After the data are taken back nothing is left of the model.
+    let model = |party| three.place.path(&format!("data{party}/models/{id}"));
+    assert!((0..3).all(|party| model(party).exists()));
+    succeed(three.client_command("revoke", "owner").arg("hospital-a"));
+    assert!((0..3).all(|party| !model(party).exists()));
+    assert!(!succeed(&mut three.analyst("models")).contains(&id));
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("there is no model"), "{}", text(&refused.stderr));
     assert!(!three.place.path("other").exists());

@@ -126,13 +126,16 @@ impl AuditLog {
         loop {
             line.clear();
             let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(io)?;
+            let damaged = |problem: String| ServiceError::Audit { path: path.clone(), problem };
             if line.pop() != Some(b'\n') {
+                if read as u64 == LONGEST_LINE {
+                    return Err(damaged(format!("entry {} is too long", end.chain.seq() + 1)));
+                }
                 if read > 0 {
                     tracing::warn!(path = %path.display(), "the last entry of the audit log was not whole");
                 }
                 break;
             }
-            let damaged = |problem: String| ServiceError::Audit { path: path.clone(), problem };
             let entry: Entry = serde_json::from_slice(&line)
                 .map_err(|error| damaged(format!("entry {} cannot be read: {error}", end.chain.seq() + 1)))?;
             end.chain.follow(&entry).map_err(|fault| damaged(fault.to_string()))?;
@@ -227,6 +230,9 @@ impl AuditLog {
         };
         let mut line = serde_json::to_vec(&entry).map_err(|error| io(error.into()))?;
         line.push(b'\n');
+        if line.len() as u64 >= LONGEST_LINE {
+            return Err(io(io::Error::other("an entry would be too long")));
+        }
         if let Err(error) = end.file.write_all(&line).and_then(|()| end.file.sync_data()) {
             // What is there in part must not stand before the next entry.
             end.file.set_len(end.length).map_err(io)?;
@@ -318,6 +324,28 @@ mod tests {
         }
         assert!(log.page(152, |_| true).unwrap().0.is_empty());
         assert!(log.page(u64::MAX, |_| true).unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn an_entry_that_is_too_long_is_neither_written_nor_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let log = AuditLog::open(dir.path(), 1).unwrap();
+        note(&log, "a");
+        let long = "x".repeat(LONGEST_LINE as usize);
+        let event = Event::new("test", "b", Decision::Noted).with_digest(&long);
+        assert!(log.append(event).unwrap_err().to_string().contains("too long"));
+        note(&log, "c");
+        let head = log.head();
+        assert_eq!(head.seq, 2);
+        drop(log);
+        assert_eq!(AuditLog::open(dir.path(), 1).unwrap().head(), head);
+        // Whatever wrote such a line, what follows it is not thrown away.
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{long}\n{whole}")).unwrap();
+        let message = AuditLog::open(dir.path(), 1).unwrap_err().to_string();
+        assert!(message.contains("entry 1 is too long"), "{message}");
+        assert!(fs::read_to_string(&path).unwrap().ends_with(&whole));
     }
 
     #[test]

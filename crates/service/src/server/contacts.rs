@@ -155,7 +155,7 @@ async fn call(
     let found = follow(&mut client, party, before.as_ref().map(|noted| &noted.end)).await?;
     match shared.blocking(move |shared| keep(shared, party, before, found)).await {
         Ok((noted, contradiction)) => {
-            let has_looked = noted.is_some();
+            let has_looked = noted.is_some() || contradiction.is_some();
             shared.contacts.note(peer, |contact| {
                 contact.noted = noted;
                 contact.contradiction = contradiction;

@@ -131,6 +131,14 @@ impl Shared {
         done.unwrap_or_else(|error| Err(ServiceError::Start { source: io::Error::other(error) }.into()))
     }
 
+    /// Does work to its end, even if the one who asked for it hangs up: what is begun would be left half done.
+    pub(crate) async fn to_the_end<T: Send + 'static, E: From<ServiceError> + Send + 'static>(
+        work: impl Future<Output = core::result::Result<T, E>> + Send + 'static,
+    ) -> core::result::Result<T, E> {
+        let done = tokio::spawn(work).await;
+        done.unwrap_or_else(|error| Err(ServiceError::Start { source: io::Error::other(error) }.into()))
+    }
+
     /// A data set in the words of the interface.
     pub(crate) fn described(&self, upload: Upload) -> DataSetInfo {
         let present = self.present();

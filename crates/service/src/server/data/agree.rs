@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use blake3::Hash;
 use shamisen_net::Party;
 use tokio::select;
 use tokio::time::{Instant, sleep};
@@ -168,7 +169,7 @@ impl DataSets {
     pub(crate) fn asked(&self, peer: Party, question: &PeerAsks) -> Result<PeerAnswers> {
         let PeerAsks { id, digest, expired, head } = question;
         let answer = |state, digest| Ok(PeerAnswers { state, digest, head: self.audit.head() });
-        if !is_id(id) {
+        if !is_id(id) || Hash::from_hex(digest).is_err() {
             return answer(UploadState::Aborted, None);
         }
         let Some(upload) = self.store.read(|state| UPLOADS.get(state, id))? else {

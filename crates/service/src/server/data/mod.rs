@@ -142,8 +142,10 @@ pub(crate) struct JobRequest {
     /// Training rows in all.
     pub(crate) rows: u64,
     pub(crate) outputs: Vec<Output>,
-    /// Who gets predictions and the model, if they are outputs.
-    pub(crate) recipients: Vec<Fingerprint>,
+    /// Who gets predictions, if they are an output.
+    pub(crate) predictions_to: Vec<Fingerprint>,
+    /// Who gets the model, if it is an output.
+    pub(crate) model_to: Vec<Fingerprint>,
 }
 
 /// The share files and records of uploads and data sets. Its functions wait for the disk.
@@ -299,7 +301,7 @@ impl DataSets {
                 Ok(uploads)
             }
             Err(refusal) => {
-                self.audit.append(event(Decision::Refused).because(refusal.error()))?;
+                self.audit.refuse(false, event(Decision::Refused).because(refusal.error()))?;
                 Err(refusal.audited())
             }
         }
@@ -335,7 +337,6 @@ fn admitted(
         let text = format!("the job uses the column {column:?}, which none of its data sets has");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
     }
-    let receive = |output: Output| request.outputs.contains(&output).then_some(request.recipients.as_slice());
     for upload in &mut uploads {
         let Manifest { name, schema, .. } = &upload.manifest;
         let mut columns = schema.features.clone();
@@ -348,8 +349,8 @@ fn admitted(
             trainings: request.trainings,
             rows: request.rows,
             outputs: &request.outputs,
-            predictions_to: receive(Output::Predictions).unwrap_or_default(),
-            model_to: receive(Output::Model).unwrap_or_default(),
+            predictions_to: &request.predictions_to,
+            model_to: &request.model_to,
         };
         upload.terms().check(&wanted, upload.trainings, now()).map_err(|breach| {
             let text = format!("the terms of the data set {name}: {breach}");

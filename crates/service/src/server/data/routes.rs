@@ -266,10 +266,13 @@ async fn revoke(
     _: By<Owners>,
     Path(id): Path<String>,
 ) -> Answer<Json<UploadStatus>> {
-    let revoked = id.clone();
-    let status = shared.blocking(move |shared| shared.data.revoke(&caller, &revoked)).await?;
-    jobs::data_set_revoked(&shared, &id).await?;
-    Ok(Json(status))
+    Shared::to_the_end(async move {
+        let revoked = id.clone();
+        let status = shared.blocking(move |shared| shared.data.revoke(&caller, &revoked)).await?;
+        jobs::data_set_revoked(&shared, &id).await?;
+        Ok(Json(status))
+    })
+    .await
 }
 
 /// Puts new terms of a data set in place of those before. Jobs that were accepted go on.

@@ -253,7 +253,8 @@ fn a_job_is_admitted_by_the_terms_of_all_its_data_sets() {
         trainings: 1,
         rows: 40,
         outputs: vec![Output::Metrics],
-        recipients: Vec::new(),
+        predictions_to: Vec::new(),
+        model_to: Vec::new(),
     };
     let admit = |sets: &DataSets, job: &str, request: &JobRequest| {
         sets.store
@@ -287,8 +288,8 @@ fn a_job_is_admitted_by_the_terms_of_all_its_data_sets() {
         "each of them once",
     );
     refused(admit(sets, "job", &good), "32 hexadecimal digits");
-    let recipients = vec![Fingerprint::from_bytes([ANALYST; 32])];
-    let model = JobRequest { outputs: vec![Output::Model], recipients, ..good.clone() };
+    let model_to = vec![Fingerprint::from_bytes([ANALYST; 32])];
+    let model = JobRequest { outputs: vec![Output::Model], model_to, ..good.clone() };
     refused(admit(sets, &job(1), &model), "the rule `outputs` forbids it");
     assert_eq!(admit(sets, &job(1), &good).unwrap(), 1);
     refused(admit(sets, &job(1), &good), "was used before");

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::client::{CallError, Client};
 use crate::cluster::Server;
 use crate::job::{JobState, Work};
-use crate::server::jobs::order::{Order, PartyState, Standing, What, carry_out, change};
+use crate::server::jobs::order::{Order, PartyState, Standing, What, carry_out, settled};
 use crate::server::jobs::record::{JOBS, JobRecord};
 use crate::server::jobs::{directory, log};
 use crate::server::now;
@@ -32,6 +32,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Pause before a server that is away is called again.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Pause before a server whose disk is full tries again.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long the others have to notice when one is not at work any more: their reasons may tell more.
 const GATHER: Duration = Duration::from_secs(3);
@@ -131,7 +134,7 @@ impl Conductor {
                     return Turn::Waits;
                 }
                 Some(Obstacle::Wait(reason)) => {
-                    self.wait(record, &reason, &mut told).await;
+                    self.wait(record, &reason, &mut told, PAUSE).await;
                     continue;
                 }
             }
@@ -148,8 +151,9 @@ impl Conductor {
                         let reason = format!("given up after {MOST_TRIES} tries: {reason}");
                         return self.end(record, JobState::Failed, Some(reason)).await;
                     }
-                    self.wait(record, &reason, &mut told).await;
+                    self.wait(record, &reason, &mut told, PAUSE).await;
                 }
+                Outcome::Waits { reason, pause } => self.wait(record, &reason, &mut told, pause).await,
             }
         }
     }
@@ -163,7 +167,7 @@ impl Conductor {
         let mut answers = self.order(record, &start).await;
         if let Some(Obstacle::Wait(reason)) = obstacle(&answers, None) {
             self.halt(record, reason.clone()).await;
-            return Outcome::Again { moved: false, reason };
+            return Outcome::Waits { reason, pause: PAUSE };
         }
         let mut gathering: Option<Instant> = None;
         loop {
@@ -216,6 +220,11 @@ impl Conductor {
         if let (Some((_, Failed { cause: Cause::Input | Cause::Range, .. })), Some(said)) = (&worst, &said) {
             return Outcome::End(JobState::Failed, said.clone());
         }
+        if let (Some((_, Failed { cause: Cause::Disk, .. })), Some(reason)) = (&worst, &said) {
+            let reason = reason.clone();
+            self.halt(record, reason.clone()).await;
+            return Outcome::Waits { reason, pause: LONG_PAUSE };
+        }
         let moved = answers.iter().flatten().any(|standing| standing.attempt == attempt && standing.moved);
         let reason = away.or(said).unwrap_or_else(|| "a server was started anew".to_owned());
         self.halt(record, reason.clone()).await;
@@ -259,7 +268,7 @@ impl Conductor {
         if !answers.iter().all(knows) {
             return Turn::Waits;
         }
-        match change(&self.shared, &record.document.id, |record| record.settled = true).await {
+        match settled(&self.shared, &record.document.id).await {
             Ok(_) => Turn::Over,
             Err(_) => Turn::Waits,
         }
@@ -272,13 +281,13 @@ impl Conductor {
     }
 
     /// Waits a moment, and says in the log why, if it was not said before.
-    async fn wait(&self, record: &JobRecord, reason: &str, told: &mut String) {
+    async fn wait(&self, record: &JobRecord, reason: &str, told: &mut String, pause: Duration) {
         if reason != told {
             reason.clone_into(told);
             tracing::warn!(job = record.document.id, "interrupted: {reason}");
             log::add(&directory::log(&self.shared, &record.document.id), &format!("waits: {reason}"));
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
 
     /// Gives the three the same order at the same time.
@@ -304,6 +313,8 @@ enum Outcome {
     Done,
     /// It is to be tried again; `moved` says that the training came further.
     Again { moved: bool, reason: String },
+    /// It is to be tried again as often as it takes: a server is away, or has no room.
+    Waits { reason: String, pause: Duration },
     /// The job is over.
     End(JobState, String),
 }
@@ -395,10 +406,12 @@ impl Line {
     async fn call(&mut self, job: &str, order: &Order) -> Result<Standing, CallError> {
         let path = format!("/v1/jobs/{job}/order");
         self.look_up();
-        if let Some(client) = &mut self.client
-            && let Ok(standing) = client.post_json(&path, order).await
-        {
-            return Ok(standing);
+        if let Some(client) = &mut self.client {
+            match client.post_json(&path, order).await {
+                // The server was started anew, or has ended a line that was old.
+                Err(CallError::Broken { .. }) => {}
+                answer => return answer,
+            }
         }
         let Server { address, fingerprint, .. } = &self.server;
         let config = self.shared.config();

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use axum::http::StatusCode;
+use jiff::Timestamp;
 
 use crate::KeyId;
 use crate::job::{JobDocument, JobTable};
 use crate::manifest::Manifest;
-use crate::server::caller::Caller;
 use crate::server::data::{State, UPLOADS, Upload};
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
@@ -21,18 +21,19 @@ pub(super) struct Data {
 }
 
 /// Refuses somebody who, by the terms that hold now, does not get predictions or models that the data set was used for.
-pub(super) fn check_receiver(
-    shared: &Shared,
-    id: &str,
-    output: Output,
-    caller: &Caller,
-) -> Result<(), Refusal> {
+pub(super) fn check_receiver(shared: &Shared, id: &str, output: Output, who: KeyId) -> Result<(), Refusal> {
     let upload = complete(shared, id)?;
-    if upload.terms().receivers(output).contains(&KeyId(caller.fingerprint)) {
+    let (name, terms) = (&upload.manifest.name, upload.terms());
+    let text = if terms.have_expired(Timestamp::now()) {
+        format!(
+            "the terms of the data set {name} allow nothing any more: their last day was {}",
+            terms.expires
+        )
+    } else if terms.receivers(output).contains(&who) {
         return Ok(());
-    }
-    let name = &upload.manifest.name;
-    let text = format!("the terms of the data set {name} do not let {} have it: {output}", caller.name);
+    } else {
+        format!("the terms of the data set {name} do not let {who} have it: {output}")
+    };
     Err(Refusal::new(StatusCode::FORBIDDEN, text).with_hint("ask its owner for other terms"))
 }
 

@@ -21,7 +21,7 @@ use crate::config::{PeerServer, ServerConfig};
 use crate::job::{JobDocument, JobState, Signed, Work, prediction, training};
 use crate::keys::{CERTIFICATE_FILE, KEY_FILE};
 use crate::server::jobs::record::JobRecord;
-use crate::server::jobs::{data, models};
+use crate::server::jobs::{data, models, predictions};
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
 use crate::{Result, ServiceError};
@@ -113,6 +113,8 @@ fn prepare_prediction(
     model: &str,
     dir: &Path,
 ) -> core::result::Result<Assignment, Refusal> {
+    // The terms may have changed since the job was accepted.
+    predictions::check_receiver(shared, model, job.document.analyst)?;
     let info = models::find(shared, model)?;
     let description = info
         .description(serde_json::Value::Null)
@@ -281,6 +283,12 @@ pub(super) fn clear(shared: &Shared, record: &JobRecord) {
     if record.state != JobState::Done {
         remove_all(&of_model(shared, job));
     }
+}
+
+/// Removes what came of a job whose data are taken back: its share of a model, or of predictions.
+pub(super) fn forget(shared: &Shared, job: &str) -> Result<()> {
+    remove_all(&of_model(shared, job));
+    remove(&predictions(shared, job))
 }
 
 /// Removes what a server that was killed has left of jobs: of those that it has not accepted, and of those that are over.

@@ -40,9 +40,17 @@ async fn list(State(shared): State<Arc<Shared>>, caller: Caller) -> Result<Json<
     let work = move |shared: &Shared| {
         let records = shared.store.read(|state| JOBS.all(state))?;
         let mut records: Vec<JobRecord> = records.into_iter().map(|(_, record)| record).collect();
-        records.retain(|record| has_model(record) && concerns(record, &caller));
+        let is_there = |id: &String| data::find(shared, id).is_ok();
+        records.retain(|record| {
+            has_model(record) && concerns(record, &caller) && record.document.datasets.iter().all(is_there)
+        });
         records.sort_by(|one, other| other.accepted.total_cmp(&one.accepted));
-        records.iter().map(|record| described(shared, record)).collect::<Result<Vec<_>, Refusal>>()
+        let described = |record: &JobRecord| {
+            let info = described(shared, record);
+            // One of which a file is gone does not hide the others.
+            info.inspect_err(|refusal| tracing::error!(job = record.document.id, "{}", refusal.error())).ok()
+        };
+        Ok::<_, Refusal>(records.iter().filter_map(described).collect())
     };
     shared.blocking(work).await.map(Json)
 }
@@ -73,7 +81,7 @@ async fn share(
                 .with_hint("those whom its job names with --model-to may have it"));
         }
         for dataset in &record.document.datasets {
-            data::check_receiver(shared, dataset, Output::Model, &caller)?;
+            data::check_receiver(shared, dataset, Output::Model, KeyId(caller.fingerprint))?;
         }
         let share = directory::read_model(shared, &id)?;
         note_first(shared, "model.sent", &record, &caller, from)?;
@@ -109,9 +117,18 @@ async fn statistics(
             return Err(Refusal::new(StatusCode::FORBIDDEN, text)
                 .with_hint("those whom its job names with --predictions-to or --model-to may have them"));
         }
-        let output = if document.predictions_to.contains(&key) { Output::Predictions } else { Output::Model };
-        for dataset in &document.datasets {
-            data::check_receiver(shared, dataset, output, &caller)?;
+        // Whoever still gets one of the two needs them.
+        let gets = |output, receivers: &[KeyId]| {
+            let allowed = |id| data::check_receiver(shared, id, output, key);
+            receivers.contains(&key).then(|| document.datasets.iter().try_for_each(|id| allowed(id)))
+        };
+        let answers =
+            [gets(Output::Predictions, &document.predictions_to), gets(Output::Model, &document.model_to)];
+        let mut answers = answers.into_iter().flatten();
+        if let Some(Err(refusal)) = answers.next()
+            && answers.all(|answer| answer.is_err())
+        {
+            return Err(refusal);
         }
         let share = statistics_share(shared, document)?;
         note_first(shared, "statistics.sent", &record, &caller, from)?;

@@ -1,5 +1,6 @@
 //! What the conductor of the jobs wants of a server, and where the server stands.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -8,7 +9,7 @@ use shamisen_party::event::Failed;
 use utoipa::ToSchema;
 
 use crate::audit::{Decision, JOB_ENDED};
-use crate::job::JobState;
+use crate::job::{JobState, Work as JobWork};
 use crate::server::audit_log::Event;
 use crate::server::jobs::process::Running;
 use crate::server::jobs::record::{JOBS, JobRecord};
@@ -104,8 +105,26 @@ pub(super) fn no_job(id: &str) -> Refusal {
         .noted()
 }
 
-/// Changes the record of a job, and returns it.
+/// Changes the record of a job that is not over, and returns it; one that is over stays as it is.
 pub(super) async fn change(
+    shared: &Arc<Shared>,
+    id: &str,
+    edit: impl FnOnce(&mut JobRecord) + Send + 'static,
+) -> Result<JobRecord, Refusal> {
+    let unless_over = |record: &mut JobRecord| {
+        if !record.state.is_over() {
+            edit(record);
+        }
+    };
+    rewrite(shared, id, unless_over).await
+}
+
+/// Notes that all three servers know how a job ended.
+pub(super) async fn settled(shared: &Arc<Shared>, id: &str) -> Result<JobRecord, Refusal> {
+    rewrite(shared, id, |record| record.settled = true).await
+}
+
+async fn rewrite(
     shared: &Arc<Shared>,
     id: &str,
     edit: impl FnOnce(&mut JobRecord) + Send + 'static,
@@ -132,10 +151,12 @@ async fn begin(
     training: usize,
     attempt: String,
 ) -> Result<Standing, Refusal> {
+    let mut running = shared.jobs.running.lock().await;
+    // It may have ended while others had the lock.
+    let record = self::record(shared, &record.document.id).await?;
     if record.state.is_over() {
         return standing(shared, record).await;
     }
-    let mut running = shared.jobs.running.lock().await;
     let same =
         |work: &Work| work.job == record.document.id && work.training == training && work.attempt == attempt;
     if shared.jobs.work().as_ref().is_some_and(same) {
@@ -155,7 +176,13 @@ async fn begin(
         record.results = done;
     })
     .await?;
-    let dir = shared.blocking(move |shared| directory::prepare(shared, &signed, training)).await?;
+    let prepared = shared.blocking(move |shared| directory::prepare(shared, &signed, training)).await;
+    // That a data set or model is not there any more must not read as if the job were not.
+    let gone = |refusal: Refusal| match refusal.status() {
+        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Refusal::new(StatusCode::CONFLICT, refusal.error()),
+        _ => refusal,
+    };
+    let dir = prepared.map_err(gone)?;
     log::add(&directory::log(shared, &id), &format!("training {training} begins or goes on"));
     let work = Work { job: id, training, attempt, phase: Phase::Working, step: None, loss: None };
     *running = Some(Running::start(shared, work, dir, lets_loss));
@@ -201,11 +228,13 @@ async fn finish(
     state: JobState,
     reason: Option<String>,
 ) -> Result<Standing, Refusal> {
+    let (id, trainings) = (record.document.id.clone(), record.document.runs());
+    let mut running = shared.jobs.running.lock().await;
+    // It may have ended while others had the lock, and stays what it was then.
+    let record = self::record(shared, &id).await?;
     if record.state.is_over() || !state.is_over() {
         return standing(shared, record).await;
     }
-    let (id, trainings) = (record.document.id.clone(), record.document.runs());
-    let mut running = shared.jobs.running.lock().await;
     let is_current = shared.jobs.work().as_ref().is_some_and(|work| work.job == id);
     if is_current && let Some(party) = running.take() {
         party.kill().await;
@@ -248,23 +277,38 @@ async fn finish(
 /// Somebody does not want a job any more.
 pub(super) async fn cancel(shared: &Arc<Shared>, id: &str, reason: String) -> Result<JobRecord, Refusal> {
     let found = record(shared, id).await?;
-    if found.state.is_over() {
+    let was_over = found.state.is_over();
+    finish(shared, found, JobState::Cancelled, Some(reason)).await?;
+    let found = record(shared, id).await?;
+    if was_over || found.state != JobState::Cancelled {
         let text = format!("the job {id} is over: it is {}", found.state.name());
         return Err(Refusal::new(StatusCode::CONFLICT, text));
     }
-    finish(shared, found, JobState::Cancelled, Some(reason)).await?;
-    record(shared, id).await
+    Ok(found)
 }
 
-/// Ends the jobs on a data set that its owner has taken back.
+/// Ends the jobs on a data set that its owner has taken back, and removes what came of it: the shares of models, and of predictions
+/// of these.
 pub(crate) async fn data_set_revoked(shared: &Arc<Shared>, dataset: &str) -> Result<(), Refusal> {
     let records = shared.blocking(|shared| shared.store.read(|state| JOBS.all(state))).await?;
-    for (_, record) in records {
-        if !record.state.is_over() && record.document.datasets.iter().any(|id| id == dataset) {
-            let reason = "its data set was taken back".to_owned();
-            finish(shared, record, JobState::Cancelled, Some(reason)).await?;
-        }
+    let trained: BTreeSet<&String> = records
+        .iter()
+        .filter_map(|(id, record)| record.document.datasets.iter().any(|id| id == dataset).then_some(id))
+        .collect();
+    let concerned = |id: &String, record: &JobRecord| match &record.document.work {
+        JobWork::Train { .. } => trained.contains(id),
+        JobWork::Predict { model, .. } => trained.contains(model),
+    };
+    let (mut over, mut rest) = (Vec::new(), Vec::new());
+    for (id, record) in records.iter().filter(|(id, record)| concerned(id, record)) {
+        if record.state.is_over() { over.push(id.clone()) } else { rest.push((id, record)) }
     }
+    for (id, record) in rest {
+        let reason = "its data set was taken back".to_owned();
+        finish(shared, record.clone(), JobState::Cancelled, Some(reason)).await?;
+        over.push(id.clone());
+    }
+    shared.blocking(move |shared| over.iter().try_for_each(|id| directory::forget(shared, id))).await?;
     Ok(())
 }
 
@@ -299,4 +343,28 @@ async fn standing(shared: &Arc<Shared>, record: JobRecord) -> Result<Standing, R
         failed,
         results,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::jobs::tidy::tests::predictions;
+    use crate::server::tests::router;
+
+    #[tokio::test]
+    async fn what_has_ended_stays_as_it_ended() {
+        let (_, shared, _dir) = router();
+        let seen = predictions(&shared, JobState::Running, 1.0);
+        let id = seen.document.id.clone();
+        let end = async |state| finish(&shared, seen.clone(), state, None).await.unwrap().state;
+        assert_eq!(end(JobState::Failed).await, JobState::Failed);
+        // Whoever saw it running, and waited meanwhile, changes nothing any more.
+        assert_eq!(end(JobState::Cancelled).await, JobState::Failed);
+        let begun = begin(&shared, seen.clone(), 0, "1".to_owned()).await.unwrap();
+        assert_eq!((begun.state, begun.party), (JobState::Failed, PartyState::Idle));
+        let kept = change(&shared, &id, |record| record.state = JobState::Running).await.unwrap();
+        assert_eq!(kept.state, JobState::Failed);
+        assert!(!kept.settled && settled(&shared, &id).await.unwrap().settled);
+        assert!(cancel(&shared, &id, String::new()).await.unwrap_err().error().contains("is over"));
+    }
 }

@@ -38,12 +38,17 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 pub(super) fn check(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Refusal> {
     let info = models::find(shared, model)?;
     if info.predictions_to.contains(&KeyId(caller.fingerprint)) {
-        let mut datasets = info.datasets.iter();
-        return datasets.try_for_each(|id| data::check_receiver(shared, id, Output::Predictions, caller));
+        return check_receiver(shared, model, KeyId(caller.fingerprint));
     }
     let text = format!("predictions of the model {} are not for {}", info.name, caller.name);
     Err(Refusal::new(StatusCode::FORBIDDEN, text)
         .with_hint("those whom its job names with --predictions-to may have them"))
+}
+
+/// Refuses an analyst who, by the terms that hold now, gets no predictions of a model.
+pub(super) fn check_receiver(shared: &Shared, model: &str, analyst: KeyId) -> Result<(), Refusal> {
+    let mut datasets = models::find(shared, model)?.datasets.into_iter();
+    datasets.try_for_each(|id| data::check_receiver(shared, &id, Output::Predictions, analyst))
 }
 
 /// Admits predictions, which [`check`] allows: uses the id of their job.
@@ -92,6 +97,11 @@ async fn take_rows(
     }
     shared.blocking(move |shared| keep_rows(shared, &record, &rows)).await?;
     let record = change(&shared, &id, |record| record.ready = true).await?;
+    if record.state.is_over() {
+        // It was cancelled meanwhile.
+        let job = id.clone();
+        shared.blocking(move |shared| directory::remove(&directory::rows(shared, &job))).await?;
+    }
     Ok(Json(record.status(&shared.jobs)))
 }
 
@@ -152,6 +162,9 @@ async fn share(
     let work = move |shared: &Shared| {
         if !directory::predictions(shared, &id).exists() {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "these predictions are not kept any more"));
+        }
+        if let Work::Predict { model, .. } = &record.document.work {
+            check_receiver(shared, model, record.document.analyst)?;
         }
         Ok(piece(directory::read_predictions(shared, &id)?, from))
     };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process};
 use shamisen_party::event::{Cause, Event, Failed};
-use shamisen_party::process::{command, end, event};
+use shamisen_party::process::{command, end, event, own_program};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -93,7 +93,7 @@ impl Party {
     /// Runs the process to its end.
     async fn run(&self, wishes: watch::Receiver<Wish>) -> Phase {
         let turn = timeout(PORT, Arc::clone(&self.shared.data_port).lock_owned()).await;
-        let started = env::current_exe().and_then(|program| start(&program, &self.dir));
+        let started = own_program().and_then(|program| start(&program, &self.dir));
         match (turn, started) {
             (Ok(_turn), Ok(child)) => self.follow(child, wishes).await,
             (Err(_), _) => failed(Cause::PortInUse, "the port of the data plane is being examined"),
@@ -141,7 +141,7 @@ impl Party {
     async fn take(&self, event: Event) -> Option<Phase> {
         match event {
             Event::Connected => self.note("the three parties have met"),
-            Event::Warning { message } => self.note(&message),
+            Event::Warning { message } => self.note(&self.without_place(&message)),
             Event::Progress(step) => {
                 if let Some(work) = &mut *self.shared.jobs.work() {
                     work.step = Some(step);
@@ -162,11 +162,18 @@ impl Party {
                 let kept = spawn_blocking(move || directory::keep_outcome(&dir, &outcome)).await;
                 return Some(match kept {
                     Ok(Ok(())) => Phase::Finished,
-                    Ok(Err(error)) => failed(Cause::Input, error.to_string()),
+                    Ok(Err(error)) => {
+                        let mut failed = Failed::from(error);
+                        failed.message = self.without_place(&failed.message);
+                        Phase::Failed(failed)
+                    }
                     Err(error) => failed(Cause::System, error.to_string()),
                 });
             }
-            Event::Failed(failed) => return Some(Phase::Failed(failed)),
+            Event::Failed(mut failed) => {
+                failed.message = self.without_place(&failed.message);
+                return Some(Phase::Failed(failed));
+            }
         }
         None
     }
@@ -180,6 +187,11 @@ impl Party {
         };
         tracing::info!(job = self.job, "{text}");
         self.note(&text);
+    }
+
+    /// A message without the place of the server's files, which is not the analyst's business.
+    fn without_place(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.shared.config().data.display()), "")
     }
 
     fn note(&self, text: &str) {

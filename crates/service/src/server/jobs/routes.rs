@@ -155,10 +155,6 @@ fn request(shared: &Shared, document: &JobDocument, caller: &Caller) -> Result<J
         (rows, task) = (table.description.rows as u64, (&table.description).into());
         columns = table.schema.features;
     }
-    let mut recipients: Vec<_> =
-        document.predictions_to.iter().chain(&document.model_to).map(|key| key.0).collect();
-    recipients.sort_unstable();
-    recipients.dedup();
     Ok(JobRequest {
         datasets: document.datasets.clone(),
         columns,
@@ -167,7 +163,8 @@ fn request(shared: &Shared, document: &JobDocument, caller: &Caller) -> Result<J
         trainings: document.runs() as u64,
         rows,
         outputs: document.outputs.clone(),
-        recipients,
+        predictions_to: document.predictions_to.iter().map(|key| key.0).collect(),
+        model_to: document.model_to.iter().map(|key| key.0).collect(),
     })
 }
 
@@ -274,8 +271,11 @@ async fn cancel(
     if record.state == JobState::Cancelled {
         return Ok(Json(record.status(&shared.jobs)));
     }
-    let record = cancel_here(&shared, &id, format!("by {}", caller.name)).await?;
-    Ok(Json(record.status(&shared.jobs)))
+    Shared::to_the_end(async move {
+        let record = cancel_here(&shared, &id, format!("by {}", caller.name)).await?;
+        Ok(Json(record.status(&shared.jobs)))
+    })
+    .await
 }
 
 /// Takes an order of server 0, and says where this server stands.
@@ -310,7 +310,7 @@ async fn order(
     if !conducts(caller.fingerprint) {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "orders are given by server 0 alone"));
     }
-    carry_out(&shared, &id, order).await.map(Json)
+    Shared::to_the_end(async move { carry_out(&shared, &id, order).await.map(Json) }).await
 }
 
 /// A job that the caller may know of. One that does not concern the caller is as good as none.

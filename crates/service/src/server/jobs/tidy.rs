@@ -72,9 +72,11 @@ fn abandoned(
     limit: Duration,
 ) -> Option<String> {
     match answer {
-        Ok(there) => (there.digest != record.digest).then(|| another(0)),
+        Ok(there) if there.digest != record.digest => Some(another(0)),
+        // It ended there before this server had accepted it.
+        Ok(there) if there.state.is_over() => Some(format!("at server 0 it is {}", there.state.name())),
         Err(CallError::Refused { status: 404, .. }) => Some(not_accepted(0, limit)),
-        Err(_) => None,
+        Ok(_) | Err(_) => None,
     }
 }
 
@@ -110,7 +112,7 @@ fn forget_predictions(shared: &Shared) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use shamisen_data::shares::random_id;
@@ -124,7 +126,7 @@ mod tests {
     use crate::{KeyId, Role};
 
     /// A record of predictions in this state, which came into it so many seconds ago.
-    fn predictions(shared: &Shared, state: JobState, seconds: f64) -> JobRecord {
+    pub(in crate::server::jobs) fn predictions(shared: &Shared, state: JobState, seconds: f64) -> JobRecord {
         let identity = Identity::generate("analyst").unwrap();
         let key = KeyId(identity.fingerprint());
         let work = Work::Predict { model: random_id().unwrap(), rows: 1 };
@@ -208,6 +210,8 @@ mod tests {
         let record = predictions(&shared, JobState::Queued, 601.0);
         let (status, limit) = (record.status(&shared.jobs), Duration::from_mins(10));
         assert_eq!(abandoned(&record, Ok(status.clone()), limit), None);
+        let cancelled = JobStatus { state: JobState::Cancelled, ..status.clone() };
+        assert_eq!(abandoned(&record, Ok(cancelled), limit).unwrap(), "at server 0 it is cancelled");
         let other = JobStatus { digest: "1".repeat(64), ..status };
         assert!(abandoned(&record, Ok(other), limit).unwrap().contains("another job"));
         let refused = |status| {
