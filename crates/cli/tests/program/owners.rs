@@ -197,7 +197,7 @@ async fn rows_of_two_owners_train_as_one_table() {
     succeed(three.client_command("revoke", "neighbour").arg("b"));
     refused(
         three.analyst("export").args(["--model", "both", "--to"]).arg(three.place.path("x")),
-        &["no data set"],
+        &["there is no model"],
     );
 }
 
