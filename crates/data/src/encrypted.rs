@@ -48,9 +48,6 @@ const STORED: usize = NONCE + SEGMENT + TAG;
 /// Segments that are read or written at once.
 const BATCH: usize = 64;
 
-/// Bytes by which [`StorageKey::seal`] makes a content longer.
-pub const SEALED_MORE: u64 = (SALT + TAG) as u64;
-
 /// Most bytes of a file's content.
 pub const MAX_CONTENT: u64 = (SEGMENT as u64) << 32;
 
@@ -107,44 +104,6 @@ impl StorageKey {
         let filled = pseudo_random.expand(&[], HKDF_SHA256).and_then(|expanded| expanded.fill(&mut value));
         filled.unwrap_or_else(|_| unreachable!("HKDF with SHA-256 gives 32 bytes"));
         blake3::Hash::from_bytes(value).to_hex().to_string()
-    }
-
-    /// Encrypts something small for this purpose; only [`unseal`](Self::unseal) with the same purpose gives it back.
-    ///
-    /// # Errors
-    ///
-    /// If the operating system has no random bytes.
-    pub fn seal(&self, purpose: &[u8], content: &[u8]) -> Result<Vec<u8>> {
-        let mut sealed = vec![0; SALT];
-        getrandom::fill(&mut sealed).map_err(|source| DataError::Randomness { source })?;
-        let key = self.of_purpose(&sealed, purpose);
-        sealed.extend_from_slice(content);
-        // A key that is used once may have any nonce.
-        let nonce = Nonce::assume_unique_for_key([0; NONCE]);
-        let tag = key
-            .seal_in_place_separate_tag(nonce, Aad::empty(), &mut sealed[SALT..])
-            .unwrap_or_else(|_| unreachable!("what is sealed is small"));
-        sealed.extend_from_slice(tag.as_ref());
-        Ok(sealed)
-    }
-
-    /// Decrypts what [`seal`](Self::seal) encrypted for this purpose; none if it was changed, or encrypted for another purpose or
-    /// under another key.
-    pub fn unseal(&self, purpose: &[u8], mut sealed: Vec<u8>) -> Option<Vec<u8>> {
-        let (salt, rest) = sealed.split_at_mut_checked(SALT)?;
-        let key = self.of_purpose(salt, purpose);
-        let length =
-            key.open_in_place(Nonce::assume_unique_for_key([0; NONCE]), Aad::empty(), rest).ok()?.len();
-        sealed.drain(..SALT);
-        sealed.truncate(length);
-        Some(sealed)
-    }
-
-    fn of_purpose(&self, salt: &[u8], purpose: &[u8]) -> LessSafeKey {
-        let pseudo_random = Salt::new(HKDF_SHA256, salt).extract(self.0.as_slice());
-        let info = [b"shamisen sealed".as_slice(), purpose];
-        let expanded = pseudo_random.expand(&info, &AES_256_GCM).expect("HKDF gives 32 bytes");
-        LessSafeKey::new(UnboundKey::from(expanded))
     }
 
     /// The key of a file with this head.
@@ -413,6 +372,27 @@ pub fn read_all<E: From<DataError>>(
         at += piece_length as u64;
     }
     Ok(())
+}
+
+/// Reads content of a complete encrypted file from this byte on, at most so many bytes, and fewer at the end.
+///
+/// # Errors
+///
+/// If it cannot be read, was changed, or was encrypted under another key.
+pub fn read_part(path: &Path, key: &StorageKey, from: u64, most: usize) -> Result<Vec<u8>> {
+    let file = EncryptedFile::open(path, key)?;
+    let mut part = vec![0; file.length.saturating_sub(from).min(most as u64) as usize];
+    file.read_at(from.min(file.length), &mut part)?;
+    Ok(part)
+}
+
+/// Length of the content of a complete encrypted file.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn length(path: &Path, key: &StorageKey) -> Result<u64> {
+    Ok(EncryptedFile::open(path, key)?.length)
 }
 
 /// The head of a file, and the length of the file.

@@ -1,7 +1,6 @@
 //! Parties that are killed, interrupted, or not the right ones.
 
 use std::fs;
-use std::net::TcpListener;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -17,7 +16,9 @@ use shamisen_nn::plan::{Optimizer, Plan, Task};
 use shamisen_party::assignment::{Assignment, Schedule, Score, Work};
 use shamisen_party::config::PartyConfig;
 
-use crate::support::{Place, children, classify, shamisen, signal, table, text, wait, wait_for_line};
+use crate::support::{
+    Place, children, classify, free_ports, shamisen, signal, table, text, wait, wait_for_line,
+};
 
 /// Flags of a training that takes much longer than the tests wait, on two lanes of each party.
 const ENDLESS: &str =
@@ -151,11 +152,6 @@ fn change(dir: &Path, edit: impl FnOnce(&mut PartyConfig)) {
     let mut config = PartyConfig::read(dir).unwrap();
     edit(&mut config);
     fs::write(dir.join("party.toml"), toml::to_string(&config).unwrap()).unwrap();
-}
-
-fn free_ports() -> [u16; 3] {
-    let free = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    free.map(|listener| listener.local_addr().unwrap().port())
 }
 
 fn start(work: &WorkDir, party: usize) -> Child {

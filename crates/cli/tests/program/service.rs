@@ -10,7 +10,7 @@ use shamisen_service::api::{Health, ServerInfo, WhoAmI};
 use shamisen_service::client::CallError;
 use shamisen_service::{Role, keys};
 
-use crate::support::{Place, output, shamisen, signal, succeed, text, wait, wait_for_line};
+use crate::support::{Place, free_ports, output, shamisen, signal, succeed, text, wait, wait_for_line};
 use crate::three::Three;
 
 #[test]
@@ -200,10 +200,7 @@ fn the_doctor_tries_the_port_of_the_data_plane() {
 #[test]
 fn the_example_brings_up_three_servers() {
     let place = Place::new();
-    // Six ports one after the other.
-    let mut ports = (20_000 + std::process::id() as u16 % 20_000..).step_by(6);
-    let free = |port: &u16| (*port..*port + 6).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    let port = ports.find(free).unwrap();
+    let [port, ..] = free_ports::<6>();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/three-servers/up.sh");
     let dir = place.path("try");
     let log = place.path("log");

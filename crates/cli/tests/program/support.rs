@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,23 @@ pub(crate) fn shamisen() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shamisen"));
     command.env_remove("RUST_LOG").stdin(Stdio::null());
     command
+}
+
+/// Ports in a row at which nobody listens, below those that the system gives to connections: a server that was killed finds its
+/// own free again.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97) % COUNT;
+    for _ in 0..COUNT {
+        let at = start + NEXT.fetch_add(N as u32, Ordering::Relaxed);
+        let ports = std::array::from_fn(|number| (FIRST + at % (COUNT - N as u32)) as u16 + number as u16);
+        if ports.iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+            return ports;
+        }
+    }
+    panic!("there are no free ports");
 }
 
 /// A directory for one test.

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -10,7 +9,7 @@ use shamisen_net::tls::{Fingerprint, Identity};
 use shamisen_service::client::{CallError, Client};
 use shamisen_service::keys;
 
-use crate::support::{LIMIT, Place, output, shamisen, signal, text, wait, wait_for_line};
+use crate::support::{LIMIT, Place, free_ports, output, shamisen, signal, text, wait, wait_for_line};
 
 /// Three servers on free ports of this machine, which know an owner, an analyst and an operator.
 pub(crate) struct Three {
@@ -24,8 +23,7 @@ impl Three {
     /// Their keys and configurations; none is started.
     pub(crate) fn new() -> Self {
         let place = Place::new();
-        let free = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = free.map(|listener| listener.local_addr().unwrap().port());
+        let ports = free_ports();
         let key = |name: &str| keys::create(&place.path(name), name).unwrap();
         let identities = [key("server0"), key("server1"), key("server2")];
         let mut people = String::new();

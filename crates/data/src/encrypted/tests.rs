@@ -154,19 +154,24 @@ fn a_key_comes_back_and_is_refused_if_others_may_read_it() {
 }
 
 #[test]
-fn small_things_are_sealed_for_a_purpose() {
+fn parts_are_read_up_to_the_end() {
     let place = Place::new();
-    for content in [content(0), content(1), content(5000)] {
-        let sealed = place.key.seal(b"model", &content).unwrap();
-        assert_eq!(sealed.len() as u64, content.len() as u64 + SEALED_MORE);
-        assert_eq!(place.key.unseal(b"model", sealed.clone()), Some(content.clone()));
-        assert_ne!(place.key.seal(b"model", &content).unwrap(), sealed);
-        assert_eq!(place.key.unseal(b"checkpoint", sealed.clone()), None);
-        for at in [0, SALT - 1, SALT, sealed.len() - 1] {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert_eq!(place.key.unseal(b"model", changed), None);
-            assert_eq!(place.key.unseal(b"model", sealed[..at].to_vec()), None);
-        }
+    let content = content(2 * SEGMENT + 5);
+    let path = place.dir.path().join("parts");
+    write(&path, &place.key, &content).unwrap();
+    assert_eq!(length(&path, &place.key).unwrap(), content.len() as u64);
+    let part = |from: u64, most| read_part(&path, &place.key, from, most).unwrap();
+    for (from, most) in
+        [(0, 1), (SEGMENT - 1, 2), (1, content.len()), (0, usize::MAX), (content.len() - 1, 9)]
+    {
+        let end = content.len().min(from.saturating_add(most));
+        assert_eq!(part(from as u64, most), content[from..end]);
     }
+    for from in [content.len() as u64, content.len() as u64 + 1, u64::MAX] {
+        assert!(part(from, 10).is_empty());
+    }
+    let mut stored = fs::read(&path).unwrap();
+    *stored.last_mut().unwrap() ^= 1;
+    fs::write(&path, stored).unwrap();
+    assert!(read_part(&path, &place.key, 0, usize::MAX).is_err());
 }

@@ -187,6 +187,15 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         values.map(|(id, value)| Ok((id, understood(&value, state.path())?))).collect()
     }
 
+    /// Removes a record, if it is there.
+    pub(crate) fn remove(&self, state: &Write<'_>, id: &str) -> Result<()> {
+        let definition = TableDefinition::<&str, &[u8]>::new(self.table);
+        let mut table =
+            state.transaction.open_table(definition).map_err(|error| failed(state.path, error))?;
+        table.remove(id).map_err(|error| failed(state.path, error))?;
+        Ok(())
+    }
+
     /// Keeps a record, in the place of one that was there.
     pub(crate) fn put(&self, state: &Write<'_>, id: &str, record: &T) -> Result<()> {
         let json = serde_json::to_vec(record)

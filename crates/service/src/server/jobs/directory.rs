@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
-use shamisen_data::encrypted::{self, SEALED_MORE, StorageKey};
+use shamisen_data::encrypted::{self, StorageKey};
 use shamisen_data::model::write_description;
 use shamisen_data::sealed;
 use shamisen_data::shares::share_path;
@@ -106,7 +106,7 @@ fn prepare_training(
     Ok(assignment)
 }
 
-/// Puts the share of the model into the party's directory, and links it to the shares of the rows.
+/// Links the party's directory to the shares of the model and of the rows.
 fn prepare_prediction(
     shared: &Shared,
     job: &Signed,
@@ -120,9 +120,7 @@ fn prepare_prediction(
         .description(serde_json::Value::Null)
         .map_err(|error| ServiceError::Start { source: io::Error::from(error) })?;
     write_description(dir, &description).map_err(ServiceError::from)?;
-    let key = StorageKey::read(&shared.config().storage_key).map_err(ServiceError::from)?;
-    encrypted::write(&dir.join(MODEL_SHARE_FILE), &key, &read_model(shared, model)?)
-        .map_err(ServiceError::from)?;
+    link(&model_share(shared, model), &dir.join(MODEL_SHARE_FILE))?;
     link(&rows(shared, &job.document.id), &share_path(dir, Rows::Predict.features()))?;
     Ok(prediction(job, info.plan))
 }
@@ -175,7 +173,7 @@ pub(super) fn outcome(dir: &Path) -> Option<Outcome> {
     sealed::read(&dir.join(OUTCOME_FILE), OUTCOME_FORMAT).ok()
 }
 
-/// Keeps what a job that is done leaves at this server, encrypted: a share of its model, or of predictions.
+/// Keeps what a job that is done leaves at this server: a share of its model, or of predictions.
 ///
 /// Nothing is lost if the server ends in the middle: then it is done again.
 pub(super) fn keep_results(shared: &Shared, document: &JobDocument) -> Result<()> {
@@ -187,77 +185,37 @@ pub(super) fn keep_results(shared: &Shared, document: &JobDocument) -> Result<()
             create(&of_model(shared, id))?;
             let statistics = run.join(STATISTICS_FILE);
             if statistics.exists() {
-                keep(shared, id, &statistics, &pooled_statistics(shared, id))?;
+                keep(&statistics, &pooled_statistics(shared, id))?;
             }
-            keep(shared, id, &run.join(MODEL_SHARE_FILE), &model_share(shared, id))
+            keep(&run.join(MODEL_SHARE_FILE), &model_share(shared, id))
         }
-        Work::Predict { .. } => {
-            keep(shared, &document.id, &run.join(PREDICTIONS_FILE), &predictions(shared, &document.id))
-        }
+        Work::Predict { .. } => keep(&run.join(PREDICTIONS_FILE), &predictions(shared, &document.id)),
     }
 }
 
-/// Encrypts what a party has left under the storage key and the id of its job as well, into a file that appears when it is complete.
-fn keep(shared: &Shared, job: &str, source: &Path, place: &Path) -> Result<()> {
+/// Moves what a party has left, encrypted and whole, to where it stays.
+fn keep(source: &Path, place: &Path) -> Result<()> {
     if place.exists() {
         return Ok(());
     }
-    let key = StorageKey::read(&shared.config().storage_key)?;
-    let mut share = Vec::new();
-    encrypted::read_all(source, &key, |piece| {
-        share.extend_from_slice(piece);
-        Ok::<_, ServiceError>(())
-    })?;
-    let sealed = key.seal(job.as_bytes(), &share)?;
-    let temporary = unfinished(place);
-    let written = write_secret(&temporary, &sealed)
-        .and_then(|()| File::open(&temporary)?.sync_all())
-        .and_then(|()| fs::rename(&temporary, place))
+    let moved = fs::rename(source, place)
         .and_then(|()| place.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all()));
-    written.map_err(|error| ServiceError::io("write", place, error))
-}
-
-/// What a file is called before it is complete.
-fn unfinished(place: &Path) -> PathBuf {
-    place.with_extension("unfinished")
-}
-
-/// Decrypts what [`keep_results`] kept of a job.
-fn kept(shared: &Shared, job: &str, place: &Path) -> Result<Vec<u8>> {
-    let sealed = fs::read(place).map_err(|error| ServiceError::io("read", place, error))?;
-    let share = StorageKey::read(&shared.config().storage_key)?.unseal(job.as_bytes(), sealed);
-    share.ok_or_else(|| ServiceError::io("decrypt", place, io::ErrorKind::InvalidData.into()))
-}
-
-/// The share of the predictions of a job.
-pub(super) fn read_predictions(shared: &Shared, job: &str) -> Result<Vec<u8>> {
-    kept(shared, job, &predictions(shared, job))
+    moved.map_err(|error| ServiceError::io("write", place, error))
 }
 
 /// Length of the share of the model of a job in bytes.
 pub(super) fn model_bytes(shared: &Shared, job: &str) -> Result<u64> {
-    let place = model_share(shared, job);
-    let sealed = fs::metadata(&place).map_err(|error| ServiceError::io("read", &place, error))?;
-    Ok(sealed.len().saturating_sub(SEALED_MORE))
-}
-
-/// The share of the model of a job.
-pub(super) fn read_model(shared: &Shared, job: &str) -> Result<Vec<u8>> {
-    kept(shared, job, &model_share(shared, job))
-}
-
-/// The share of the pooled statistics of a job.
-pub(super) fn read_pooled_statistics(shared: &Shared, job: &str) -> Result<Vec<u8>> {
-    kept(shared, job, &pooled_statistics(shared, job))
+    let key = StorageKey::read(&shared.config().storage_key)?;
+    Ok(encrypted::length(&model_share(shared, job), &key)?)
 }
 
 /// Where a server keeps its share of the pooled statistics of a job.
-fn pooled_statistics(shared: &Shared, job: &str) -> PathBuf {
+pub(super) fn pooled_statistics(shared: &Shared, job: &str) -> PathBuf {
     of_model(shared, job).join(STATISTICS_FILE)
 }
 
 /// Where a server keeps its share of the model of a job.
-fn model_share(shared: &Shared, job: &str) -> PathBuf {
+pub(super) fn model_share(shared: &Shared, job: &str) -> PathBuf {
     of_model(shared, job).join(MODEL_SHARE_FILE)
 }
 
@@ -266,13 +224,7 @@ fn model_share(shared: &Shared, job: &str) -> PathBuf {
 pub(super) fn clear(shared: &Shared, record: &JobRecord) {
     let job = &record.document.id;
     let removed = remove(&rows(shared, job)).and_then(|()| {
-        let place = predictions(shared, job);
-        remove(&unfinished(&place))?;
-        if record.state == JobState::Done {
-            remove(&unfinished(&model_share(shared, job)))
-        } else {
-            remove(&place)
-        }
+        if record.state == JobState::Done { Ok(()) } else { remove(&predictions(shared, job)) }
     });
     if let Err(error) = removed {
         tracing::error!(job, %error, "what a job has left cannot be removed");
@@ -289,6 +241,11 @@ pub(super) fn clear(shared: &Shared, record: &JobRecord) {
 pub(super) fn forget(shared: &Shared, job: &str) -> Result<()> {
     remove_all(&of_model(shared, job));
     remove(&predictions(shared, job))
+}
+
+/// Removes all that belongs to a job that is forgotten.
+pub(super) fn forget_job(shared: &Shared, job: &str) {
+    remove_all(&of_job(shared, job));
 }
 
 /// Removes what a server that was killed has left of jobs: of those that it has not accepted, and of those that are over.

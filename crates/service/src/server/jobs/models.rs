@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use shamisen_data::encrypted::StorageKey;
+use shamisen_data::encrypted::{StorageKey, read_part};
 use shamisen_data::shared_scaling;
 use shamisen_data::shares::{ShareFile, share_path};
 use shamisen_nn::plan::Task;
@@ -21,7 +21,7 @@ use crate::job::{JobDocument, JobState, JobTable, ModelInfo, TrainingResult, pla
 use crate::server::audit_log::Event;
 use crate::server::caller::Caller;
 use crate::server::data::UPLOADS;
-use crate::server::jobs::pieces::piece;
+use crate::server::jobs::pieces::{piece, piece_of_file};
 use crate::server::jobs::record::{JOBS, JobRecord};
 use crate::server::jobs::{data, directory};
 use crate::server::problem::Refusal;
@@ -83,9 +83,9 @@ async fn share(
         for dataset in &record.document.datasets {
             data::check_receiver(shared, dataset, Output::Model, KeyId(caller.fingerprint))?;
         }
-        let share = directory::read_model(shared, &id)?;
+        let piece = piece_of_file(shared, &directory::model_share(shared, &id), from)?;
         note_first(shared, "model.sent", &record, &caller, from)?;
-        Ok::<_, Refusal>(piece(share, from))
+        Ok::<_, Refusal>(piece)
     };
     shared.blocking(work).await
 }
@@ -227,10 +227,11 @@ fn described(shared: &Shared, record: &JobRecord) -> Result<ModelInfo, Refusal> 
 /// disk.
 fn statistics_share(shared: &Shared, document: &JobDocument) -> Result<Vec<u8>, Refusal> {
     let (table, data) = data::table(shared, document)?;
-    if table.tables.pooled.any() {
-        return Ok(directory::read_pooled_statistics(shared, &document.id)?);
-    }
     let key = StorageKey::read(&shared.config().storage_key).map_err(ServiceError::from)?;
+    if table.tables.pooled.any() {
+        let place = directory::pooled_statistics(shared, &document.id);
+        return Ok(read_part(&place, &key, 0, usize::MAX).map_err(ServiceError::from)?);
+    }
     let (mut all_mine, mut all_next) = (Vec::new(), Vec::new());
     let mut target = None;
     // Rows that are not rescaled are as they are at all owners.

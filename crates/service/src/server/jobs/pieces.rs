@@ -1,39 +1,64 @@
 //! Shares that are sent in several answers.
 
+use std::path::Path;
+
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
+use shamisen_data::encrypted::{StorageKey, read_part};
+
+use crate::Result;
+use crate::server::state::Shared;
 
 /// Bytes of a share that are sent in an answer.
 const PIECE: usize = 1 << 22;
 
 /// The piece of a share that begins at this byte; behind the end it is empty.
-pub(super) fn piece(mut share: Vec<u8>, from: usize) -> impl IntoResponse + use<> {
+pub(super) fn piece(mut share: Vec<u8>, from: usize) -> Response {
     share.truncate(from.saturating_add(PIECE));
     share.drain(..from.min(share.len()));
-    ([(CONTENT_TYPE, "application/octet-stream")], share)
+    sent(share)
+}
+
+/// The piece of a share that is kept in this file. Waits for the disk.
+pub(super) fn piece_of_file(shared: &Shared, place: &Path, from: usize) -> Result<Response> {
+    let key = StorageKey::read(&shared.config().storage_key)?;
+    Ok(sent(read_part(place, &key, from as u64, PIECE)?))
+}
+
+fn sent(piece: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/octet-stream")], piece).into_response()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use shamisen_data::encrypted;
 
-    async fn sent(length: usize, from: usize) -> Vec<u8> {
-        let share = (0..length).map(|at| at as u8).collect();
-        let body = piece(share, from).into_response().into_body();
-        axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec()
+    use super::*;
+    use crate::server::tests::router;
+
+    async fn content(answer: Response) -> Vec<u8> {
+        axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap().to_vec()
     }
 
     #[tokio::test]
     async fn pieces_make_up_the_share() {
+        let (_, shared, dir) = router();
+        let share: Vec<u8> = (0..PIECE + 10).map(|at| at as u8).collect();
+        let place = dir.path().join("share");
+        let key = StorageKey::read(&shared.config().storage_key).unwrap();
+        encrypted::write(&place, &key, &share).unwrap();
+        let from_file = |from| piece_of_file(&shared, &place, from).unwrap();
         let mut all = Vec::new();
-        while all.len() < PIECE + 10 {
-            let next = sent(PIECE + 10, all.len()).await;
+        while all.len() < share.len() {
+            let next = content(piece(share.clone(), all.len())).await;
             assert!(!next.is_empty() && next.len() <= PIECE);
+            assert_eq!(content(from_file(all.len())).await, next);
             all.extend(next);
         }
-        assert_eq!(all, (0..PIECE + 10).map(|at| at as u8).collect::<Vec<_>>());
+        assert_eq!(all, share);
         for from in [PIECE + 10, PIECE + 11, usize::MAX] {
-            assert!(sent(PIECE + 10, from).await.is_empty());
+            assert!(content(piece(share.clone(), from)).await.is_empty());
+            assert!(content(from_file(from)).await.is_empty());
         }
     }
 }

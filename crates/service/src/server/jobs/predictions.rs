@@ -19,7 +19,7 @@ use crate::job::{JobState, JobStatus, Signed, Work};
 use crate::server::audit_log::Event;
 use crate::server::caller::Caller;
 use crate::server::jobs::order::change;
-use crate::server::jobs::pieces::piece;
+use crate::server::jobs::pieces::piece_of_file;
 use crate::server::jobs::record::JobRecord;
 use crate::server::jobs::routes::visible;
 use crate::server::jobs::{data, directory, models};
@@ -166,7 +166,7 @@ async fn share(
         if let Work::Predict { model, .. } = &record.document.work {
             check_receiver(shared, model, record.document.analyst)?;
         }
-        Ok(piece(directory::read_predictions(shared, &id)?, from))
+        Ok(piece_of_file(shared, &directory::predictions(shared, &id), from)?)
     };
     shared.blocking(work).await
 }
