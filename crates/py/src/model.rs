@@ -40,7 +40,7 @@ pub(crate) struct SharedModel {
 pub(crate) struct Columns {
     feature_names: Vec<String>,
     target_name: String,
-    /// `standard` or `none`.
+    /// `standard`, `min-max` or `none`.
     scaling: String,
     offset: Vec<f64>,
     factor: Vec<f64>,
@@ -170,7 +170,11 @@ impl Columns {
             columns: vec![],
             images: None,
             target_name: self.target_name.clone(),
-            scaling: if self.scaling == "standard" { Scaling::Standard } else { Scaling::None },
+            scaling: match self.scaling.as_str() {
+                "standard" => Scaling::Standard,
+                "min-max" => Scaling::MinMax,
+                _ => Scaling::None,
+            },
             offset: self.offset.clone(),
             factor: self.factor.clone(),
             target: self.target.map(|(offset, factor)| Affine { offset, factor }),

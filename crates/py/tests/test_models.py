@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -10,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import shamisen
+from shamisen._columns import Columns
 
 
 def test_a_kept_model_is_the_same(line, tmp_path):
@@ -121,6 +123,29 @@ def test_onnx_runtime_gets_the_same_classifier(scaling, tmp_path):
         assert (again.parameters() == classifier.reveal().parameters()).all()
         assert list(again.columns.classes) == list(classifier.classes_)
         assert again.share().predict_proba(X) == pytest.approx(classifier.predict_proba(X), abs=2e-3)
+
+
+@pytest.mark.parametrize("scaling", ["min-max", "none"])
+def test_maps_without_a_clip_are_exported(scaling, blobs, tmp_path):
+    import onnxruntime
+
+    X, y = blobs
+    offset, factor = X.min(axis=0), 1.0 / np.ptp(X, axis=0)
+    fitted = shamisen.MLPClassifier((8,), max_iter=5, random_state=0, scaling=None).fit((X - offset) * factor, y)
+    revealed = fitted.reveal()
+    revealed.columns = Columns(scaling, offset, factor, list("abcd"), classes=fitted.classes_)
+    revealed.share().save(tmp_path / "model")
+    again = shamisen.load(tmp_path / "model")
+    expected = fitted.predict_proba((X - offset) * factor)
+    assert again.predict_proba(pd.DataFrame(X, columns=list("abcd"))) == pytest.approx(expected, abs=2e-3)
+    assert again.reveal().columns.scaling == scaling
+    again.reveal().to_onnx(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    _, probabilities = session.run(["label", "probabilities"], {"X": X.astype(np.float32)})
+    assert probabilities == pytest.approx(expected, abs=2e-3)
+    known = again.reveal().to_sklearn()
+    assert [name for name, _ in known.steps] == ["scale", "network"]
+    assert known.predict_proba(pd.DataFrame(X, columns=list("abcd"))) == pytest.approx(expected, abs=2e-3)
 
 
 def test_onnx_runtime_gets_the_same_regressor(line, tmp_path):

@@ -11,7 +11,7 @@ use super::proto::{
 };
 use super::{Layer, OpenModel, PREPROCESSING_KEY, read, transposed, write};
 use crate::error::{DataError, Result};
-use crate::scaling::{OUTLIER_LIMIT, Scaling};
+use crate::scaling::{Affine, OUTLIER_LIMIT, Scaling};
 
 /// The version of the operators.
 const OPSET: i64 = 23;
@@ -91,14 +91,14 @@ impl Builder {
         let preprocessing = &model.preprocessing;
         "X".clone_into(&mut self.last);
         self.node("Cast", &[], "features", vec![integer("to", DOUBLE.into())]);
-        if preprocessing.scaling == Scaling::None {
-            return;
+        let maps = preprocessing.offset.iter().zip(&preprocessing.factor);
+        if maps.map(|(&offset, &factor)| Affine { offset, factor }).any(|map| map != Affine::IDENTITY) {
+            let columns = [preprocessing.offset.len()];
+            self.numbers("offset", &columns, &preprocessing.offset);
+            self.numbers("factor", &columns, &preprocessing.factor);
+            self.node("Sub", &["offset"], "centred", vec![]);
+            self.node("Mul", &["factor"], "scaled", vec![]);
         }
-        let columns = [preprocessing.offset.len()];
-        self.numbers("offset", &columns, &preprocessing.offset);
-        self.numbers("factor", &columns, &preprocessing.factor);
-        self.node("Sub", &["offset"], "centred", vec![]);
-        self.node("Mul", &["factor"], "scaled", vec![]);
         if preprocessing.scaling == Scaling::Standard {
             self.numbers("least", &[], &[-OUTLIER_LIMIT]);
             self.numbers("greatest", &[], &[OUTLIER_LIMIT]);

@@ -48,6 +48,28 @@ fn what_is_written_is_read_without_loss() {
 }
 
 #[test]
+fn features_are_scaled_in_the_graph_wherever_that_changes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.onnx");
+    let before_the_layers = |model: &OpenModel| {
+        write_onnx(&path, model).unwrap();
+        let graph = Model::decode(&fs::read(&path).unwrap()[..]).unwrap().graph.unwrap();
+        let operators = graph.node.into_iter().map(|node| node.op_type);
+        operators.take_while(|operator| operator != "Gemm").collect::<Vec<_>>()
+    };
+    for (scaling, of_maps, of_none) in [
+        (Scaling::Standard, &["Cast", "Sub", "Mul", "Clip"][..], &["Cast", "Clip"][..]),
+        (Scaling::MinMax, &["Cast", "Sub", "Mul"], &["Cast"]),
+        (Scaling::None, &["Cast", "Sub", "Mul"], &["Cast"]),
+    ] {
+        let mut model = network(&[2, 2], &["no", "yes"], scaling);
+        assert_eq!(before_the_layers(&model), of_maps, "{scaling:?}");
+        (model.preprocessing.offset, model.preprocessing.factor) = (vec![0.0; 2], vec![1.0; 2]);
+        assert_eq!(before_the_layers(&model), of_none, "{scaling:?}");
+    }
+}
+
+#[test]
 fn layers_are_in_the_order_of_their_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("deep.safetensors");

@@ -23,8 +23,8 @@ class Columns:
     These are statistics of the training data. Who predicts needs them; the parties do not.
     """
 
-    #: Whether features are standardised; otherwise they are taken as they are.
-    standard: bool
+    #: How features are scaled: `standard` clips them after that, `min-max` and `none` do not.
+    scaling: _core.Scaling
     #: What is subtracted from each feature, and what it is then multiplied with: 0 for a constant column.
     offset: Floats
     factor: Floats
@@ -36,7 +36,7 @@ class Columns:
 
     @classmethod
     def fit(cls, X: Floats, names: list[str] | None, standard: bool) -> Columns:
-        """The columns of training data."""
+        """The columns of training data, standardised or taken as they are."""
         width = X.shape[1]
         offset, factor = np.zeros(width), np.ones(width)
         if standard:
@@ -45,7 +45,18 @@ class Columns:
             # The deviation of a constant column may be a rounding error away from 0.
             varies = X.min(axis=0) < X.max(axis=0)
             factor = np.divide(1.0, deviation, out=np.zeros(width), where=varies & (deviation > 0.0))
-        return cls(standard, offset, factor, names or [f"x{column}" for column in range(width)])
+        scaling: _core.Scaling = "standard" if standard else "none"
+        return cls(scaling, offset, factor, names or [f"x{column}" for column in range(width)])
+
+    @property
+    def standard(self) -> bool:
+        """Whether features are clipped."""
+        return self.scaling == "standard"
+
+    @property
+    def changes(self) -> bool:
+        """Whether features become other numbers before they are the inputs of the network."""
+        return self.standard or bool((self.offset != 0.0).any() or (self.factor != 1.0).any())
 
     def scale(self, X: Floats) -> Floats:
         """The inputs of the network."""
@@ -88,7 +99,7 @@ class Columns:
         return {
             "feature_names": [str(name) for name in self.names],
             "target_name": "y",
-            "scaling": "standard" if self.standard else "none",
+            "scaling": self.scaling,
             "offset": self.offset.tolist(),
             "factor": self.factor.tolist(),
             "target": self.target,
@@ -99,7 +110,7 @@ class Columns:
     def from_description(cls, described: dict[str, Any]) -> Columns:
         """The columns of a model directory."""
         return cls(
-            standard=described["scaling"] == "standard",
+            scaling=described["scaling"],
             offset=np.array(described["offset"], dtype=np.float64),
             factor=np.array(described["factor"], dtype=np.float64),
             names=list(described["feature_names"]),

@@ -8,6 +8,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Rows = tuple[Floats, Floats]
 Report = Callable[[int, int, int, float | None], object]
+Scaling = Literal["standard", "min-max", "none"]
 Told = tuple[list[float], list[float], bool]
 
 __version__: str
@@ -21,7 +22,7 @@ class Stopping(TypedDict):
 class Columns(TypedDict):
     feature_names: list[str]
     target_name: str
-    scaling: str
+    scaling: Scaling
     offset: list[float]
     factor: list[float]
     target: tuple[float, float] | None

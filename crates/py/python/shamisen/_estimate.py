@@ -54,7 +54,7 @@ def estimate(
         raise ValueError(f"X_shape must be at least one row and one feature. Got {X_shape!r} instead.")
     estimator._check_parameters()
     standard = estimator.scaling == "standard"
-    columns = Columns(standard, np.zeros(features), np.ones(features), [])
+    columns = Columns("standard" if standard else "none", np.zeros(features), np.ones(features), [])
     outputs = n_classes if isinstance(estimator, MLPClassifier) else 1
     layers = [features, *estimator._hidden(), outputs]
     # Of a standardised target hardly a value is more than this many deviations away.

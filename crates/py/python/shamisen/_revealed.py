@@ -78,7 +78,7 @@ class RevealedModel:
     def to_sklearn(self) -> Any:
         """scikit-learn's own `MLPClassifier` or `MLPRegressor` with these weights.
 
-        Where features are standardised, it is the last step of a `Pipeline` that does so and clips them, as in training.
+        Where features are scaled, it is the last step of a `Pipeline` that does so, and clips them where they were clipped in training.
         """
         from sklearn.neural_network import MLPClassifier, MLPRegressor
         from sklearn.pipeline import Pipeline
@@ -107,7 +107,7 @@ class RevealedModel:
         network.n_layers_ = len(self.layers)
         network.n_outputs_ = intercepts[-1].shape[0]
         network.n_iter_, network.t_, network.loss_curve_ = 0, 0, []
-        if not self.columns.standard:
+        if not self.columns.changes:
             return network
         scaler = StandardScaler()
         constant = self.columns.factor == 0.0
@@ -118,8 +118,11 @@ class RevealedModel:
         scaler.n_samples_seen_ = 0
         # A column that was constant in training says nothing.
         coefs[0][constant] = 0.0
-        clip = FunctionTransformer(np.clip, kw_args={"a_min": -CLIP, "a_max": CLIP})
-        return Pipeline([("scale", scaler), ("clip", clip.fit(np.zeros((1, self.layers[0])))), ("network", network)])
+        steps: list[tuple[str, Any]] = [("scale", scaler)]
+        if self.columns.standard:
+            clip = FunctionTransformer(np.clip, kw_args={"a_min": -CLIP, "a_max": CLIP})
+            steps.append(("clip", clip.fit(np.zeros((1, self.layers[0])))))
+        return Pipeline([*steps, ("network", network)])
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
         """Writes an ONNX file (operators of version 23), with the scaling in the graph.
@@ -178,7 +181,7 @@ class RevealedModel:
         if network.activation != "relu" and len(coefs) > 1:
             raise ValueError(f"the activation is {network.activation!r}: only networks with 'relu' can be shared")
         width = coefs[0].shape[0]
-        columns = Columns(False, np.zeros(width), np.ones(width), _names(network, width))
+        columns = Columns("none", np.zeros(width), np.ones(width), _names(network, width))
         if scaler is not None:
             columns = Columns.fit(np.zeros((1, width)), _names(scaler, width), standard=True)
             columns.offset = np.zeros(width) if scaler.mean_ is None else np.array(scaler.mean_)
