@@ -102,6 +102,29 @@ def test_tables_with_names(line, table):
         regressor.predict(table(other))
 
 
+@pytest.mark.parametrize("scaling", ["standard", None])
+def test_names_stay_with_a_model(scaling, line, tmp_path):
+    X, y = line
+    table = pd.DataFrame(X, columns=["age", "weight", "dose"])
+    permuted = table[["dose", "age", "weight"]]
+    regressor = shamisen.MLPRegressor((8,), max_iter=2, random_state=0, warm_start=True, scaling=scaling).fit(table, y)
+    regressor.save(tmp_path / "model")
+    known = regressor.reveal().to_sklearn()
+    for model in (regressor, shamisen.load(tmp_path / "model"), regressor.reveal().share(), known):
+        assert list(model.feature_names_in_) == list(table)
+        assert model.predict(table) == pytest.approx(regressor.predict(table), abs=0.05)
+        with pytest.raises(ValueError, match="same order as they were in fit"):
+            model.predict(permuted)
+    with pytest.raises(ValueError, match="same order as they were in fit"):
+        regressor.fit(permuted, y)
+    regressor.fit(table, y)
+    without = shamisen.MLPRegressor((8,), max_iter=2, random_state=0, scaling=scaling).fit(X, y)
+    assert not hasattr(without, "feature_names_in_")
+    without.save(tmp_path / "without")
+    assert not hasattr(shamisen.load(tmp_path / "without"), "feature_names_in_")
+    assert not hasattr(without.reveal().to_sklearn(), "feature_names_in_")
+
+
 def test_classes_of_any_kind(blobs):
     X, y = blobs
     for labels in (y, np.unique(y, return_inverse=True)[1] * 10, pd.Series(y, dtype="category"), pl.Series(list(y))):

@@ -46,7 +46,12 @@ class Columns:
             varies = X.min(axis=0) < X.max(axis=0)
             factor = np.divide(1.0, deviation, out=np.zeros(width), where=varies & (deviation > 0.0))
         scaling: _core.Scaling = "standard" if standard else "none"
-        return cls(scaling, offset, factor, names or [f"x{column}" for column in range(width)])
+        return cls(scaling, offset, factor, names or default_names(width))
+
+    @property
+    def given_names(self) -> npt.NDArray[np.object_] | None:
+        """The names, unless they stand in for names that nobody has given."""
+        return None if self.names == default_names(len(self.names)) else np.array(self.names, dtype=object)
 
     @property
     def standard(self) -> bool:
@@ -117,6 +122,11 @@ class Columns:
             target=tuple(described["target"]) if described["target"] is not None else None,
             classes=labels(described["classes"]),
         )
+
+
+def default_names(width: int) -> list[str]:
+    """Names for columns without any."""
+    return [f"x{column}" for column in range(width)]
 
 
 def labels(names: list[str]) -> npt.NDArray[Any]:

@@ -266,4 +266,7 @@ def from_network(network: SharedNetwork, columns: Columns) -> MLPClassifier | ML
         estimator = MLPRegressor(hidden, scaling=scaling)
     estimator._network = network
     estimator.n_features_in_, estimator.n_layers_, estimator.n_outputs_ = layers[0], len(layers), layers[-1]
+    names = columns.given_names
+    if names is not None:
+        estimator.feature_names_in_ = names
     return estimator

@@ -158,6 +158,7 @@ class Perceptron(BaseEstimator):
         if isinstance(start, ClusterNetwork):
             raise ValueError("warm_start=True goes on with a network here, but this one is at servers: save() and load() it first")
         if start is not None:
+            _validation.check_names(X, getattr(self, "feature_names_in_", None), owner)
             _validation.check_width(matrix, self.n_features_in_, owner)
         columns = None if start is None else start.columns
         columns, targets = self._prepare(matrix, y, names, columns)
@@ -175,10 +176,10 @@ class Perceptron(BaseEstimator):
         largest = float(np.abs(rows[1]).max())
         self._train(self._plan(layers, len(rows[0]), columns, largest, seed), rows, validation, columns, start)
         self.n_features_in_ = inputs.shape[1]
-        if names is not None:
-            self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        if start is None:
+            self.__dict__.pop("feature_names_in_", None)
+            if names is not None:
+                self.feature_names_in_ = names
         # What only a training at servers gives.
         for attribute in ("job_", "metrics_"):
             self.__dict__.pop(attribute, None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import _core
-from ._columns import CLIP, Columns
+from ._columns import CLIP, Columns, default_names
 from ._validation import Floats
 
 if TYPE_CHECKING:
@@ -107,7 +107,10 @@ class RevealedModel:
         network.n_layers_ = len(self.layers)
         network.n_outputs_ = intercepts[-1].shape[0]
         network.n_iter_, network.t_, network.loss_curve_ = 0, 0, []
+        names = self.columns.given_names
         if not self.columns.changes:
+            if names is not None:
+                network.feature_names_in_ = names
             return network
         scaler = StandardScaler()
         constant = self.columns.factor == 0.0
@@ -115,6 +118,8 @@ class RevealedModel:
         scaler.scale_ = np.divide(1.0, self.columns.factor, out=np.ones(self.layers[0]), where=~constant)
         scaler.var_ = scaler.scale_**2
         scaler.n_features_in_ = self.layers[0]
+        if names is not None:
+            scaler.feature_names_in_ = names
         scaler.n_samples_seen_ = 0
         # A column that was constant in training says nothing.
         coefs[0][constant] = 0.0
@@ -207,4 +212,4 @@ def _is_clip(step: Any) -> bool:
 
 def _names(estimator: Any, width: int) -> list[str]:
     names = getattr(estimator, "feature_names_in_", None)
-    return [f"x{column}" for column in range(width)] if names is None else [str(name) for name in names]
+    return default_names(width) if names is None else [str(name) for name in names]
