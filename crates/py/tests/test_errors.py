@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import shamisen
 
@@ -103,6 +104,32 @@ def test_before_fit_and_with_other_columns():
     classifier.fit(X, CLASSES)
     with pytest.raises(ValueError, match="X has 1 features, but MLPClassifier is expecting 2 features as input"):
         classifier.predict(X[:, :1])
+
+
+@pytest.mark.parametrize("backend", ["local", "plain"])
+def test_a_training_that_fails_leaves_the_last_network(backend, monkeypatch):
+    from shamisen import _core
+
+    names = np.array(["no", "yes"])[CLASSES]
+    classifier = shamisen.MLPClassifier((4,), max_iter=1, backend=backend).fit(X, names)
+    before = classifier.predict_proba(X)
+
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_core, "train", interrupt)
+        patched.setattr(_core, "train_plain", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            classifier.fit(X, np.arange(12) % 3)
+    assert list(classifier.classes_) == ["no", "yes"] and set(classifier.predict(X)) <= {"no", "yes"}
+    assert (classifier.predict_proba(X) == before).all()
+    # A warning that is made an error comes when all is there.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        with pytest.raises(ConvergenceWarning):
+            classifier.fit(X, np.arange(12) % 3)
+    assert list(classifier.classes_) == [0, 1, 2] and classifier.predict_proba(X).shape == (12, 3)
 
 
 def test_the_twin_has_no_shares_to_keep(tmp_path):

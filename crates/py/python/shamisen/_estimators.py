@@ -113,7 +113,6 @@ class MLPClassifier(ClassifierMixin, Perceptron):
                     "warm_start can only be used where `self.classes_` has all classes of y; previously got "
                     f"{known.classes}, and y has {classes}"
                 )
-        self.classes_ = known.classes
         targets = np.zeros((len(X), len(known.classes)))
         targets[np.arange(len(X)), places] = 1.0
         return known, targets

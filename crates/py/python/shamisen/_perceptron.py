@@ -174,8 +174,12 @@ class Perceptron(BaseEstimator):
                 "warm_start=False, or keep hidden_layer_sizes"
             )
         largest = float(np.abs(rows[1]).max())
-        self._train(self._plan(layers, len(rows[0]), columns, largest, seed), rows, validation, columns, start)
+        plan = self._plan(layers, len(rows[0]), columns, largest, seed)
+        converged = self._train(plan, rows, validation, columns, start)
+        # From here on nothing fails: an estimator is never half of one network and half of another.
         self.n_features_in_ = inputs.shape[1]
+        if columns.target is None:
+            self.classes_ = columns.classes
         if start is None:
             self.__dict__.pop("feature_names_in_", None)
             if names is not None:
@@ -183,6 +187,12 @@ class Perceptron(BaseEstimator):
         # What only a training at servers gives.
         for attribute in ("job_", "metrics_"):
             self.__dict__.pop(attribute, None)
+        if not converged and self.n_iter_ == self.max_iter:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def _prepare(
@@ -249,7 +259,8 @@ class Perceptron(BaseEstimator):
         validation: Rows | None,
         columns: Columns,
         start: SharedNetwork | PlainNetwork | None,
-    ) -> None:
+    ) -> bool:
+        """Trains the network, and returns whether that ended before the last epoch."""
         patience = int(min(self.n_iter_no_change, self.max_iter))
         stopping: _core.Stopping = {"tol": float(self.tol), "patience": patience}
         progress = Progress(self.max_iter) if self.verbose else None
@@ -290,12 +301,7 @@ class Perceptron(BaseEstimator):
         self.n_layers_, self.n_outputs_ = len(plan.layers), plan.layers[-1]
         self.t_ = self.n_iter_ * len(rows[0])
         self._network = network
-        if not converged and self.n_iter_ == self.max_iter:
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        return converged
 
     def _outputs(self, X: Any) -> Floats:
         """What the network gives for rows."""
