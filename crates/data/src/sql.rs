@@ -19,7 +19,7 @@ use serde::Deserialize;
 use crate::error::Result;
 use crate::source::TableFile;
 
-/// A database: `postgres://USER@HOST/NAME`, or the path of a SQLite file.
+/// A database: `postgres://USER@HOST/NAME`, or the path of a SQLite file, with or without `sqlite:` before it.
 ///
 /// It may have a password, which [`fmt::Debug`] and messages leave out.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -35,17 +35,29 @@ impl FromStr for Database {
 }
 
 impl Database {
-    /// Whether it is of PostgreSQL; otherwise it is of SQLite.
-    fn is_postgres(&self) -> bool {
-        ["postgres://", "postgresql://"].iter().any(|scheme| self.0.starts_with(scheme))
+    /// What the text says.
+    fn kind(&self) -> Kind<'_> {
+        for scheme in ["postgres://", "postgresql://"] {
+            if let Some(rest) = without_prefix(&self.0, scheme) {
+                return Kind::Postgres(rest);
+            }
+        }
+        if let Some(path) = without_prefix(&self.0, "sqlite:") {
+            return Kind::Sqlite(path);
+        }
+        let text: String = self.0.to_ascii_lowercase().split_whitespace().collect();
+        let has_password = ["password=", "pwd="].iter().any(|name| text.contains(name))
+            || text.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
+        if has_password || text.contains("://") { Kind::Unknown } else { Kind::Sqlite(&self.0) }
     }
 
     /// What it is called in messages: host and name, or the path, without user and password.
     pub fn shown(&self) -> String {
-        if !self.is_postgres() {
-            return self.0.strip_prefix("sqlite:").unwrap_or(&self.0).to_owned();
-        }
-        let (_, rest) = self.0.split_once("://").unwrap_or_default();
+        let rest = match self.kind() {
+            Kind::Sqlite(path) => return path.to_owned(),
+            Kind::Unknown => return "...".to_owned(),
+            Kind::Postgres(rest) => rest,
+        };
         let place = rest.split(['?', '#']).next().unwrap_or_default();
         let place = match (place.split_once('@'), rest.matches('@').count()) {
             (None, 0) => place,
@@ -55,6 +67,22 @@ impl Database {
         };
         format!("postgres://{place}")
     }
+}
+
+/// What the text of a database says.
+enum Kind<'a> {
+    /// PostgreSQL, and what follows the scheme.
+    Postgres(&'a str),
+    /// SQLite, and the path.
+    Sqlite(&'a str),
+    /// Another database, or PostgreSQL in another form; a password may be anywhere in it.
+    Unknown,
+}
+
+/// What follows a prefix, of which capitals do not matter.
+fn without_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 impl fmt::Debug for Database {

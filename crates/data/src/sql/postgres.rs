@@ -16,9 +16,11 @@ use crate::sql::table::refused;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Writes the rows of a query as CSV, with the names of the columns.
-pub(crate) fn write(query: &str, database: &Database, writer: &mut dyn Write) -> Result<()> {
+///
+/// `rest` is what follows the scheme of the URL.
+pub(crate) fn write(query: &str, database: &Database, rest: &str, writer: &mut dyn Write) -> Result<()> {
     // What is wrong with an URL may quote its password.
-    let mut config: Config = database.0.parse().map_err(|_| {
+    let mut config: Config = format!("postgres://{rest}").parse().map_err(|_| {
         refused(database, "its URL cannot be read: give one such as postgres://USER@localhost/NAME")
     })?;
     if config.get_hosts().is_empty() {

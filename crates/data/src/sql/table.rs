@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use crate::csv::CsvFile;
 use crate::error::{DataError, Result};
 use crate::source::{Block, Chunk, Selection, TableFile};
-use crate::sql::{Database, postgres, sqlite};
+use crate::sql::{Database, Kind, postgres, sqlite};
 
 /// The rows of a query, which were written down.
 pub(crate) struct QueryTable {
@@ -27,10 +27,15 @@ impl QueryTable {
             .tempfile_in(&place)
             .map_err(|e| DataError::io("write", &place, e))?;
         let mut writer = BufWriter::new(rows.as_file_mut());
-        if database.is_postgres() {
-            postgres::write(query, database, &mut writer)?;
-        } else {
-            sqlite::write(query, database, &mut writer)?;
+        match database.kind() {
+            Kind::Postgres(rest) => postgres::write(query, database, rest, &mut writer)?,
+            Kind::Sqlite(_) => sqlite::write(query, database, &mut writer)?,
+            Kind::Unknown => {
+                return Err(refused(
+                    database,
+                    "only SQLite files and URLs postgres://USER@HOST/NAME are read: give one of these, and a password in PGPASSWORD",
+                ));
+            }
         }
         writer.flush().map_err(|e| DataError::io("write", &place, e))?;
         drop(writer);

@@ -9,7 +9,18 @@ fn passwords_are_not_shown() {
         ("postgres://zoe:a@cret@localhost/x", "postgres://..."),
         ("postgres://localhost/x?user=zoe&password=s@cret", "postgres://..."),
         ("postgres://localhost/x", "postgres://localhost/x"),
+        ("Postgres://zoe:secret@localhost/x", "postgres://localhost/x"),
+        ("POSTGRESQL://zoe:secret@localhost/x", "postgres://localhost/x"),
+        ("postgresql+psycopg2://zoe:secret@localhost/x", "..."),
+        ("mysql://zoe:secret@localhost/x", "..."),
+        ("postgres:zoe:secret@localhost/x", "..."),
+        ("zoe:secret@localhost/x", "..."),
+        ("host=localhost user=zoe password=secret", "..."),
+        ("host=localhost user=zoe PASSWORD = 'secret'", "..."),
+        ("Driver=PostgreSQL;Uid=zoe;Pwd=secret", "..."),
         ("sqlite:rows.db", "rows.db"),
+        ("SQLite:rows.db", "rows.db"),
+        ("sqlite:2026:a@b.db", "2026:a@b.db"),
         ("dir/rows.db", "dir/rows.db"),
     ] {
         let Ok(database) = url.parse::<Database>();
@@ -91,6 +102,18 @@ mod with_feature {
         let expected = of_csv(dir.path());
         same(&prepare(&options(query(QUERY, path))).unwrap(), &expected);
         same(&prepare(&options(query(QUERY, &format!("sqlite:{path}")))).unwrap(), &expected);
+    }
+
+    #[test]
+    fn other_databases_are_refused_without_their_passwords() {
+        for text in ["mysql://zoe:secret@localhost/x", "host=localhost password=secret dbname=x"] {
+            let message = message("SELECT 1", text);
+            assert!(
+                message.contains("... refuses the query: only SQLite files and URLs postgres://"),
+                "{message}"
+            );
+            assert!(!message.contains("secret"), "{message}");
+        }
     }
 
     #[test]
