@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import shamisen
+from shamisen._columns import labels
 
 #: Truncation under sharing rounds at random, with an error in the last place of a number with 14 to 20 fractional bits. These checks
 #: compare two trainings, or two predictions, with tolerances for floats that are always rounded alike.
@@ -131,6 +132,45 @@ def test_classes_of_any_kind(blobs):
         classifier = shamisen.MLPClassifier((8,), max_iter=60, learning_rate_init=0.02, random_state=0).fit(X, labels)
         assert set(classifier.predict(X)) <= set(np.unique(np.asarray(labels)))
         assert classifier.score(X, labels) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["-1", "10", "2"], np.array([-1, 10, 2])),
+        (["0.5", "2.0"], np.array([0.5, 2.0])),
+        (["False", "True"], np.array([False, True])),
+        (["01", "1"], np.array(["01", "1"])),
+        (["1_000", "2"], np.array(["1_000", "2"])),
+        (["inf", "nan"], np.array(["inf", "nan"])),
+        (["12345678901234567890", "2"], np.array(["12345678901234567890", "2"])),
+    ],
+)
+def test_names_of_classes(names, classes):
+    found = labels(names)
+    assert found.dtype == classes.dtype and list(found) == list(classes)
+
+
+def test_truth_values_are_kept(blobs, tmp_path):
+    X, y = blobs
+    classifier = shamisen.MLPClassifier((8,), max_iter=60, learning_rate_init=0.02, random_state=0).fit(X, y == "low")
+    classifier.save(tmp_path / "model")
+    again = shamisen.load(tmp_path / "model")
+    assert again.classes_.dtype == bool and again.score(X, y == "low") == again.score(X, (y == "low").astype(int)) > 0.9
+
+
+def test_labels_of_another_kind_have_no_score(blobs):
+    X, y = blobs
+    classifier = shamisen.MLPClassifier((8,), max_iter=2, random_state=0, warm_start=True).fit(X, y)
+    numbers = np.unique(y, return_inverse=True)[1]
+    for use in (classifier.score, classifier.fit):
+        with pytest.raises(ValueError, match="y holds numbers, but the classes of MLPClassifier are text, such as 'low'"):
+            use(X, numbers)
+        with pytest.raises(ValueError, match="y holds truth values, but the classes of MLPClassifier are text"):
+            use(X, y == "low")
+    classifier.set_params(warm_start=False).fit(X, numbers)
+    with pytest.raises(ValueError, match="y holds text, but the classes of MLPClassifier are numbers, such as 0"):
+        classifier.score(X, y.astype(object))
 
 
 def test_a_pickle_has_the_place_of_the_shares_and_no_weights(blobs, home):

@@ -146,7 +146,9 @@ impl Builder {
 
     /// The classes as a constant. Returns their kind.
     fn classes(&mut self, classes: &[String]) -> i32 {
-        let numbers: Option<Vec<i64>> = classes.iter().map(|class| class.parse().ok()).collect();
+        // Other ways to write a number, such as 01, are names of their own.
+        let number = |class: &String| class.parse().ok().filter(|number: &i64| number.to_string() == *class);
+        let numbers: Option<Vec<i64>> = classes.iter().map(number).collect();
         let mut tensor =
             Tensor { dims: vec![classes.len() as i64], name: "classes".to_owned(), ..Tensor::default() };
         if let Some(numbers) = numbers {

@@ -1,6 +1,6 @@
 use prost::Message;
 
-use super::proto::{FLOAT, Graph, Model, Node, Tensor, ValueInfo};
+use super::proto::{FLOAT, Graph, INT64, Model, Node, STRING, Tensor, ValueInfo};
 use super::*;
 
 fn preprocessing(classes: &[&str], scaling: Scaling) -> Preprocessing {
@@ -66,6 +66,18 @@ fn features_are_scaled_in_the_graph_wherever_that_changes_them() {
         assert_eq!(before_the_layers(&model), of_maps, "{scaling:?}");
         (model.preprocessing.offset, model.preprocessing.factor) = (vec![0.0; 2], vec![1.0; 2]);
         assert_eq!(before_the_layers(&model), of_none, "{scaling:?}");
+    }
+}
+
+#[test]
+fn labels_are_integers_where_all_classes_are_written_like_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.onnx");
+    for (classes, kind) in [(["-1", "10"], INT64), (["01", "1"], STRING), (["1", "one"], STRING)] {
+        write_onnx(&path, &network(&[2, 2], &classes, Scaling::None)).unwrap();
+        let graph = Model::decode(&fs::read(&path).unwrap()[..]).unwrap().graph.unwrap();
+        let tensor = graph.initializer.iter().find(|tensor| tensor.name == "classes").unwrap();
+        assert_eq!(tensor.data_type, kind, "{classes:?}");
     }
 }
 

@@ -130,10 +130,15 @@ def default_names(width: int) -> list[str]:
 
 
 def labels(names: list[str]) -> npt.NDArray[Any]:
-    """Classes as numbers where all of them are."""
+    """Classes as truth values or numbers, where that is what all of their names are written from; otherwise as text."""
+    if set(names) == {"False", "True"}:
+        return np.array([name == "True" for name in names])
     for kind in (np.int64, np.float64):
         try:
-            return np.array([kind(name) for name in names])
-        except ValueError:
+            numbers = [kind(name) for name in names]
+        except (ValueError, OverflowError):
             continue
+        # Other ways to write a number, such as 01 or 1_000, are names of their own.
+        if np.isfinite(numbers).all() and [str(number) for number in numbers] == names:
+            return np.array(numbers)
     return np.array(names)

@@ -106,6 +106,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             known = self._new_columns(X, names)
             known.classes = classes
         else:
+            _validation.check_kind(labels, known.classes, type(self).__name__)
             places = np.searchsorted(known.classes, labels)
             places[places == len(known.classes)] = 0
             if (known.classes[places] != labels).any():
@@ -138,7 +139,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the rows whose class is predicted."""
-        right = self.predict(X) == _validation.classes(y, len(X), type(self).__name__)
+        owner = type(self).__name__
+        self._fitted()
+        labels = _validation.classes(y, len(X), owner)
+        _validation.check_kind(labels, self.classes_, owner)
+        right = self.predict(X) == labels
         return float(np.average(right, weights=sample_weight))
 
 

@@ -98,6 +98,27 @@ def classes(y: Any, rows: int, owner: str) -> npt.NDArray[Any]:
     return labels
 
 
+def check_kind(labels: npt.NDArray[Any], known: npt.NDArray[Any], owner: str) -> None:
+    """Compares the kind of labels with that of the classes, of which none would be equal to any of another kind."""
+    found, wanted = _kind(labels), _kind(known)
+    if found is None or wanted is None or found == wanted:
+        return
+    if not {"text", "bytes"} & {found, wanted} and all(set(np.unique(part)) <= {0, 1} for part in (labels, known)):
+        return
+    raise ValueError(
+        f"y holds {found}, but the classes of {owner} are {wanted}, such as {known.tolist()[0]!r}: give y as `classes_` has them"
+    )
+
+
+def _kind(labels: npt.NDArray[Any]) -> str | None:
+    """What labels are, if all of them are alike."""
+    kinds = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text", "S": "bytes"}
+    if labels.dtype.kind != "O":
+        return kinds.get(labels.dtype.kind)
+    found = {kinds.get(np.asarray(label).dtype.kind) for label in labels}
+    return found.pop() if len(found) == 1 else None
+
+
 def targets(y: Any, rows: int, owner: str) -> Floats:
     """The number of each row."""
     column = _column(y, rows, owner)
