@@ -57,15 +57,20 @@ impl Classes {
         self.trained.values().filter(|&&trained| trained).count() > 1
     }
 
-    /// The names: sorted as numbers if all are numbers, else as text.
+    /// The names, sorted as [`sorted`] does it.
     pub(crate) fn sorted(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.trained.keys().cloned().collect();
-        let number = |name: &String| name.parse().ok().filter(|number: &f64| number.is_finite());
-        if let Some(numbers) = names.iter().map(number).collect::<Option<Vec<f64>>>() {
-            let mut pairs: Vec<(f64, String)> = numbers.into_iter().zip(names).collect();
-            pairs.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-            names = pairs.into_iter().map(|(_, name)| name).collect();
-        }
-        names
+        sorted(self.trained.keys())
     }
+}
+
+/// Names of classes that are in the order of their text: sorted as numbers if all are numbers, else as they are.
+pub(crate) fn sorted<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut names: Vec<String> = names.cloned().collect();
+    let number = |name: &String| name.parse().ok().filter(|number: &f64| number.is_finite());
+    if let Some(numbers) = names.iter().map(number).collect::<Option<Vec<f64>>>() {
+        let mut pairs: Vec<(f64, String)> = numbers.into_iter().zip(names).collect();
+        pairs.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        names = pairs.into_iter().map(|(_, name)| name).collect();
+    }
+    names
 }

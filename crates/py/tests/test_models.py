@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import shamisen
-from shamisen._columns import Columns
+from shamisen._columns import Columns, labels
 
 
 def test_a_kept_model_is_the_same(line, tmp_path):
@@ -52,6 +52,24 @@ def test_scikit_learn_gets_the_same_classifier(scaling):
         assert (known.predict(X) == classifier.predict(X)).mean() > 0.998
         back = shamisen.RevealedModel.from_sklearn(known).share()
         assert back.predict_proba(X[:100]) == pytest.approx(classifier.predict_proba(X[:100]), abs=2e-3)
+
+
+@pytest.mark.parametrize("names", [["10", "2", "-1"], ["top", "low", "middle"], ["yes", "no"]])
+def test_classes_in_any_order(names, blobs):
+    X, _ = blobs
+    places = np.arange(len(X)) % 3 % len(names)
+    revealed = shamisen.MLPClassifier((8,), max_iter=60, learning_rate_init=0.02, random_state=0).fit(X, places).reveal()
+    revealed.columns.classes = labels(names)
+    shared = revealed.share()
+    y = shared.classes_[places]
+    known = revealed.to_sklearn()
+    assert list(known.classes_) == sorted(shared.classes_)
+    assert (known.predict(X) == shared.predict(X)).mean() > 0.98 and shared.score(X, y) > 0.6
+    columns = [list(shared.classes_).index(label) for label in known.classes_]
+    assert known.predict_proba(X) == pytest.approx(shared.predict_proba(X)[:, columns], abs=2e-3)
+    # And further training.
+    before = shared.score(X, y)
+    assert shared.set_params(warm_start=True, max_iter=3).fit(X, y).score(X, y) >= before - 0.02
 
 
 def test_scikit_learn_gets_the_same_regressor(line):

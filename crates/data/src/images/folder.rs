@@ -1,10 +1,12 @@
 //! A directory of images as a table.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, imageops::FilterType};
 
+use crate::classes::sorted;
 use crate::error::{DataError, Result};
 use crate::found::Found;
 use crate::images::{ImageForm, LABEL};
@@ -184,20 +186,25 @@ fn list(dir: &Path) -> Result<(Vec<String>, Vec<Image>)> {
             file.display()
         )));
     }
-    let (mut labels, mut images) = (Vec::with_capacity(dirs.len()), Vec::new());
+    let mut by_label = BTreeMap::new();
     for dir in dirs {
         let name = dir.file_name().and_then(|name| name.to_str());
         let name =
             name.ok_or_else(|| wrong(format!("the name of {} is not UTF-8: rename it", dir.display())))?;
-        let paths = entries(&dir)?;
+        by_label.insert(name.to_owned(), dir);
+    }
+    let labels = sorted(by_label.keys());
+    let mut images = Vec::new();
+    for (label, name) in labels.iter().enumerate() {
+        let dir = &by_label[name];
+        let paths = entries(dir)?;
         if paths.is_empty() {
-            return Err(no_images(&dir));
+            return Err(no_images(dir));
         }
         for path in paths {
             check_name(&path)?;
-            images.push(Image { path, label: labels.len() });
+            images.push(Image { path, label });
         }
-        labels.push(name.to_owned());
     }
     Ok((labels, images))
 }

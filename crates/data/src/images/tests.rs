@@ -53,6 +53,16 @@ fn pixels_are_columns_and_directories_are_classes() {
 }
 
 #[test]
+fn classes_that_are_numbers_are_in_the_order_of_numbers() {
+    let dir = place(&[("10/1.png", grey(10)), ("2/1.png", grey(20)), ("-1/1.png", grey(30))]);
+    let prepared = read(dir.path(), None);
+    assert_eq!(prepared.preprocessing.classes, ["-1", "2", "10"]);
+    let pixels = |row: usize| prepared.train.features.row(row)[0];
+    assert_eq!([pixels(0), pixels(1), pixels(2)], [30., 20., 10.]);
+    assert_eq!(prepared.train.targets.values(), [1., 0., 0., 0., 1., 0., 0., 0., 1.]);
+}
+
+#[test]
 fn one_image_in_colour_makes_all_of_three_columns_a_pixel() {
     let colour: DynamicImage = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, y as u8, 200])).into();
     let dir = place(&[("a/1.png", grey(7)), ("b/1.png", colour)]);

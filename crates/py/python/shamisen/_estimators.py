@@ -107,8 +107,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             known.classes = classes
         else:
             _validation.check_kind(labels, known.classes, type(self).__name__)
-            places = np.searchsorted(known.classes, labels)
+            order = np.argsort(known.classes)
+            places = np.searchsorted(known.classes, labels, sorter=order)
             places[places == len(known.classes)] = 0
+            places = order[places]
             if (known.classes[places] != labels).any():
                 raise ValueError(
                     "warm_start can only be used where `self.classes_` has all classes of y; previously got "

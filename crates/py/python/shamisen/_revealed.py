@@ -89,13 +89,16 @@ class RevealedModel:
         network: Any
         if self.columns.target is None:
             network = MLPClassifier(hidden_layer_sizes=hidden)
-            network.classes_ = self.columns.classes
-            network._label_binarizer = LabelBinarizer().fit(self.columns.classes)
-            if len(self.columns.classes) == 2:
+            # scikit-learn has classes in their order.
+            order = np.argsort(self.columns.classes)
+            network.classes_ = self.columns.classes[order]
+            coefs[-1], intercepts[-1] = coefs[-1][:, order], intercepts[-1][order]
+            network._label_binarizer = LabelBinarizer().fit(network.classes_)
+            if len(order) == 2:
                 # Two logits are one, of their difference.
                 coefs[-1] = coefs[-1][:, 1:] - coefs[-1][:, :1]
                 intercepts[-1] = intercepts[-1][1:] - intercepts[-1][:1]
-            network.out_activation_ = "logistic" if len(self.columns.classes) == 2 else "softmax"
+            network.out_activation_ = "logistic" if len(order) == 2 else "softmax"
         else:
             network = MLPRegressor(hidden_layer_sizes=hidden)
             offset, factor = self.columns.target
