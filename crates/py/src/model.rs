@@ -47,6 +47,8 @@ pub(crate) struct Columns {
     /// Offset and factor of the target of a regression.
     target: Option<(f64, f64)>,
     classes: Vec<String>,
+    /// The [`Preprocessing`] that they were read from, in JSON.
+    whole: Option<String>,
 }
 
 #[pymethods]
@@ -163,9 +165,9 @@ impl SharedModel {
 }
 
 impl Columns {
-    /// The same for the files of the crates.
+    /// The same for the files of the crates, with what the file said besides that they were read from, if they are still those.
     pub(crate) fn preprocessing(&self) -> Preprocessing {
-        Preprocessing {
+        let own = Preprocessing {
             feature_names: self.feature_names.clone(),
             columns: vec![],
             images: None,
@@ -179,7 +181,13 @@ impl Columns {
             factor: self.factor.clone(),
             target: self.target.map(|(offset, factor)| Affine { offset, factor }),
             classes: self.classes.clone(),
-        }
+        };
+        let whole = self.whole.as_deref().and_then(|json| serde_json::from_str::<Preprocessing>(json).ok());
+        let is_own = |whole: &Preprocessing| {
+            let (columns, target_name) = (whole.columns.clone(), whole.target_name.clone());
+            *whole == Preprocessing { columns, images: whole.images, target_name, ..own.clone() }
+        };
+        whole.filter(is_own).unwrap_or(own)
     }
 }
 
@@ -193,6 +201,7 @@ pub(crate) fn described(preprocessing: &Preprocessing) -> serde_json::Value {
         "factor": preprocessing.factor,
         "target": preprocessing.target.map(|map| (map.offset, map.factor)),
         "classes": preprocessing.classes,
+        "whole": serde_json::to_string(preprocessing).ok(),
     })
 }
 
@@ -220,9 +229,9 @@ impl SharedModel {
             layers: json!(self.plan.layers),
             frac: WEIGHT_FRAC,
             parameters: self.plan.parameters() as u64,
-            feature_names: columns.feature_names.clone(),
-            target_name: columns.target_name.clone(),
-            classes: columns.classes.clone(),
+            feature_names: preprocessing.feature_names.clone(),
+            target_name: preprocessing.target_name.clone(),
+            classes: preprocessing.classes.clone(),
             training,
             share_files: SHARE_FILES.map(str::to_owned),
         };

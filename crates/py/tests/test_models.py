@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +31,37 @@ def test_a_kept_model_is_the_same(line, tmp_path):
         regressor.save(tmp_path / "model")
     with pytest.raises(FileNotFoundError, match="is no directory"):
         shamisen.load(tmp_path / "other")
+
+
+def test_what_the_program_says_of_columns_is_kept(tmp_path):
+    generator = np.random.default_rng(0)
+    rows = pd.DataFrame({"ward": list("ABC") * 20, "age": generator.normal(50.0, 10.0, 60)})
+    rows["stay"] = rows["age"] / 10.0 + generator.normal(size=60)
+    rows.loc[3, "age"] = None
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    about = ["--target", "stay", "--task", "regression", "--categorical", "ward", "--missing", "mean", "--hidden", "4"]
+    flags = ["--data", tmp_path / "rows.csv", "--model", tmp_path / "first", *about]
+    subprocess.run([os.environ["SHAMISEN"], "train", *flags], check=True, capture_output=True)
+    first = shamisen.load(tmp_path / "first")
+    assert list(first.feature_names_in_) == ["ward=A", "ward=B", "ward=C", "age"]
+    first.save(tmp_path / "second")
+    first.reveal().to_safetensors(tmp_path / "model.safetensors")
+    shamisen.RevealedModel.from_safetensors(tmp_path / "model.safetensors").share().save(tmp_path / "third")
+    kept = [json.loads((tmp_path / name / "preprocessing.json").read_text()) for name in ("first", "second", "third")]
+    assert kept[0]["content"]["target_name"] == "stay" and len(kept[0]["content"]["columns"]) == 2
+    assert kept[1] == kept[2] == kept[0]
+    flags = ["--data", tmp_path / "rows.csv", "--output", tmp_path / "predictions.csv"]
+    subprocess.run([os.environ["SHAMISEN"], "predict", "--model", tmp_path / "second", *flags], check=True, capture_output=True)
+    predicted = pd.read_csv(tmp_path / "predictions.csv").iloc[:, -1]
+    filled = pd.get_dummies(rows.drop(columns="stay"), columns=["ward"], prefix_sep="=").astype(float)
+    filled = filled.fillna(filled["age"].mean())[list(first.feature_names_in_)]
+    assert predicted.to_numpy()[4:] == pytest.approx(first.predict(filled)[4:], abs=0.05)
+    # Other columns are described anew.
+    revealed = first.reveal()
+    revealed.columns.names = list("abcd")
+    revealed.share().save(tmp_path / "renamed")
+    renamed = json.loads((tmp_path / "renamed" / "preprocessing.json").read_text())["content"]
+    assert renamed["feature_names"] == list("abcd") and "columns" not in renamed
 
 
 def test_a_damaged_share_is_refused(blobs, tmp_path):

@@ -33,6 +33,8 @@ class Columns:
     target: tuple[float, float] | None = None
     #: The classes in the order of the outputs; none for a regression.
     classes: npt.NDArray[Any] = field(default_factory=lambda: np.array([]))
+    #: All that a file says of the columns, in JSON: it is written again, as long as it agrees with the rest.
+    whole: str | None = field(default=None, repr=False)
 
     @classmethod
     def fit(cls, X: Floats, names: list[str] | None, standard: bool) -> Columns:
@@ -109,6 +111,7 @@ class Columns:
             "factor": self.factor.tolist(),
             "target": self.target,
             "classes": [str(label) for label in self.classes],
+            "whole": self.whole,
         }
 
     @classmethod
@@ -121,6 +124,7 @@ class Columns:
             names=list(described["feature_names"]),
             target=tuple(described["target"]) if described["target"] is not None else None,
             classes=labels(described["classes"]),
+            whole=described["whole"],
         )
 
 

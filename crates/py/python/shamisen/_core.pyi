@@ -27,6 +27,7 @@ class Columns(TypedDict):
     factor: list[float]
     target: tuple[float, float] | None
     classes: list[str]
+    whole: str | None
 
 class Training(TypedDict):
     hidden: list[int]
