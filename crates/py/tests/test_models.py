@@ -137,6 +137,15 @@ def test_networks_that_cannot_be_shared(blobs):
     tanh = MLPClassifier((4,), activation="tanh", max_iter=2).fit(X, y)
     with pytest.raises(ValueError, match="only networks with 'relu' can be shared"):
         shamisen.RevealedModel.from_sklearn(tanh)
+    labels = np.column_stack([y == "low", y == "top"])
+    for count in (2, 3):
+        several = MLPClassifier((4,), max_iter=2).fit(X, np.column_stack([labels, y == "middle"])[:, :count])
+        with pytest.raises(ValueError, match="a network for several labels at once cannot be shared"):
+            shamisen.RevealedModel.from_sklearn(several)
+    exponential = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2).fit(X, np.arange(len(X)))
+    exponential.out_activation_ = "exp"
+    with pytest.raises(ValueError, match="the activation of the outputs is 'exp': only networks with 'identity'"):
+        shamisen.RevealedModel.from_sklearn(exponential)
     with pytest.raises(ValueError, match="has no weights: fit it first"):
         shamisen.RevealedModel.from_sklearn(MLPClassifier())
     large = MLPClassifier((4,), max_iter=2).fit(X, y)

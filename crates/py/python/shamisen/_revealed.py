@@ -173,7 +173,8 @@ class RevealedModel:
         """The network of a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn, or of a `Pipeline` of `StandardScaler` and one, such as
         `to_sklearn` gives.
 
-        Raises ValueError for another activation than ReLU, and for several targets.
+        Raises ValueError for another activation than ReLU, for several targets or labels at once, and for outputs that are
+        neither classes nor numbers.
         """
         scaler, network = None, estimator
         if hasattr(estimator, "steps"):
@@ -194,6 +195,11 @@ class RevealedModel:
             columns = Columns.fit(np.zeros((1, width)), _names(scaler, width), standard=True)
             columns.offset = np.zeros(width) if scaler.mean_ is None else np.array(scaler.mean_)
             columns.factor = np.ones(width) if scaler.scale_ is None else 1.0 / np.array(scaler.scale_)
+        if network.out_activation_ not in ("identity", "logistic", "softmax"):
+            raise ValueError(
+                f"the activation of the outputs is {network.out_activation_!r}: only networks with 'identity', 'logistic' or 'softmax' "
+                "can be shared, which a loss such as 'squared_error' gives"
+            )
         if network.out_activation_ == "identity":
             if intercepts[-1].shape[0] != 1:
                 raise ValueError(f"the network has {intercepts[-1].shape[0]} targets: only one can be shared")
@@ -201,7 +207,7 @@ class RevealedModel:
         else:
             columns.classes = np.array(network.classes_)
             if network.out_activation_ == "logistic":
-                if len(columns.classes) != 2:
+                if intercepts[-1].shape[0] != 1:
                     raise ValueError("a network for several labels at once cannot be shared: train one for each label")
                 coefs[-1] = np.hstack([-coefs[-1] / 2.0, coefs[-1] / 2.0])
                 intercepts[-1] = np.concatenate([-intercepts[-1] / 2.0, intercepts[-1] / 2.0])
