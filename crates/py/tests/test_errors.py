@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import subprocess
@@ -11,11 +12,14 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import shamisen
+from shamisen import _validation
 
 X = np.arange(24.0).reshape(12, 2)
 CLASSES = np.arange(12) % 2
@@ -80,6 +84,43 @@ def test_missing_cells_of_pandas():
     table = pd.DataFrame({"age": pd.array([1, None, 3], dtype="Int64")})
     with pytest.raises(ValueError, match="Input X contains NaN.\nMissing values are in the column age."):
         shamisen.MLPClassifier().fit(table, [0, 1, 0])
+
+
+MOMENTS = ["1970-01-02", "2026-03-01 12:00"]
+DAYS = [1.0, 20513.5]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        np.array(MOMENTS, "datetime64[s]"),
+        np.array(MOMENTS, "datetime64[ns]"),
+        pd.to_datetime(pd.Series(MOMENTS), format="mixed"),
+        pd.to_datetime(pd.Series(MOMENTS), format="mixed").dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+        pd.Series([datetime.date(1970, 1, 2), datetime.datetime(2026, 3, 1, 12)], dtype=object),
+        pl.Series([datetime.datetime(1970, 1, 2), datetime.datetime(2026, 3, 1, 12)]),
+        pa.array([datetime.datetime(1970, 1, 2), datetime.datetime(2026, 3, 1, 12)]),
+    ],
+)
+def test_dates_are_days(dates):
+    table = {"age": [30.0, 40.0], "born": dates}
+    made = {pl.Series: pl.DataFrame, pa.TimestampArray: pa.table}.get(type(dates), pd.DataFrame)(table)
+    assert _validation.features(made, "owner").tolist() == [[30.0, DAYS[0]], [40.0, DAYS[1]]]
+    assert _validation.targets(dates, 2, "owner").tolist() == DAYS
+
+
+def test_missing_dates_and_spans_of_time():
+    dates = np.array(["1970-01-02", "NaT"], "datetime64[s]")
+    for table in (dates.reshape(-1, 1), pd.DataFrame({"born": dates, "age": [1.0, 2.0]})):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            shamisen.MLPClassifier().fit(table, [0, 1])
+    spans = np.array([1, 2], "timedelta64[D]")
+    with pytest.raises(ValueError, match="X holds spans of time in column 'stay', of which a model does not know the unit"):
+        shamisen.MLPClassifier().fit(pd.DataFrame({"stay": spans, "age": [1.0, 2.0]}), [0, 1])
+    with pytest.raises(ValueError, match="X holds spans of time, of which"):
+        shamisen.MLPClassifier().fit(spans.reshape(-1, 1), [0, 1])
+    with pytest.raises(ValueError, match="y holds spans of time, of which"):
+        shamisen.MLPRegressor().fit(X[:2], spans)
 
 
 def test_targets_of_a_regression():

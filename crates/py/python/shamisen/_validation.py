@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import numbers
 import warnings
 from typing import Any
@@ -143,50 +144,122 @@ def seed(random_state: Any) -> int:
 
 
 def _numbers(data: Any, name: str, owner: str) -> Floats:
-    """An array of finite numbers."""
+    """An array of finite numbers; dates are days since 1970-01-01."""
     if hasattr(data, "toarray") and hasattr(data, "nnz"):
         raise TypeError(
             f"Sparse data was passed for {name}, but {owner} needs dense data: use '.toarray()' to convert to a dense array"
         )
-    array = data if isinstance(data, np.ndarray) else _table(data)
-    if array.dtype.kind == "c" or (
-        array.dtype.kind == "O" and any(isinstance(value, complex) for value in array.flat)
-    ):
-        raise ValueError(f"Complex data not supported\n{array}\n")
-    if array.dtype.kind in "US":
-        raise ValueError(_text(data, name, str(array.flat[0]) if array.size else ""))
-    try:
-        array = array.astype(np.float64, copy=False)
-    except ValueError:
-        text = next((value for value in array.flat if isinstance(value, (str, bytes))), None)
-        raise ValueError(_text(data, name, text)) from None
+    columns = _columns(data)
+    if columns is None:
+        array = _floats(_table(data), name)
+    else:
+        # Each has a kind of its own, which would be lost in one array of all.
+        array = np.column_stack([_floats(_table(cells), name, column) for column, cells in columns])
     _finite(array, name, feature_names(data))
     return array
 
 
+def _columns(data: Any) -> list[tuple[Any, Any]] | None:
+    """The columns of a table (pandas, polars, Arrow) with their names; none if it has none, or pandas has nothing but numbers."""
+    columns: list[tuple[Any, Any]] = []
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        if not all(getattr(kind, "kind", "O") in "biuf" for kind in data.dtypes):
+            columns = [(name, data.iloc[:, place]) for place, name in enumerate(data.columns)]
+    elif hasattr(data, "get_columns"):
+        columns = [(column.name, column) for column in data.get_columns()]
+    elif hasattr(data, "column_names") and hasattr(data, "columns"):
+        columns = list(zip(data.column_names, data.columns))
+    return columns or None
+
+
 def _table(data: Any) -> npt.NDArray[Any]:
-    """What is no array of NumPy as one; missing cells of pandas become NaN."""
+    """What is no array of NumPy as one; missing cells of pandas become NaN, and moments of a time zone those of UTC."""
+    if isinstance(data, np.ndarray):
+        return data
     if hasattr(data, "to_numpy") and hasattr(data, "isna"):
-        kinds = data.dtypes if hasattr(data, "columns") else [data.dtype]
-        if all(getattr(kind, "kind", "O") in "biuf" for kind in kinds):
+        kinds = {getattr(kind, "kind", "O") for kind in (data.dtypes if hasattr(data, "columns") else [data.dtype])}
+        if kinds <= set("biuf"):
             return np.asarray(data.to_numpy(dtype=np.float64, na_value=np.nan))
+        if kinds == {"M"}:
+            return np.asarray(data.to_numpy(dtype="datetime64[us]"))
     return np.asarray(data)
 
 
-def _text(data: Any, name: str, value: Any) -> str:
+def _floats(array: npt.NDArray[Any], name: str, column: Any = None) -> Floats:
+    """An array of any kind as one of numbers, with NaN where cells are missing."""
+    where = f" in column {column!r}" if isinstance(column, str) else ""
+    kind = array.dtype.kind
+    if kind == "O":
+        numbers = np.empty(array.size)
+        for at, cell in enumerate(array.ravel()):
+            try:
+                numbers[at] = _number(cell, name, where)
+            except (TypeError, OverflowError) as error:
+                place = ", ".join(f"{axis} {part}" for axis, part in zip(("row", "column"), np.unravel_index(at, array.shape)))
+                sentence = f"{name}, {place}{where}: {error}"
+                raise TypeError(sentence) if isinstance(error, TypeError) else ValueError(sentence) from None
+        return numbers.reshape(array.shape)
+    if kind == "c":
+        raise ValueError(f"Complex data not supported\n{array}\n")
+    if kind in "US":
+        raise ValueError(_text(name, str(array.flat[0]) if array.size else "", where))
+    if kind == "m":
+        raise ValueError(_span(name, where))
+    if kind == "M":
+        return _days(array)
+    return array.astype(np.float64, copy=False)
+
+
+def _number(cell: Any, name: str, where: str) -> float:
+    """A cell of any kind as a number, NaN if it is missing."""
+    if is_missing(cell):
+        return float("nan")
+    if isinstance(cell, (complex, np.complexfloating)):
+        raise ValueError(f"Complex data not supported\n{cell}\n")
+    if isinstance(cell, (datetime.timedelta, np.timedelta64)):
+        raise ValueError(_span(name, where))
+    if isinstance(cell, datetime.datetime) and cell.tzinfo is not None:
+        cell = cell.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    if isinstance(cell, (datetime.date, np.datetime64)):
+        return float(_days(np.array(cell, dtype="datetime64[us]")))
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(_text(name, cell, where)) from None
+
+
+def _days(dates: npt.NDArray[np.datetime64]) -> Floats:
+    """Days since 1970-01-01, NaN where there is no date."""
+    return np.asarray((dates - np.datetime64(0, "D")) / np.timedelta64(1, "D"), dtype=np.float64)
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell is None, NaN, or what pandas has for a missing value or date."""
+    try:
+        return cell is None or bool(cell != cell)
+    except TypeError:
+        # Whether pandas.NA is equal to anything, it does not say.
+        return True
+    except ValueError:
+        # An array is no missing cell.
+        return False
+
+
+def _text(name: str, value: Any, where: str) -> str:
     """What to say of a cell that is no number."""
-    where = ""
-    names = feature_names(data)
-    if names is not None:
-        for column, cells in zip(names, np.asarray(data).T):
-            if any(isinstance(cell, (str, bytes)) for cell in cells):
-                where = f" in column {column!r}"
-                break
     return (
         f"could not convert string to float: {value!r}{where} of {name}: all features must be numbers, so encode categories "
         "first, for example with OneHotEncoder"
         if name == "X"
         else f"could not convert string to float: {value!r} of {name}"
+    )
+
+
+def _span(name: str, where: str) -> str:
+    """What to say of a difference of two dates."""
+    return (
+        f"{name} holds spans of time{where}, of which a model does not know the unit: divide them by one, such as "
+        "numpy.timedelta64(1, 'D') for days"
     )
 
 
