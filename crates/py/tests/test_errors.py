@@ -33,6 +33,8 @@ CLASSES = np.arange(12) % 2
         ({"learning_rate": "adaptive"}, "learning_rate='adaptive' is not available"),
         ({"shuffle": False}, "shuffle=False is not available"),
         ({"solver": "sgd", "nesterovs_momentum": True}, "nesterovs_momentum=True is not available"),
+        ({"hidden_layer_sizes": None}, "hidden_layer_sizes of MLPClassifier must be positive integers. Got None"),
+        ({"hidden_layer_sizes": True}, "hidden_layer_sizes of MLPClassifier must be positive integers. Got True"),
         ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes of MLPClassifier must be positive integers"),
         ({"max_iter": 0}, "max_iter of MLPClassifier must be an integer of at least 1. Got 0"),
         ({"alpha": -1.0}, "alpha of MLPClassifier must be a number of at least 0. Got -1.0"),
@@ -121,6 +123,38 @@ def test_missing_dates_and_spans_of_time():
         shamisen.MLPClassifier().fit(spans.reshape(-1, 1), [0, 1])
     with pytest.raises(ValueError, match="y holds spans of time, of which"):
         shamisen.MLPRegressor().fit(X[:2], spans)
+
+
+def test_missing_cells_among_objects():
+    for missing in (None, np.nan, pd.NA, pd.NaT):
+        table = pd.DataFrame({"age": pd.Series([1.0, missing, 3.0], dtype=object)})
+        with pytest.raises(ValueError, match="Input X contains NaN.\nMissing values are in the column age."):
+            shamisen.MLPClassifier().fit(table, [0, 1, 0])
+        with pytest.raises(ValueError, match="Input X contains NaN."):
+            shamisen.MLPClassifier().fit(table.to_numpy(), [0, 1, 0])
+        for estimator in (shamisen.MLPClassifier(), shamisen.MLPRegressor()):
+            with pytest.raises(ValueError, match="Input y contains NaN."):
+                estimator.fit(X[:3], pd.Series([1, missing, 0], dtype=object))
+
+
+def test_cells_that_are_no_numbers_have_a_place():
+    cells = X.astype(object)
+    cells[3, 1] = {}
+    with pytest.raises(TypeError, match="X, row 3, column 1: float.. argument must be a string or a real number, not 'dict'"):
+        shamisen.MLPClassifier().fit(cells, CLASSES)
+    cells[3, 1] = 10**400
+    with pytest.raises(ValueError, match="X, row 3, column 1: int too large to convert to float"):
+        shamisen.MLPClassifier().fit(cells, CLASSES)
+    with pytest.raises(ValueError, match="X, row 3 in column 'age': int too large to convert to float"):
+        shamisen.MLPClassifier().fit(pd.DataFrame({"age": cells[:, 1], "dose": 1.0}), CLASSES)
+    with pytest.raises(ValueError, match=r"kinds that have no order among them \(int and str\)"):
+        shamisen.MLPClassifier().fit(X, np.array([1, "a"] * 6, dtype=object))
+
+
+def test_numbers_of_numpy_as_parameters():
+    settings = {"hidden_layer_sizes": np.int64(4), "max_iter": np.int32(2), "n_iter_no_change": np.inf}
+    classifier = shamisen.MLPClassifier(**settings, backend="plain").fit(X, CLASSES)
+    assert classifier.reveal().layers == [2, 4, 2] and classifier.n_iter_ == 2
 
 
 def test_targets_of_a_regression():

@@ -47,7 +47,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         and truncation rounds at random, so that results vary a little.
     tol, n_iter_no_change : float, default=1e-4; int, default=10
         The training ends when the loss (or with `early_stopping` the score) has not become better by `tol` for more than
-        `n_iter_no_change` epochs in a row.
+        `n_iter_no_change` epochs in a row; never before `max_iter` if that is infinite.
     verbose : bool, default=False
         Show progress: a bar on a terminal and in a notebook, otherwise a line for each epoch.
     warm_start : bool, default=False
@@ -187,7 +187,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         refresh: int = 1,
         scaling: str | None = "standard",
         target_scaling: str | None = "standard",

@@ -67,7 +67,7 @@ class Perceptron(BaseEstimator):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         refresh: int = 1,
         scaling: str | None = "standard",
         backend: str = "local",
@@ -209,8 +209,8 @@ class Perceptron(BaseEstimator):
         return Columns.fit(X, None if names is None else list(names), self.scaling == "standard")
 
     def _hidden(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        return [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
+        sizes: Any = self.hidden_layer_sizes
+        return [int(sizes)] if isinstance(sizes, numbers.Integral) else [int(size) for size in sizes]
 
     def _hold_out(self, targets: Floats, seed: int) -> npt.NDArray[np.bool_]:
         """Which rows the training is validated on."""
@@ -350,8 +350,11 @@ class Perceptron(BaseEstimator):
         """Refuses parameters that make no sense, and those that this package lacks."""
         name = type(self).__name__
         sizes: Any = self.hidden_layer_sizes
-        listed = [sizes] if isinstance(sizes, int) else sizes
-        if isinstance(listed, str) or not all(isinstance(size, numbers.Integral) and int(size) > 0 for size in listed):
+        try:
+            listed = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
+        except TypeError:
+            listed = [sizes]
+        if not all(isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0 for size in listed):
             raise ValueError(f"hidden_layer_sizes of {name} must be positive integers. Got {sizes!r} instead.")
         lacking = {
             "activation": ("relu",),
@@ -370,7 +373,8 @@ class Perceptron(BaseEstimator):
         if self.solver == "sgd" and self.nesterovs_momentum:
             raise ValueError(f"nesterovs_momentum=True is not available in {name}: use False, for classical momentum")
         self._check_number("max_iter", numbers.Integral, 1)
-        self._check_number("n_iter_no_change", numbers.Integral, 1)
+        if self.n_iter_no_change != float("inf"):
+            self._check_number("n_iter_no_change", numbers.Integral, 1)
         self._check_number("refresh", numbers.Integral, 1)
         self._check_number("alpha", numbers.Real, 0)
         self._check_number("tol", numbers.Real, 0)

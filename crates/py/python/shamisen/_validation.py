@@ -94,8 +94,16 @@ def classes(y: Any, rows: int, owner: str) -> npt.NDArray[Any]:
                 "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete classes on a "
                 "regression target with continuous values."
             )
-    if labels.dtype.kind == "O" and any(label is None or label != label for label in labels):
-        raise ValueError("Input y contains NaN.")
+    if labels.dtype.kind == "O":
+        if any(is_missing(label) for label in labels):
+            raise ValueError("Input y contains NaN.")
+        try:
+            np.unique(labels)
+        except TypeError:
+            kinds = " and ".join(sorted({type(label).__name__ for label in labels}))
+            raise ValueError(
+                f"y holds classes of kinds that have no order among them ({kinds}): make all of them text or numbers"
+            ) from None
     return labels
 
 
