@@ -99,6 +99,15 @@ def test_a_warm_start_goes_on(line, backend):
         regressor.fit(X, y)
 
 
+@pytest.mark.parametrize(("first", "second"), [("plain", "local"), ("local", "plain")])
+def test_a_warm_start_goes_on_with_another_backend(first, second, line):
+    X, y = line
+    regressor = shamisen.MLPRegressor((8,), max_iter=15, warm_start=True, random_state=0, backend=first)
+    before = regressor.fit(X, y).loss_curve_
+    after = regressor.set_params(backend=second).fit(X, y).loss_curve_
+    assert after[0] < 1.1 * before[-1] and after[-1] < before[-1]
+
+
 def test_no_hidden_layer_is_linear_regression(line):
     X, y = line
     regressor = shamisen.MLPRegressor((), max_iter=100, learning_rate_init=0.02, alpha=0.0, random_state=0).fit(X, y)

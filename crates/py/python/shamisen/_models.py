@@ -100,6 +100,10 @@ class SharedNetwork:
         """Probabilities of the classes, or numbers, computed under sharing."""
         return self._last.of(inputs, self.model.predict)
 
+    def shared(self, plan: _core.Plan) -> _core.SharedModel:
+        """The shares, to go on from with a training by a plan."""
+        return self.model
+
     def reveal(self) -> Floats:
         """The parameters in the clear."""
         return self.model.reveal()
@@ -159,6 +163,10 @@ class PlainNetwork:
             return outputs
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def shared(self, plan: _core.Plan) -> _core.SharedModel:
+        """The parameters, shared to go on from with a training by a plan."""
+        return _core.SharedModel.share(plan, self.parameters)
 
     def reveal(self) -> Floats:
         """The parameters."""

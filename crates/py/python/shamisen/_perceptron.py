@@ -283,7 +283,7 @@ class Perceptron(BaseEstimator):
                     rows,
                     validation=validation,
                     stopping=stopping,
-                    start=start.model if isinstance(start, SharedNetwork) else None,
+                    start=None if start is None else start.shared(plan),
                     threads=self.n_threads,
                     progress=progress,
                 )
