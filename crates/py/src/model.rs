@@ -122,7 +122,7 @@ impl SharedModel {
 
     /// Writes the files of a model directory, as `shamisen train --model` does; each party's share in a file of its own.
     ///
-    /// Told is of the training: its rows, its seconds, and its last loss.
+    /// Told is of the training: its rows, its seconds, and its last loss. Returns the id of the model.
     fn save(
         &self,
         directory: PathBuf,
@@ -130,7 +130,7 @@ impl SharedModel {
         rows: usize,
         seconds: f64,
         loss: Option<f64>,
-    ) -> PyResult<()> {
+    ) -> PyResult<String> {
         let training = TrainingSummary {
             plan: self.plan.clone(),
             rows,
@@ -156,6 +156,7 @@ impl SharedModel {
             Ok::<_, PyErr>(Rep::from_components(mine, next))
         };
         let mut columns = described(preprocessing);
+        columns["id"] = json!(description.id);
         columns["rows"] = json!(training.rows);
         columns["seconds"] = json!(training.seconds);
         columns["loss"] = json!(training.loss);
@@ -219,7 +220,7 @@ impl SharedModel {
         directory: &Path,
         columns: &Columns,
         training: serde_json::Value,
-    ) -> shamisen_data::Result<()> {
+    ) -> shamisen_data::Result<String> {
         let id = random_id()?;
         let preprocessing = columns.preprocessing();
         let description = ModelDescription {
@@ -241,7 +242,7 @@ impl SharedModel {
             let (mine, next) = share.components();
             write_party_share(&directory.join(name), &id, party, [mine, next], None)?;
         }
-        Ok(())
+        Ok(id)
     }
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -134,6 +136,16 @@ def test_classes_of_any_kind(blobs):
         assert classifier.score(X, labels) > 0.9
 
 
+def test_a_copy_writes_nothing(blobs, home):
+    X, y = blobs
+    classifier = shamisen.MLPClassifier((8,), max_iter=3, random_state=0).fit(X, y)
+    copied = copy.deepcopy(classifier)
+    assert (copied.predict_proba(X) == classifier.predict_proba(X)).all()
+    copied.fit(X, y == "low")
+    assert list(classifier.classes_) == ["low", "middle", "top"] and classifier.predict_proba(X).shape == (120, 3)
+    assert not home.exists()
+
+
 @pytest.mark.parametrize(
     ("names", "classes"),
     [
@@ -197,6 +209,13 @@ def test_a_pickle_has_the_place_of_the_shares_and_no_weights(blobs, home):
     again = pickle.loads(pickled)
     assert again.predict_proba(X) == pytest.approx(classifier.predict_proba(X), abs=1e-3)
     assert len(list((home / "models").iterdir())) == 1
+    # Another model in its place is none.
+    directory.rename(home / "moved")
+    shamisen.MLPClassifier((50,), max_iter=1, random_state=0).fit(X, y).save(directory)
+    with pytest.raises(ValueError, match="has another model than the one that was pickled, whose id is [0-9a-f]{32}"):
+        pickle.loads(pickled).predict(X)
+    shutil.rmtree(directory)
+    (home / "moved").rename(directory)
     (directory / "party1.share").unlink()
     with pytest.raises((FileNotFoundError, ValueError), match="party1.share is missing"):
         pickle.loads(pickled).predict(X)

@@ -65,7 +65,7 @@ class LastOutputs:
 class SharedNetwork:
     """A network whose parameters are shared among three parties.
 
-    It is pickled as the place of its share files, never as weights.
+    It is pickled as the place and the id of its share files, never as weights.
     """
 
     def __init__(
@@ -80,15 +80,20 @@ class SharedNetwork:
         self.columns = columns
         #: Of its training: rows, wall time, and the loss of the last epoch.
         self.training = (rows, seconds, loss)
-        self._directory: Path | None = None
+        #: Where its files are, and its id in them.
+        self._kept: tuple[Path, str] | None = None
         self._last = LastOutputs()
 
     @property
     def model(self) -> _core.SharedModel:
         """The shares; read from their files if this was unpickled."""
         if self._model is None:
-            assert self._directory is not None
-            self._model = SharedNetwork.load(self._directory).model
+            assert self._kept is not None
+            directory, wanted = self._kept
+            network = SharedNetwork.load(directory)
+            if network._kept != self._kept:
+                raise ValueError(f"{directory} has another model than the one that was pickled, whose id is {wanted}: put that one back")
+            self._model = network.model
         return self._model
 
     @property
@@ -108,21 +113,22 @@ class SharedNetwork:
         """The parameters in the clear."""
         return self.model.reveal()
 
-    def save(self, directory: Path) -> None:
-        """Writes a model directory, which must not exist."""
+    def save(self, directory: Path) -> str:
+        """Writes a model directory, which must not exist, and returns the id of the model in it."""
         if directory.exists():
             raise FileExistsError(f"{directory} exists already: name a new directory for the model, or remove this one")
         directory.parent.mkdir(parents=True, exist_ok=True)
         staged = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
         staged.mkdir(mode=0o700)
         try:
-            self.model.save(staged, self.columns.described(), *self.training)
+            written = self.model.save(staged, self.columns.described(), *self.training)
             staged.rename(directory)
         except BaseException:
             for path in staged.iterdir():
                 path.unlink()
             staged.rmdir()
             raise
+        return written
 
     @classmethod
     def load(cls, directory: Path) -> SharedNetwork:
@@ -133,19 +139,23 @@ class SharedNetwork:
         described = json.loads(text)
         training = (described["rows"], described["seconds"], described["loss"])
         network = cls(model, Columns.from_description(described), *training)
-        network._directory = directory.absolute()
+        network._kept = (directory.absolute(), described["id"])
         return network
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedNetwork:
+        # A training makes a new network: this one never changes.
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
-        if self._directory is None:
-            directory = model_home() / uuid.uuid4().hex
-            self.save(directory)
-            self._directory = directory.absolute()
-        return {"columns": self.columns, "training": self.training, "directory": str(self._directory)}
+        if self._kept is None:
+            directory = (model_home() / uuid.uuid4().hex).absolute()
+            self._kept = (directory, self.save(directory))
+        directory, written = self._kept
+        return {"columns": self.columns, "training": self.training, "directory": str(directory), "id": written}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(None, state["columns"], *state["training"])
-        self._directory = Path(state["directory"])
+        self._kept = (Path(state["directory"]), state["id"])
 
 
 class PlainNetwork:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 import os
 import time
@@ -329,7 +330,7 @@ class Perceptron(BaseEstimator):
         Of a network at servers it needs the output `model`; without it, it raises PermissionError.
         """
         network = self._fitted()
-        return RevealedModel.from_parameters(network.layers, network.reveal(), network.columns)
+        return RevealedModel.from_parameters(network.layers, network.reveal(), dataclasses.replace(network.columns))
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Keeps the model, still shared, in a new directory, as `shamisen train --model` does: a share for each party, and what is

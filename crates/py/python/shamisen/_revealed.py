@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ class RevealedModel:
             feature_bits=self.columns.feature_bits,
         )
         model = _core.SharedModel.share(plan, np.ascontiguousarray(self.parameters()))
-        return from_network(SharedNetwork(model, self.columns), self.columns)
+        columns = dataclasses.replace(self.columns)
+        return from_network(SharedNetwork(model, columns), columns)
 
     def to_sklearn(self) -> Any:
         """scikit-learn's own `MLPClassifier` or `MLPRegressor` with these weights.
