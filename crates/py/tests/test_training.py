@@ -108,6 +108,22 @@ def test_a_warm_start_goes_on_with_another_backend(first, second, line):
     assert after[0] < 1.1 * before[-1] and after[-1] < before[-1]
 
 
+def test_numbers_of_any_magnitude_are_learnt(line):
+    X, y = line
+    settings = {"max_iter": 40, "learning_rate_init": 0.02, "random_state": 0, "backend": "plain"}
+    expected = shamisen.MLPRegressor((8,), **settings).fit(X, y)
+    assert expected.score(X, y) > 0.9
+    units = 2.0 ** np.array([700, -560, 1000])
+    for unit in 2.0 ** np.array([700.0, -560.0]):
+        regressor = shamisen.MLPRegressor((8,), **settings).fit(X * units, y * unit)
+        assert regressor.predict(X * units) / unit == pytest.approx(expected.predict(X), rel=1e-6)
+        assert regressor.score(X * units, y * unit) == pytest.approx(expected.score(X, y), abs=1e-6)
+    # What is constant, or too small for a finite factor, says nothing.
+    columns = np.column_stack([X[:, 0], np.full(len(X), 0.1), np.where(X[:, 0] > 0.0, 5e-324, 0.0)])
+    fitted = shamisen.MLPRegressor((8,), **{**settings, "max_iter": 1}).fit(columns, y)
+    assert (fitted.reveal().columns.factor == 0.0).tolist() == [False, True, True]
+
+
 def test_no_hidden_layer_is_linear_regression(line):
     X, y = line
     regressor = shamisen.MLPRegressor((), max_iter=100, learning_rate_init=0.02, alpha=0.0, random_state=0).fit(X, y)

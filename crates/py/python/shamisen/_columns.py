@@ -40,13 +40,7 @@ class Columns:
     def fit(cls, X: Floats, names: list[str] | None, standard: bool) -> Columns:
         """The columns of training data, standardised or taken as they are."""
         width = X.shape[1]
-        offset, factor = np.zeros(width), np.ones(width)
-        if standard:
-            offset = X.mean(axis=0)
-            deviation = X.std(axis=0)
-            # The deviation of a constant column may be a rounding error away from 0.
-            varies = X.min(axis=0) < X.max(axis=0)
-            factor = np.divide(1.0, deviation, out=np.zeros(width), where=varies & (deviation > 0.0))
+        offset, factor = standard_maps(X) if standard else (np.zeros(width), np.ones(width))
         scaling: _core.Scaling = "standard" if standard else "none"
         return cls(scaling, offset, factor, names or default_names(width))
 
@@ -126,6 +120,27 @@ class Columns:
             classes=labels(described["classes"]),
             whole=described["whole"],
         )
+
+
+def standard_maps(X: Floats) -> tuple[Floats, Floats]:
+    """Offset and factor that take each column to mean 0 and standard deviation 1; the factor is 0 where all values are equal, or too
+    close for a finite one."""
+    unit = unit_of(X)
+    # In units, no square overflows or vanishes.
+    values = X / unit
+    least = X.min(axis=0)
+    mean, deviation = values.mean(axis=0) * unit, values.std(axis=0) * unit
+    with np.errstate(divide="ignore", over="ignore"):
+        factor = 1.0 / deviation
+    # The deviation of equal values may be a rounding error away from 0.
+    varies = (least < X.max(axis=0)) & np.isfinite(factor)
+    return np.where(varies, mean, least), np.where(varies, factor, 0.0)
+
+
+def unit_of(X: Floats) -> Floats:
+    """The power of two below the largest magnitude of each column: to divide by it loses no digit."""
+    _, exponent = np.frexp(np.abs(X).max(axis=0))
+    return np.asarray(np.ldexp(1.0, exponent - 1))
 
 
 def default_names(width: int) -> list[str]:

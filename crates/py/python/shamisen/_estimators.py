@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _validation
 from ._cluster import Cluster
-from ._columns import Columns
+from ._columns import Columns, standard_maps, unit_of
 from ._models import SharedNetwork
 from ._perceptron import Perceptron
 from ._sklearn import ClassifierMixin, RegressorMixin
@@ -233,11 +233,10 @@ class MLPRegressor(RegressorMixin, Perceptron):
         target = _validation.targets(y, len(X), type(self).__name__)
         if known is None:
             known = self._new_columns(X, names)
-            deviation = float(target.std())
+            known.target = (0.0, 1.0)
             if self.target_scaling == "standard":
-                known.target = (float(target.mean()), 1.0 / deviation if deviation > 0.0 else 1.0)
-            else:
-                known.target = (0.0, 1.0)
+                offset, factor = standard_maps(target)
+                known.target = (float(offset), float(factor) or 1.0)
         return known, known.scale_target(target)
 
     def _strata(self, targets: Floats) -> list[npt.NDArray[np.intp]]:
@@ -252,7 +251,10 @@ class MLPRegressor(RegressorMixin, Perceptron):
         """Coefficient of determination, R2."""
         truth = _validation.targets(y, len(X), type(self).__name__)
         weights = np.ones(len(truth)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        errors = float((weights * (truth - self.predict(X)) ** 2).sum())
+        # In units, no square overflows or vanishes.
+        unit = unit_of(truth)
+        predicted, truth = self.predict(X) / unit, truth / unit
+        errors = float((weights * (truth - predicted) ** 2).sum())
         spread = float((weights * (truth - np.average(truth, weights=weights)) ** 2).sum())
         if spread == 0.0:
             return 1.0 if errors == 0.0 else 0.0
