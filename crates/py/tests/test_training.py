@@ -87,6 +87,27 @@ def test_early_stopping_keeps_the_best_network(blobs, backend):
     assert classifier.score(X, y) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("rows", "fraction", "expected"),
+    [
+        # Of 40 classes with 5 rows each a tenth is half a row each.
+        ([5] * 40, 0.1, 20),
+        ([100, 10, 1], 0.1, 12),
+        ([30, 20, 10], 0.25, 15),
+        ([3, 3], 0.9, 4),
+    ],
+)
+def test_as_many_rows_are_held_out_as_the_fraction_says(rows, fraction, expected):
+    classes = np.repeat(np.arange(len(rows)), rows)
+    targets = np.eye(len(rows))[classes]
+    classifier = shamisen.MLPClassifier(early_stopping=True, validation_fraction=fraction)
+    held = classifier._hold_out(targets, seed=1)
+    assert held.sum() == expected
+    parts = np.array(rows) * fraction
+    of_each = targets[held].sum(axis=0)
+    assert (of_each >= np.floor(parts)).all() and (of_each <= np.floor(parts) + 1).all() and (of_each < rows).all()
+
+
 @pytest.mark.parametrize("backend", ["local", "plain"])
 def test_a_warm_start_goes_on(line, backend):
     X, y = line

@@ -57,7 +57,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     nesterovs_momentum : {False}, default=False
         The momentum is the classical one.
     early_stopping, validation_fraction : bool, default=False; float, default=0.1
-        Hold out rows, and keep the network with the best score on them.
+        Hold out rows, of each class its part, and keep the network with the best score on them.
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
         Of 'adam'.
     refresh : int, default=1

@@ -218,10 +218,17 @@ class Perceptron(BaseEstimator):
         held = np.zeros(len(targets), dtype=bool)
         if not self.early_stopping:
             return held
+        strata = self._strata(targets)
+        parts = [self.validation_fraction * len(rows) for rows in strata]
+        counts = [int(part) for part in parts]
+        rest = int(np.ceil(self.validation_fraction * len(targets))) - sum(counts)
+        # The largest remainders are rounded up, and each stratum keeps a row to train on.
+        by_remainder = sorted(range(len(strata)), key=lambda place: counts[place] - parts[place])
+        for place in [place for place in by_remainder if counts[place] + 1 < len(strata[place])][:rest]:
+            counts[place] += 1
         generator = np.random.default_rng(seed)
-        for rows in self._strata(targets):
-            count = int(np.ceil(self.validation_fraction * len(rows)))
-            held[generator.permutation(rows)[: min(count, len(rows) - 1)]] = True
+        for rows, count in zip(strata, counts):
+            held[generator.permutation(rows)[:count]] = True
         if not held.any() or held.all():
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} of {len(targets)} samples leaves none to train or to validate on: "
