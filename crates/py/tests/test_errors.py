@@ -75,6 +75,13 @@ def test_data(features, target, error, words):
         shamisen.MLPClassifier((4,), max_iter=1).fit(features, target)
 
 
+def test_arguments_of_fit():
+    with pytest.raises(ValueError, match="sample_weight is not available in MLPRegressor: all rows count alike"):
+        shamisen.MLPRegressor().fit(X, CLASSES, sample_weight=np.ones(12))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'weights'"):
+        shamisen.MLPClassifier().fit(X, CLASSES, weights=None)
+
+
 def test_a_column_of_text_is_named():
     table = pd.DataFrame({"age": [1.0, 2.0, 3.0], "city": ["Lyon", "Oslo", "Kyoto"]})
     for cities in (table["city"], table["city"].astype("category")):

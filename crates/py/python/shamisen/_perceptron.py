@@ -110,6 +110,7 @@ class Perceptron(BaseEstimator):
         target: str | None = None,
         outputs: Sequence[str] | None = None,
         name: str | None = None,
+        **lacking: Any,
     ) -> Any:
         """Shares the rows among three parties, which train the network; or has three servers train it on a data set that they have.
 
@@ -146,6 +147,12 @@ class Perceptron(BaseEstimator):
             After Ctrl-C, when the training has ended; at the servers it is cancelled.
         """
         owner = type(self).__name__
+        if "sample_weight" in lacking:
+            raise ValueError(
+                f"sample_weight is not available in {owner}: all rows count alike. Repeat rows, or leave some out, to weigh them"
+            )
+        for argument in lacking:
+            raise TypeError(f"{owner}.fit() got an unexpected keyword argument {argument!r}")
         self._check_parameters()
         if self.cluster is not None or isinstance(X, DataSet):
             _cluster_training.fit(self, X, y, target, outputs, name)
