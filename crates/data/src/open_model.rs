@@ -105,7 +105,7 @@ impl OpenModel {
             }
         }
         let (features, outputs) = (first.inputs, last.biases.len());
-        let preprocessing = match described {
+        let preprocessing: Preprocessing = match described {
             Some(json) => serde_json::from_str(json)
                 .map_err(|error| wrong(format!("its preprocessing cannot be read ({error})")))?,
             None => Preprocessing {
@@ -124,11 +124,11 @@ impl OpenModel {
                 },
             },
         };
+        if let Some(problem) = preprocessing.problem() {
+            return Err(wrong(format!("its preprocessing contradicts itself: {problem}")));
+        }
         let columns = preprocessing.feature_names.len();
-        if columns != features
-            || preprocessing.offset.len() != columns
-            || preprocessing.factor.len() != columns
-        {
+        if columns != features {
             return Err(wrong(format!(
                 "it has {features} inputs, but its preprocessing has {columns} columns"
             )));

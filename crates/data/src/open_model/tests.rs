@@ -91,6 +91,26 @@ fn layers_are_in_the_order_of_their_numbers() {
 }
 
 #[test]
+fn a_preprocessing_that_contradicts_itself_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (suffix, write, read) in FORMATS {
+        let path = dir.path().join(format!("model.{suffix}"));
+        let refused = |change: fn(&mut Preprocessing), words: &str| {
+            let mut model = network(&[2, 2], &["no", "yes"], Scaling::Standard);
+            change(&mut model.preprocessing);
+            write(&path, &model).unwrap();
+            let message = read(&path).unwrap_err().to_string();
+            assert!(message.contains(words), "{suffix}: {message}");
+        };
+        refused(
+            |of| of.target = Some(Affine::IDENTITY),
+            "it must have either classes or a scaling of the target",
+        );
+        refused(|of| of.factor.push(1.0), "the statistics are not as many as the features");
+    }
+}
+
+#[test]
 fn parameters_must_be_as_many_as_the_widths_say() {
     let of = |widths: &[usize], count: usize| {
         let parameters = vec![0.5; count];
