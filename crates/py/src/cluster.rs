@@ -14,6 +14,7 @@ use shamisen_mpc::Rep;
 use shamisen_nn::evaluate::prediction_frac;
 use shamisen_nn::plan::Optimizer;
 use shamisen_party::checkpoint::DEFAULT_EVERY;
+use shamisen_party::tables::Join;
 use shamisen_ring::fixed;
 use shamisen_service::analyst::Analyst;
 use shamisen_service::cluster::Cluster as Servers;
@@ -28,6 +29,18 @@ use crate::model::{SharedModel, described};
 /// The three servers, and with whose key they are asked.
 #[pyclass(frozen, module = "shamisen._core")]
 pub(crate) struct Cluster(Analyst);
+
+/// What a training is on: data sets that are put together, and their columns that are used.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Table {
+    /// Ids.
+    datasets: Vec<String>,
+    /// `rows` or `columns`.
+    join: String,
+    /// All if there is none.
+    columns: Vec<String>,
+}
 
 /// A training, in the words of estimators.
 #[derive(FromPyObject)]
@@ -104,18 +117,18 @@ impl Cluster {
         json(&cancelled.map_err(of_service)?)
     }
 
-    /// Has a network trained on a data set, given by its id. `progress` gets every change of the job's status, and the last status is
-    /// returned. If it raises an exception, or Ctrl-C was pressed, the job is cancelled.
+    /// Has a network trained on a table. `progress` gets every change of the job's status, and the last status is returned. If it raises
+    /// an exception, or Ctrl-C was pressed, the job is cancelled.
     fn train(
         &self,
         py: Python<'_>,
         name: String,
-        dataset: String,
+        table: Table,
         training: Training,
         outputs: Vec<String>,
         progress: &Bound<'_, PyAny>,
     ) -> PyResult<String> {
-        let document = self.document(name, dataset, training, outputs)?;
+        let document = self.document(name, table, training, outputs)?;
         let progress = progress.clone().unbind();
         let told = |status: &JobStatus| {
             let tell = |py: Python<'_>| progress.call1(py, (json(status)?,)).map(drop);
@@ -180,7 +193,7 @@ impl Cluster {
     fn document(
         &self,
         name: String,
-        dataset: String,
+        table: Table,
         training: Training,
         outputs: Vec<String>,
     ) -> PyResult<JobDocument> {
@@ -188,7 +201,8 @@ impl Cluster {
         let setting = training.setting()?;
         let work = Work::Train { settings: vec![setting], checkpoint_every: DEFAULT_EVERY };
         let own = self.0.key();
-        let mut document = JobDocument::new(id, name, self.0.servers(), own, vec![dataset], work);
+        let mut document = JobDocument::new(id, name, self.0.servers(), own, table.datasets, work);
+        (document.join, document.columns) = (join(&table.join)?, table.columns);
         document.outputs = outputs.iter().map(|name| output(name)).collect::<PyResult<_>>()?;
         document.outputs.sort_unstable();
         document.outputs.dedup();
@@ -223,6 +237,15 @@ fn output(name: &str) -> PyResult<Output> {
     serde_json::from_value(name.into()).map_err(|_| {
         PyValueError::new_err(format!(
             "{name:?} is no output: the outputs are 'metrics', 'loss', 'predictions' and 'model'"
+        ))
+    })
+}
+
+/// A way to put data sets together, by its name.
+fn join(name: &str) -> PyResult<Join> {
+    serde_json::from_value(name.into()).map_err(|_| {
+        PyValueError::new_err(format!(
+            "join={name:?} is no way to put data sets together: use 'rows' or 'columns'"
         ))
     })
 }

@@ -52,6 +52,11 @@ def three(tmp_path_factory, table):
         three.put(csv, "hospital-a", "readmitted", "classification", terms)
         strict = terms.replace('"loss", "predictions", "model"', '"loss"').replace("5000", "3")
         three.put(csv, "strict", "readmitted", "classification", strict)
+        table.drop(columns="cost")[::-1].to_csv(csv, index=False)
+        three.put(csv, "hospital-b", "readmitted", "classification", terms.replace(', "loss"', ""))
+        laboratory = pd.DataFrame({"iron": table.dose**2, "sodium": table.days, "readmitted": table.readmitted})
+        laboratory.to_csv(csv, index=False)
+        three.put(csv, "laboratory", "readmitted", "classification", terms)
         table.drop(columns="readmitted").to_csv(csv, index=False)
         three.put(csv, "costs", "cost", "regression", terms, "--target-scaling", "standard")
         yield three
@@ -70,7 +75,8 @@ def classifier(cluster, **settings):
 
 
 def test_a_classifier_is_trained_and_predicts(cluster, table, capsys):
-    assert [data.name for data in cluster.datasets()] == ["costs", "hospital-a", "strict"]
+    names = ["costs", "hospital-a", "hospital-b", "laboratory", "strict"]
+    assert [data.name for data in cluster.datasets()] == names
     data = cluster.dataset("hospital-a")
     assert (data.shape, data.classes, data.terms["max_epochs"]) == ((320, 4), ("no", "yes"), 5000)
 
@@ -108,6 +114,25 @@ def test_a_regression_whose_model_comes_out(cluster, table, tmp_path):
     assert cluster.models()[0]["name"] == "prices" and cluster.jobs()[0]["state"] == "done"
 
 
+def test_data_sets_are_put_together(cluster, table):
+    a, b, laboratory = (cluster.dataset(name) for name in ("hospital-a", "hospital-b", "laboratory"))
+    rows = classifier(cluster).fit([a, b], target="readmitted", join="rows", columns=["dose", "age"])
+    assert list(rows.feature_names_in_) == ["dose", "age"] and rows.t_ == 12 * 640
+    # What comes out is what the terms of both allow.
+    assert rows.loss_curve_ is None and rows.metrics_["accuracy"] > 0.85
+    assert rows.score(table[["dose", "age"]], table["readmitted"]) > 0.85
+
+    columns = classifier(cluster).fit((a, laboratory), join="columns", columns=["iron", "age", "sodium"])
+    assert list(columns.feature_names_in_) == ["age", "iron", "sodium"] and columns.t_ == 12 * 320
+    assert columns.metrics_["accuracy"] > 0.85
+    given = pd.DataFrame({"age": table.age, "iron": table.dose**2, "sodium": table.days})
+    assert columns.score(given, table["readmitted"]) > 0.85
+    all_of_them = classifier(cluster, max_iter=1).fit([a, laboratory], join="columns")
+    assert list(all_of_them.feature_names_in_) == ["age", "weight", "dose", "days", "iron", "sodium"]
+    found = cluster.model(columns.job_)
+    assert list(found.feature_names_in_) == list(columns.feature_names_in_)
+
+
 def test_what_the_terms_forbid(cluster, table):
     strict = cluster.dataset("strict")
     with pytest.raises(PermissionError, match="the rule `max_epochs` forbids it: 12 epochs are asked for, at most 3"):
@@ -127,6 +152,10 @@ def test_what_the_terms_forbid(cluster, table):
         ({}, {"target": "cost"}, ValueError, "the target of the data set hospital-a is 'readmitted'"),
         ({}, {"outputs": ["weights"]}, ValueError, "is no output: the outputs are 'metrics'"),
         ({}, {"y": [1]}, ValueError, "leave y out"),
+        ({}, {"join": "both"}, ValueError, "join=.both. is no way to put data sets together: use 'rows' or 'columns'"),
+        ({}, {"columns": ["height"]}, ValueError, "the data set hospital-a has no column .height."),
+        ({}, {"columns": "age"}, TypeError, r"columns must be a list of names, such as \['age'\]"),
+        ({}, {"X": []}, TypeError, "is fitted on a data set of the cluster"),
         ({}, {"X": np.zeros((4, 2))}, TypeError, "is fitted on a data set of the cluster"),
         ({"cluster": None}, {}, ValueError, "give its servers as cluster="),
         ({"cluster": "cluster.toml"}, {}, TypeError, "must be what shamisen.connect returns"),

@@ -76,6 +76,8 @@ def test_data(features, target, error, words):
 
 
 def test_arguments_of_fit():
+    with pytest.raises(ValueError, match="join='rows' is for data sets of a cluster: give arrays as X and y, and no join"):
+        shamisen.MLPRegressor().fit(X, CLASSES, join="rows")
     with pytest.raises(ValueError, match="sample_weight is not available in MLPRegressor: all rows count alike"):
         shamisen.MLPRegressor().fit(X, CLASSES, sample_weight=np.ones(12))
     with pytest.raises(TypeError, match="unexpected keyword argument 'weights'"):

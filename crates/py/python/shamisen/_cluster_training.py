@@ -75,25 +75,44 @@ class ClusterNetwork:
             )
 
 
+def is_at_servers(data: Any) -> bool:
+    """Whether these are one or several data sets of a cluster."""
+    several = data if isinstance(data, (list, tuple)) else [data]
+    return bool(several) and all(isinstance(one, DataSet) for one in several)
+
+
 def fit(
-    estimator: Perceptron, data: Any, y: Any, target: str | None, outputs: Sequence[str] | None, name: str | None
+    estimator: Perceptron,
+    data: Any,
+    y: Any,
+    target: str | None,
+    join: str | None,
+    columns: Sequence[str] | None,
+    outputs: Sequence[str] | None,
+    name: str | None,
 ) -> None:
-    """Has the servers train an estimator on a data set, and waits for it."""
+    """Has the servers train an estimator on one or several data sets, and waits for it."""
     owner, cluster = type(estimator).__name__, estimator.cluster
     if cluster is None:
         raise ValueError(f"a data set of a cluster was passed to {owner}: give its servers as cluster=...")
     if not isinstance(cluster, Cluster):
         raise TypeError(f"cluster of {owner} must be what shamisen.connect returns. Got {cluster!r} instead.")
-    if not isinstance(data, DataSet):
+    if not is_at_servers(data):
         raise TypeError(
-            f"{owner}(cluster=...) is fitted on a data set of the cluster, such as cluster.dataset('hospital-a'). Got "
-            f"{type(data).__name__} instead."
+            f"{owner}(cluster=...) is fitted on a data set of the cluster, such as cluster.dataset('hospital-a'), or on a list of them. "
+            f"Got {type(data).__name__} instead."
         )
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a list of names, such as [{columns!r}]. Got {columns!r} instead.")
     if y is not None:
         raise ValueError("the target of a data set is part of it: leave y out, and name the column as target=... if you like")
-    _check(estimator, data, target)
-    wanted = _allowed(data, cluster.fingerprint) if outputs is None else list(outputs)
-    batch = min(200 if estimator.batch_size == "auto" else int(estimator.batch_size), data.rows)
+    several: list[DataSet] = [data] if isinstance(data, DataSet) else list(data)
+    first, chosen = several[0], list(columns or [])
+    _check(estimator, first, target)
+    table: _core.Table = {"datasets": [one.id for one in several], "join": join or "rows", "columns": chosen}
+    rows = first.rows if join == "columns" else sum(one.rows for one in several)
+    wanted = _allowed(several, cluster.fingerprint) if outputs is None else list(outputs)
+    batch = min(200 if estimator.batch_size == "auto" else int(estimator.batch_size), rows)
     training: _core.Training = {
         "hidden": estimator._hidden(),
         "epochs": int(estimator.max_iter),
@@ -109,16 +128,21 @@ def fit(
     }
     told = _JobProgress(estimator.verbose, training["epochs"])
     try:
-        status = json.loads(cluster.connection.train(name or data.name, data.id, training, wanted, told))
+        status = json.loads(cluster.connection.train(name or first.name, table, training, wanted, told))
     finally:
         told.close()
     if status["state"] != "done":
         verb = "was cancelled" if status["state"] == "cancelled" else "failed"
         raise RuntimeError(f"the job {status['id']} {verb}: {_printable(status.get('reason') or 'no reason is given')}")
-    widths = [len(data.features), *training["hidden"], max(len(data.classes), 1)]
+    if join == "columns":
+        # Each data set has its part of them.
+        features = [column for one in several for column in chosen or one.features if column in one.features]
+    else:
+        features = chosen or list(first.features)
+    widths = [len(features), *training["hidden"], max(len(first.classes), 1)]
     kept = bool({"predictions", "model"} & set(wanted))
-    network = ClusterNetwork(cluster, status["id"], list(data.features), widths, data.rows, kept)
-    _take(estimator, network, data.classes, status["results"][0], training["epochs"])
+    network = ClusterNetwork(cluster, status["id"], features, widths, rows, kept)
+    _take(estimator, network, first.classes, status["results"][0], training["epochs"])
 
 
 def from_model(cluster: Cluster, told: dict[str, Any]) -> MLPClassifier | MLPRegressor:
@@ -165,14 +189,14 @@ def _check(estimator: Perceptron, data: DataSet, target: str | None) -> None:
             raise ValueError(f"{parameter}={value!r} is not available in {owner}(cluster=...): {reason}")
 
 
-def _allowed(data: DataSet, fingerprint: str) -> list[str]:
-    """What comes out without being asked for: all that the terms allow but the model in the clear."""
-    terms = data.terms
-    outputs = [output for output in ("metrics", "loss") if output in terms["outputs"]]
-    receivers = terms.get("predictions_to") or terms["trainers"]
-    if "predictions" in terms["outputs"] and fingerprint in receivers:
-        outputs.append("predictions")
-    return outputs
+def _allowed(data: list[DataSet], fingerprint: str) -> list[str]:
+    """What comes out without being asked for: all that the terms of all data sets allow but the model in the clear."""
+
+    def allows(terms: dict[str, Any], output: str) -> bool:
+        receivers = terms.get("predictions_to") or terms["trainers"]
+        return output in terms["outputs"] and (output != "predictions" or fingerprint in receivers)
+
+    return [output for output in ("metrics", "loss", "predictions") if all(allows(one.terms, output) for one in data)]
 
 
 def _take(

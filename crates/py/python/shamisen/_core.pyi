@@ -29,6 +29,11 @@ class Columns(TypedDict):
     classes: list[str]
     whole: str | None
 
+class Table(TypedDict):
+    datasets: list[str]
+    join: str
+    columns: list[str]
+
 class Training(TypedDict):
     hidden: list[int]
     epochs: int
@@ -91,7 +96,7 @@ class Cluster:
     def jobs(self) -> str: ...
     def cancel(self, reference: str) -> str: ...
     def train(
-        self, name: str, dataset: str, training: Training, outputs: list[str], progress: Callable[[str], object]
+        self, name: str, table: Table, training: Training, outputs: list[str], progress: Callable[[str], object]
     ) -> str: ...
     def predict(self, model: str, features: Floats) -> Floats: ...
     def columns(self, model: str) -> str: ...

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _cluster_training, _core, _validation
-from ._cluster import Cluster, DataSet
+from ._cluster import Cluster
 from ._cluster_training import ClusterNetwork
 from ._columns import Columns
 from ._models import PlainNetwork, SharedNetwork
@@ -108,24 +108,31 @@ class Perceptron(BaseEstimator):
         y: Any = None,
         *,
         target: str | None = None,
+        join: str | None = None,
+        columns: Sequence[str] | None = None,
         outputs: Sequence[str] | None = None,
         name: str | None = None,
         **lacking: Any,
     ) -> Any:
-        """Shares the rows among three parties, which train the network; or has three servers train it on a data set that they have.
+        """Shares the rows among three parties, which train the network; or has three servers train it on data sets that they have.
 
         Parameters
         ----------
-        X : array or DataFrame of shape (n_samples, n_features), or DataSet
-            Finite numbers; or a data set of `cluster`.
+        X : array or DataFrame of shape (n_samples, n_features), DataSet, or list of DataSet
+            Finite numbers; or a data set of `cluster`, or several that are put together.
         y : array of shape (n_samples,)
             A class or a number for each row; none for a data set.
         target : str, optional
             The target of the data set, to say which one is meant: its owner has chosen it.
+        join : {'rows', 'columns'}, optional
+            How several data sets are put together: one below the other, with the same columns, by default; or side by side, the same
+            rows in the same order, with the target of the first one.
+        columns : sequence of str, optional
+            The features of the data sets that are used, in this order; by default all.
         outputs : sequence of {'metrics', 'loss', 'predictions', 'model'}, optional
-            What comes out of the servers. By default all that the terms of the data set allow but the model in the clear.
+            What comes out of the servers. By default all that the terms of all data sets allow but the model in the clear.
         name : str, optional
-            Name of the job and its model at the servers; that of the data set by default.
+            Name of the job and its model at the servers; that of the (first) data set by default.
 
         Returns
         -------
@@ -154,10 +161,11 @@ class Perceptron(BaseEstimator):
         for argument in lacking:
             raise TypeError(f"{owner}.fit() got an unexpected keyword argument {argument!r}")
         self._check_parameters()
-        if self.cluster is not None or isinstance(X, DataSet):
-            _cluster_training.fit(self, X, y, target, outputs, name)
+        if self.cluster is not None or _cluster_training.is_at_servers(X):
+            _cluster_training.fit(self, X, y, target, join, columns, outputs, name)
             return self
-        for parameter, value in (("target", target), ("outputs", outputs), ("name", name)):
+        of_data_sets = {"target": target, "join": join, "columns": columns, "outputs": outputs, "name": name}
+        for parameter, value in of_data_sets.items():
             if value is not None:
                 raise ValueError(f"{parameter}={value!r} is for data sets of a cluster: give arrays as X and y, and no {parameter}")
         matrix = _validation.features(X, owner)
@@ -168,10 +176,9 @@ class Perceptron(BaseEstimator):
         if start is not None:
             _validation.check_names(X, getattr(self, "feature_names_in_", None), owner)
             _validation.check_width(matrix, self.n_features_in_, owner)
-        columns = None if start is None else start.columns
-        columns, targets = self._prepare(matrix, y, names, columns)
+        known, targets = self._prepare(matrix, y, names, None if start is None else start.columns)
         seed = _validation.seed(self.random_state)
-        inputs = columns.scale(matrix)
+        inputs = known.scale(matrix)
         held = self._hold_out(targets, seed)
         rows: Rows = (inputs[~held], targets[~held])
         validation: Rows | None = (inputs[held], targets[held]) if held.any() else None
@@ -182,12 +189,12 @@ class Perceptron(BaseEstimator):
                 "warm_start=False, or keep hidden_layer_sizes"
             )
         largest = float(np.abs(rows[1]).max())
-        plan = self._plan(layers, len(rows[0]), columns, largest, seed)
-        converged = self._train(plan, rows, validation, columns, start)
+        plan = self._plan(layers, len(rows[0]), known, largest, seed)
+        converged = self._train(plan, rows, validation, known, start)
         # From here on nothing fails: an estimator is never half of one network and half of another.
         self.n_features_in_ = inputs.shape[1]
-        if columns.target is None:
-            self.classes_ = columns.classes
+        if known.target is None:
+            self.classes_ = known.classes
         if start is None:
             self.__dict__.pop("feature_names_in_", None)
             if names is not None:
