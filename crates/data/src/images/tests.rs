@@ -57,8 +57,8 @@ fn classes_that_are_numbers_are_in_the_order_of_numbers() {
     let dir = place(&[("10/1.png", grey(10)), ("2/1.png", grey(20)), ("-1/1.png", grey(30))]);
     let prepared = read(dir.path(), None);
     assert_eq!(prepared.preprocessing.classes, ["-1", "2", "10"]);
-    let pixels = |row: usize| prepared.train.features.row(row)[0];
-    assert_eq!([pixels(0), pixels(1), pixels(2)], [30., 20., 10.]);
+    let pixels: Vec<f64> = (0..3).map(|row| prepared.train.features.row(row)[0]).collect();
+    assert_eq!(pixels, [30., 20., 10.]);
     assert_eq!(prepared.train.targets.values(), [1., 0., 0., 0., 1., 0., 0., 0., 1.]);
 }
 
