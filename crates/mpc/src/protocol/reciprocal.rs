@@ -46,11 +46,13 @@ pub fn reciprocal(
     truncate(product(&rest, &guess), 2 * GUESS_FRAC - result_frac, session)
 }
 
-/// `1 / x` for a number in the range of `points`, to `2^-12.8` of itself, with [`SLOPE_FRAC`] fractional bits more than the
-/// number.
+/// `1 / x` for a number in the range of `points`, to `2^-12.8` of itself, `2^-12` near 1, with [`SLOPE_FRAC`] fractional bits more
+/// than the number.
 ///
 /// On the tangent at the point next to the number: `2 / x' - x / x'^2` is up to `(x / x' - 1)^2` of itself too low, so it is
-/// raised by half of the most that this can be. A product and no truncation: nothing is rounded but the tables.
+/// raised by half of the most that this can be. Not so at 1, where it would never be right, and the error is up to `2^-12`: the sum
+/// of a soft-max is next to 1 in each row whose class is certain, and what such rows add to a gradient has to vanish.
+/// A product and no truncation: nothing is rounded but the tables.
 ///
 /// 4 rounds; `2^k / 8 + 72` bytes for a table of `2^k` entries.
 ///
@@ -59,11 +61,12 @@ pub fn reciprocal(
 /// When a peer fails.
 pub fn reciprocal_near(shared: &Rep, points: Points, session: &mut Session) -> Result<Rep> {
     let slope = |x: f64| rounded(raised(x) / (x * x), SLOPE_FRAC);
-    let slopes = points.table(slope);
+    // Numbers below 1 are near to 1, and have its tangent whatever point they get.
+    let slopes = points.table(|x| slope(x.max(1.0)));
     let result_frac = points.frac + SLOPE_FRAC;
     // Through the right value at the point, with the slope as the table has it.
-    let constants =
-        points.table(|x| rounded(raised(x) / x + x * fixed::decode(slope(x), SLOPE_FRAC), result_frac));
+    let constant = |x: f64| rounded(raised(x) / x + x * fixed::decode(slope(x), SLOPE_FRAC), result_frac);
+    let constants = points.table(|x| constant(x.max(1.0)));
     let mut columns = points.look_up(shared, &[&constants, &slopes], session)?;
     let (Some(slope), Some(constant)) = (columns.pop(), columns.pop()) else { unreachable!("two tables") };
     let mut inverse = product(shared, &slope);
@@ -72,9 +75,9 @@ pub fn reciprocal_near(shared: &Rep, points: Points, session: &mut Session) -> R
     reshare(inverse, session)
 }
 
-/// 1, and half of the greatest relative error of the tangent at a point.
+/// 1, and half of the greatest relative error of the tangent at a point above 1.
 fn raised(point: f64) -> f64 {
-    1.0 + (STEP / point).powi(2) / 2.0
+    if point > 1.0 { 1.0 + (STEP / point).powi(2) / 2.0 } else { 1.0 }
 }
 
 /// A table entry: the nearest fixed-point number.

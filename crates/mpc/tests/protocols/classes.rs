@@ -132,6 +132,31 @@ fn probabilities() {
     }
 }
 
+/// What rows add to a gradient whose classes are certain vanishes: Adam makes a step of whatever does not, in the same direction for
+/// ever.
+#[test]
+fn certain_classes_have_no_error() {
+    const ROWS: usize = 20_000;
+    for classes in [2, 10, 16] {
+        let certain = |at: usize| if at % classes == at / classes % classes { 18.0 } else { 0.5 };
+        let reals: Vec<f64> = (0..ROWS * classes).map(certain).collect();
+        let out = on_ring(&fixed(&reals, FRAC), |share, session| {
+            soft_max(share, ROWS, classes, FRAC, INTEGER_BITS, session).map(|soft_max| soft_max.probabilities)
+        });
+        let unit = 0.5_f64.powi(PROBABILITY_FRAC as i32);
+        let errors: Vec<f64> = combine(&out.results)
+            .iter()
+            .zip(&reals)
+            .map(|(&p, &z)| real(p, PROBABILITY_FRAC) - f64::from(u8::from(z > 1.0)))
+            .collect();
+        // The next point of the reciprocal is taken once in 2^14 rows.
+        let off = errors.iter().filter(|error| error.abs() > unit).count();
+        assert!(off <= ROWS / 1000, "{classes} classes: {off} rows");
+        let mean = errors.iter().sum::<f64>() / ROWS as f64;
+        assert!(mean.abs() < unit / 16.0, "{classes} classes: {mean}");
+    }
+}
+
 /// The soft-max and, for 16 of them, the loss of a mini-batch of 128 rows and 10 classes.
 #[test]
 fn cost_of_a_mini_batch() {

@@ -121,7 +121,8 @@ pub(super) fn loss_sum(plan: &Plan, unreported: Unreported, session: &mut Sessio
         Task::Classification => {
             let loss = unreported.terms.cross_entropy(plan.outputs(), frac, session)?;
             let sum = open(&reshare(loss.sum(), session)?, session)?;
-            Ok(fixed::decode(sum[0], LOG_FRAC))
+            // Where all is certain, the error of a logarithm is more than the loss.
+            Ok(fixed::decode(sum[0], LOG_FRAC).max(0.0))
         }
         Task::Regression => {
             debug_assert_eq!(target_frac(plan), frac);
