@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::error::Result;
+use crate::error::{DataError, Result};
 use crate::source::TableFile;
 
 /// A database: `postgres://USER@HOST/NAME`, or the path of a SQLite file, with or without `sqlite:` before it.
@@ -91,6 +91,13 @@ impl fmt::Debug for Database {
     }
 }
 
+/// The error of a database, of which the first line says enough.
+fn refused(database: &Database, problem: impl fmt::Display) -> DataError {
+    let problem = problem.to_string();
+    let problem = problem.lines().next().unwrap_or_default().trim().to_owned();
+    DataError::Sql { database: database.shown(), problem }
+}
+
 /// Makes the query.
 #[cfg(feature = "sql")]
 pub(crate) fn open(query: &str, database: &Database) -> Result<Box<dyn TableFile>> {
@@ -101,7 +108,7 @@ pub(crate) fn open(query: &str, database: &Database) -> Result<Box<dyn TableFile
 #[cfg(not(feature = "sql"))]
 pub(crate) fn open(_query: &str, database: &Database) -> Result<Box<dyn TableFile>> {
     let problem = "this build of shamisen makes no queries: build it with `--features sql`, or write the rows to a CSV file";
-    Err(crate::error::DataError::Sql { database: database.shown(), problem: problem.to_owned() })
+    Err(refused(database, problem))
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use postgres::config::Host;
 use postgres::{Config, IsolationLevel, NoTls};
 
 use crate::error::{DataError, Result};
-use crate::sql::Database;
-use crate::sql::table::refused;
+use crate::sql::{Database, refused};
 
 /// Longest wait for the server to take a connection.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -7,8 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DataError, Result, quoted};
-use crate::sql::Database;
-use crate::sql::table::refused;
+use crate::sql::{Database, refused};
 
 /// Writes the rows of a query as CSV, with the names of the columns.
 pub(crate) fn write(query: &str, database: &Database, writer: &mut dyn Write) -> Result<()> {

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use crate::csv::CsvFile;
 use crate::error::{DataError, Result};
 use crate::source::{Block, Chunk, Selection, TableFile};
-use crate::sql::{Database, Kind, postgres, sqlite};
+use crate::sql::{Database, Kind, postgres, refused, sqlite};
 
 /// The rows of a query, which were written down.
 pub(crate) struct QueryTable {
@@ -64,11 +64,4 @@ impl TableFile for QueryTable {
     fn parse(&self, chunk: &Chunk, selection: &Selection) -> Result<Block> {
         self.csv.parse(chunk, selection)
     }
-}
-
-/// The error of a database, of which the first line says enough.
-pub(crate) fn refused(database: &Database, problem: impl std::fmt::Display) -> DataError {
-    let problem = problem.to_string();
-    let problem = problem.lines().next().unwrap_or_default().trim().to_owned();
-    DataError::Sql { database: database.shown(), problem }
 }
