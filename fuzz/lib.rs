@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use shamisen_data::columns::ColumnRules;
 use shamisen_data::prepare::{PrepareOptions, Source, TestSource};
 use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::survey::Survey;
@@ -38,6 +39,7 @@ pub fn read(source: Source) {
     let options = PrepareOptions {
         source,
         test: TestSource::None,
+        columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::Standard,
         seed: 1,
