@@ -113,9 +113,9 @@ fn prepare_prediction(
     model: &str,
     dir: &Path,
 ) -> core::result::Result<Assignment, Refusal> {
-    // The terms may have changed since the job was accepted.
-    predictions::check_receiver(shared, model, job.document.analyst)?;
     let info = models::find(shared, model)?;
+    // The terms may have changed since the job was accepted.
+    predictions::check_receiver(shared, &info, job.document.analyst)?;
     let description = info
         .description(serde_json::Value::Null)
         .map_err(|error| ServiceError::Start { source: io::Error::from(error) })?;

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use crate::api::Problem;
 use crate::audit::Decision;
-use crate::job::{JobState, JobStatus, Signed, Work};
+use crate::job::{JobState, JobStatus, ModelInfo, Signed, Work};
 use crate::server::audit_log::Event;
 use crate::server::caller::Caller;
 use crate::server::jobs::order::change;
@@ -38,7 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 pub(super) fn check(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Refusal> {
     let info = models::find(shared, model)?;
     if info.predictions_to.contains(&KeyId(caller.fingerprint)) {
-        return check_receiver(shared, model, KeyId(caller.fingerprint));
+        return check_receiver(shared, &info, KeyId(caller.fingerprint));
     }
     let text = format!("predictions of the model {} are not for {}", info.name, caller.name);
     Err(Refusal::new(StatusCode::FORBIDDEN, text)
@@ -46,9 +46,9 @@ pub(super) fn check(shared: &Shared, model: &str, caller: &Caller) -> Result<(),
 }
 
 /// Refuses an analyst who, by the terms that hold now, gets no predictions of a model.
-pub(super) fn check_receiver(shared: &Shared, model: &str, analyst: KeyId) -> Result<(), Refusal> {
-    let mut datasets = models::find(shared, model)?.datasets.into_iter();
-    datasets.try_for_each(|id| data::check_receiver(shared, &id, Output::Predictions, analyst))
+pub(super) fn check_receiver(shared: &Shared, model: &ModelInfo, analyst: KeyId) -> Result<(), Refusal> {
+    let mut datasets = model.datasets.iter();
+    datasets.try_for_each(|id| data::check_receiver(shared, id, Output::Predictions, analyst))
 }
 
 /// Admits predictions, which [`check`] allows: uses the id of their job.
@@ -164,7 +164,7 @@ async fn share(
             return Err(Refusal::new(StatusCode::NOT_FOUND, "these predictions are not kept any more"));
         }
         if let Work::Predict { model, .. } = &record.document.work {
-            check_receiver(shared, model, record.document.analyst)?;
+            check_receiver(shared, &models::find(shared, model)?, record.document.analyst)?;
         }
         Ok(piece_of_file(shared, &directory::predictions(shared, &id), from)?)
     };
