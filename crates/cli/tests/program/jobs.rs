@@ -107,6 +107,35 @@ fn a_job_is_carried_out_and_leaves_its_log() {
     assert!(audit.contains("agree") || audit.contains("well"), "{audit}");
 }
 
+#[tokio::test]
+async fn a_training_steps_aside_for_predictions() {
+    let three = Three::started();
+    give(&three, 400, "");
+    let terms = ["--outputs", "metrics,predictions"];
+    succeed(submit(&three, "model", 2).args(terms).arg("--watch"));
+    let id = id_of(&succeed(submit(&three, "long", 1000).args(terms)));
+    let rows = three.place.write("rows.csv", table(50));
+    let mut epoch = 1;
+    for round in 0..2 {
+        let before = wait_until(&three, 0, &id, |status| is_beyond(status, epoch)).await;
+        epoch = before.progress.unwrap().epoch;
+        let mut predict = three.analyst("predict");
+        let to = three.place.path(&format!("predictions{round}.csv"));
+        succeed(predict.args(["--model", "model", "--data"]).arg(&rows).arg("--output").arg(&to));
+        assert_eq!(fs::read_to_string(&to).unwrap().lines().count(), 51);
+        assert!(!status(&three, 0, &id).await.state.is_over());
+    }
+    // It goes on from where it was, at all three.
+    let goes_on = |status: &JobStatus| status.state == JobState::Running && is_beyond(status, epoch);
+    for party in 0..3 {
+        wait_until(&three, party, &id, goes_on).await;
+    }
+    let logs = succeed(three.analyst("logs").arg("long"));
+    assert_eq!(logs.matches("steps aside for predictions").count(), 2, "{logs}");
+    assert_eq!(logs.matches("stopped after epoch").count(), 6, "{logs}");
+    succeed(three.analyst("cancel").arg("long"));
+}
+
 #[test]
 fn a_model_predicts_where_it_is_and_after_its_export() {
     let three = Three::started();

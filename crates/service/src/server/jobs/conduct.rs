@@ -3,6 +3,8 @@
 //! For each training it asks where the three stand, lets them start in the same try, and looks at them until all are done or one is
 //! not at work any more. Then it halts the others and tries again: the parties go on from their last common checkpoint. What it
 //! knows is in the records; after a new start it begins where the three stand.
+//!
+//! One job has the three at a time. A training steps aside for predictions, as [turns] tells.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -16,10 +18,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::{CallError, Client};
 use crate::cluster::Server;
-use crate::job::{JobState, Work};
+use crate::job::JobState;
+use crate::server::jobs::log;
 use crate::server::jobs::order::{Order, PartyState, Standing, What, carry_out, settled};
-use crate::server::jobs::record::{JOBS, JobRecord};
-use crate::server::jobs::{directory, log};
+use crate::server::jobs::record::{JobRecord, open_jobs};
+use crate::server::jobs::turns::Turns;
 use crate::server::now;
 use crate::server::peers::both;
 use crate::server::state::Shared;
@@ -50,11 +53,11 @@ pub(crate) async fn conduct(shared: Arc<Shared>) {
         server: peer.server.clone(),
         client: None,
     });
-    let mut conductor = Conductor { shared: Arc::clone(&shared), peers };
+    let mut conductor = Conductor { shared: Arc::clone(&shared), peers, turns: Turns::default() };
     let mut changes = shared.jobs.changes.subscribe();
     loop {
         let mut waits = true;
-        for record in pending(&shared).await {
+        for record in conductor.pending().await {
             if conductor.advance(&record).await == Turn::Over {
                 waits = false;
                 break;
@@ -65,27 +68,6 @@ pub(crate) async fn conduct(shared: Arc<Shared>) {
             drop(timeout(PAUSE, changes.changed()).await);
         }
     }
-}
-
-/// Jobs that something is to be done for: those whose end is not known everywhere, the one that was begun, those that wait.
-async fn pending(shared: &Arc<Shared>) -> Vec<JobRecord> {
-    let records = match shared.blocking(|shared| shared.store.read(|state| JOBS.all(state))).await {
-        Ok(records) => records,
-        Err(error) => {
-            tracing::error!(%error, "the jobs cannot be read");
-            return Vec::new();
-        }
-    };
-    let mut pending: Vec<JobRecord> =
-        records.into_iter().map(|(_, record)| record).filter(|record| !record.settled).collect();
-    // Predictions are quick, and somebody waits for them.
-    let rank = |record: &JobRecord| match (record.state, &record.document.work) {
-        (JobState::Queued, Work::Train { .. }) => 3,
-        (JobState::Queued, _) => 2,
-        (state, _) => u8::from(!state.is_over()),
-    };
-    pending.sort_by(|one, other| rank(one).cmp(&rank(other)).then(one.accepted.total_cmp(&other.accepted)));
-    pending
 }
 
 /// Whether another job may have its turn.
@@ -115,9 +97,37 @@ type Answer = Result<Standing, Trouble>;
 struct Conductor {
     shared: Arc<Shared>,
     peers: [Line; 2],
+    turns: Turns,
 }
 
 impl Conductor {
+    /// Jobs that something is to be done for, in the order of their turns: those whose end is not known everywhere, the one that was
+    /// begun, those that wait.
+    async fn pending(&self) -> Vec<JobRecord> {
+        let open = self.shared.blocking(|shared| shared.store.read(|state| open_jobs(state))).await;
+        let mut pending = open.unwrap_or_else(|error| {
+            tracing::error!(%error, "the jobs cannot be read");
+            Vec::new()
+        });
+        let rank =
+            |record: &JobRecord| (self.turns.rank(record.state, record.is_training()), record.accepted);
+        pending.sort_by(|one, other| {
+            let (one, other) = (rank(one), rank(other));
+            one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
+        });
+        pending
+    }
+
+    /// Whether there are predictions that all three could work on.
+    async fn predictions_wait(&mut self) -> bool {
+        let pending = self.pending().await.into_iter();
+        let mut queued = pending.filter(|record| record.state == JobState::Queued && !record.is_training());
+        match queued.find(|record| record.ready) {
+            Some(first) => obstacle(&self.order(&first, &What::Look).await, None).is_none(),
+            None => false,
+        }
+    }
+
     /// Brings a job forward as far as it goes.
     async fn advance(&mut self, record: &JobRecord) -> Turn {
         if record.state.is_over() {
@@ -142,8 +152,16 @@ impl Conductor {
             if training == record.document.runs() {
                 return self.end(record, JobState::Done, None).await;
             }
+            if record.is_training() {
+                if self.turns.are_predictions_first() && self.predictions_wait().await {
+                    self.turns.step_aside();
+                    return Turn::Over;
+                }
+                self.turns.go_on();
+            }
             match self.attempt(record, training).await {
                 Outcome::Done => (tries, told) = (0, String::new()),
+                Outcome::StepsAside => return Turn::Over,
                 Outcome::End(state, reason) => return self.end(record, state, Some(reason)).await,
                 Outcome::Again { moved, reason } => {
                     tries = if moved { 1 } else { tries + 1 };
@@ -169,7 +187,8 @@ impl Conductor {
             self.halt(record, reason.clone()).await;
             return Outcome::Waits { reason, pause: PAUSE };
         }
-        let mut gathering: Option<Instant> = None;
+        let (begun, mut gathering) = (Instant::now(), None::<Instant>);
+        let mut steps_aside = false;
         loop {
             if let Some(Obstacle::End(state, reason)) = obstacle(&answers, None) {
                 return Outcome::End(state, reason);
@@ -197,8 +216,23 @@ impl Conductor {
             let lost = known.iter().any(|(_, standing)| !at_work(standing) && !done(standing));
             // One that cannot be called may be at work all the same, as long as the others are.
             let alone = known.iter().all(|(_, standing)| !at_work(standing));
+            let stopped =
+                |standing: &Standing| of_this_try(standing) && standing.party == PartyState::Stopped;
+            if steps_aside && known.len() == 3 && known.iter().all(|(_, standing)| stopped(standing)) {
+                return Outcome::StepsAside;
+            }
             if lost && (alone || gathering.get_or_insert_with(Instant::now).elapsed() > GATHER) {
                 return self.give_up(record, &answers, &attempt).await;
+            }
+            // What was done in vain would be done in vain again.
+            let has_moved = known.iter().any(|(_, standing)| of_this_try(standing) && standing.moved);
+            if record.is_training() && !steps_aside && has_moved && self.turns.is_up(begun.elapsed()) {
+                steps_aside = self.predictions_wait().await;
+                if steps_aside {
+                    self.turns.step_aside();
+                    self.note(record, "steps aside for predictions").await;
+                    self.shared.jobs.ask_to_stop().await;
+                }
             }
             sleep(LOOK).await;
             answers = self.order(record, &What::Look).await;
@@ -285,9 +319,14 @@ impl Conductor {
         if reason != told {
             reason.clone_into(told);
             tracing::warn!(job = record.document.id, "interrupted: {reason}");
-            log::add(&directory::log(&self.shared, &record.document.id), &format!("waits: {reason}"));
+            self.note(record, &format!("waits: {reason}")).await;
         }
         sleep(pause).await;
+    }
+
+    /// Says something in the log of a job.
+    async fn note(&self, record: &JobRecord, text: &str) {
+        log::add(&self.shared, &record.document.id, text).await;
     }
 
     /// Gives the three the same order at the same time.
@@ -313,6 +352,8 @@ enum Outcome {
     Done,
     /// It is to be tried again; `moved` says that the training came further.
     Again { moved: bool, reason: String },
+    /// All three have kept a checkpoint, and can go on from there when predictions have had their turn.
+    StepsAside,
     /// It is to be tried again as often as it takes: a server is away, or has no room.
     Waits { reason: String, pause: Duration },
     /// The job is over.

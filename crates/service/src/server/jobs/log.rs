@@ -4,15 +4,25 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
 
 use crate::job::{LogEntry, LogPage};
+use crate::server::jobs::directory;
 use crate::server::now;
+use crate::server::state::Shared;
 
 /// Most lines that are told at once.
 const PAGE: usize = 1000;
 
-/// Adds a sentence to a log. One that cannot be written is lost: the job is worth more than its log.
-pub(super) fn add(path: &Path, text: &str) {
+/// Adds a sentence to the log of a job. One that cannot be written is lost: the job is worth more than its log.
+pub(super) async fn add(shared: &Arc<Shared>, job: &str, text: &str) {
+    let (path, text) = (directory::log(shared, job), text.to_owned());
+    drop(spawn_blocking(move || append(&path, &text)).await);
+}
+
+fn append(path: &Path, text: &str) {
     let entry = LogEntry { time: now(), text: text.to_owned() };
     let Ok(mut line) = serde_json::to_string(&entry) else { return };
     line.push('\n');
@@ -53,9 +63,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         assert_eq!(page(&path, 0).unwrap().entries, []);
-        add(&path, "first");
+        append(&path, "first");
         let first = page(&path, 0).unwrap();
-        add(&path, "second\nline");
+        append(&path, "second\nline");
         let second = page(&path, first.next).unwrap();
         let texts = |page: &LogPage| page.entries.iter().map(|entry| entry.text.clone()).collect::<Vec<_>>();
         assert_eq!(

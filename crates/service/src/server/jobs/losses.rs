@@ -4,14 +4,24 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
 
 use crate::job::LossPoint;
+use crate::server::jobs::directory;
+use crate::server::state::Shared;
 
 /// Most points that are told; of more, means of neighbours are.
 const MOST: usize = 400;
 
-/// Adds a point. One that cannot be written is lost: the job is worth more than its curve.
-pub(super) fn add(path: &Path, point: &LossPoint) {
+/// Adds a point to the curve of a job. One that cannot be written is lost: the job is worth more than its curve.
+pub(super) async fn add(shared: &Arc<Shared>, job: &str, point: LossPoint) {
+    let path = directory::losses(shared, job);
+    drop(spawn_blocking(move || append(&path, &point)).await);
+}
+
+fn append(path: &Path, point: &LossPoint) {
     let Ok(mut line) = serde_json::to_string(point) else { return };
     line.push('\n');
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
@@ -62,10 +72,10 @@ mod tests {
         let path = dir.path().join("losses");
         assert_eq!(read(&path).unwrap(), []);
         for epoch in [0.5, 1.0, 1.5, 1.25] {
-            add(&path, &point(epoch));
+            append(&path, &point(epoch));
         }
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"ep\n").unwrap();
-        add(&path, &point(2.0));
+        append(&path, &point(2.0));
         assert_eq!(read(&path).unwrap(), [0.5, 1.0, 1.25, 2.0].map(point));
     }
 
@@ -73,7 +83,7 @@ mod tests {
     fn many_points_become_few_of_the_same_course() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("losses");
-        (1..=1001).for_each(|at| add(&path, &point(f64::from(at) / 100.0)));
+        (1..=1001).for_each(|at| append(&path, &point(f64::from(at) / 100.0)));
         let few = read(&path).unwrap();
         assert!(few.len() <= MOST && few.len() > MOST / 2, "{}", few.len());
         assert!(few.is_sorted_by(|one, other| one.epoch < other.epoch && one.loss > other.loss));

@@ -18,6 +18,7 @@ mod process;
 mod record;
 mod routes;
 mod tidy;
+mod turns;
 
 use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 
@@ -80,6 +81,13 @@ impl Jobs {
     pub(crate) async fn shut_down(&self) {
         if let Some(running) = self.running.lock().await.take() {
             running.stop().await;
+        }
+    }
+
+    /// Asks the three to keep a checkpoint and stop, if a training is under way here.
+    async fn ask_to_stop(&self) {
+        if let Some(running) = &*self.running.lock().await {
+            running.ask_to_stop();
         }
     }
 

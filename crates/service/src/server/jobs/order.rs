@@ -136,7 +136,7 @@ async fn rewrite(
                 return Err(Refusal::new(StatusCode::NOT_FOUND, "the job is gone"));
             };
             edit(&mut record);
-            JOBS.put(state, &key, &record)?;
+            record.keep(state)?;
             Ok(record)
         })
     };
@@ -183,7 +183,7 @@ async fn begin(
         _ => refusal,
     };
     let dir = prepared.map_err(gone)?;
-    log::add(&directory::log(shared, &id), &format!("training {training} begins or goes on"));
+    log::add(shared, &id, &format!("training {training} begins or goes on")).await;
     let work = Work { job: id, training, attempt, phase: Phase::Working, step: None, loss: None };
     *running = Some(Running::start(shared, work, dir, lets_loss));
     drop(running);
@@ -216,7 +216,7 @@ async fn halt(shared: &Arc<Shared>, record: JobRecord, reason: &str) -> Result<S
     let is_current = shared.jobs.work().as_ref().is_some_and(|work| work.job == *id);
     if is_current && let Some(party) = running.take() {
         party.kill().await;
-        log::add(&directory::log(shared, id), &format!("interrupted: {reason}"));
+        log::add(shared, id, &format!("interrupted: {reason}")).await;
     }
     drop(running);
     standing(shared, record).await
@@ -255,14 +255,16 @@ async fn finish(
         shared.audit.append(event.with_digest(&digest).because(state.name()))
     };
     shared.blocking(write_down).await?;
+    let settled = shared.config().party.index() != 0;
     let record = change(shared, &id, move |record| {
         record.state = state;
+        record.settled = settled;
         record.reason = reason;
         record.ended = Some(now());
         record.results = results.unwrap_or_else(|| record.results.clone());
     })
     .await?;
-    log::add(&directory::log(shared, &id), &text);
+    log::add(shared, &id, &text).await;
     tracing::info!(job = id, "{text}");
     let over = record.clone();
     let clear = move |shared: &Shared| {
@@ -348,6 +350,7 @@ async fn standing(shared: &Arc<Shared>, record: JobRecord) -> Result<Standing, R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::jobs::record::open_jobs;
     use crate::server::jobs::tidy::tests::predictions;
     use crate::server::tests::router;
 
@@ -364,7 +367,8 @@ mod tests {
         assert_eq!((begun.state, begun.party), (JobState::Failed, PartyState::Idle));
         let kept = change(&shared, &id, |record| record.state = JobState::Running).await.unwrap();
         assert_eq!(kept.state, JobState::Failed);
-        assert!(!kept.settled && settled(&shared, &id).await.unwrap().settled);
+        // Nobody has to be told by server 2.
+        assert!(kept.settled && shared.store.read(|state| open_jobs(state)).unwrap().is_empty());
         assert!(cancel(&shared, &id, String::new()).await.unwrap_err().error().contains("is over"));
     }
 }

@@ -55,7 +55,7 @@ impl Running {
         let task = spawn(async move {
             let party = Party { shared, dir, job: work.job, training: work.training, lets_loss };
             let phase = party.run(wishes).await;
-            party.tell(&phase);
+            party.tell(&phase).await;
             if let Some(work) = &mut *party.shared.jobs.work() {
                 work.phase = phase;
             }
@@ -70,9 +70,14 @@ impl Running {
         drop(self.task.await);
     }
 
+    /// Lets the process keep a checkpoint and end; so do those of the others.
+    pub(super) fn ask_to_stop(&self) {
+        self.wish.send_replace(Wish::Stop);
+    }
+
     /// Lets the process keep a checkpoint, if it can do so soon, and ends it.
     pub(super) async fn stop(mut self) {
-        self.wish.send_replace(Wish::Stop);
+        self.ask_to_stop();
         if timeout(STOPPING, &mut self.task).await.is_err() {
             self.kill().await;
         }
@@ -140,8 +145,8 @@ impl Party {
     /// What follows from an event, if it is the last one.
     async fn take(&self, event: Event) -> Option<Phase> {
         match event {
-            Event::Connected => self.note("the three parties have met"),
-            Event::Warning { message } => self.note(&self.without_place(&message)),
+            Event::Connected => self.note("the three parties have met").await,
+            Event::Warning { message } => self.note(&self.without_place(&message)).await,
             Event::Progress(step) => {
                 if let Some(work) = &mut *self.shared.jobs.work() {
                     work.step = Some(step);
@@ -149,12 +154,12 @@ impl Party {
                 }
                 if let Some(loss) = step.loss.filter(|_| self.lets_loss) {
                     let epoch = (step.epoch - 1) as f64 + step.batch as f64 / step.batches.max(1) as f64;
-                    losses::add(&directory::losses(&self.shared, &self.job), &LossPoint { epoch, loss });
+                    losses::add(&self.shared, &self.job, LossPoint { epoch, loss }).await;
                 }
                 self.shared.jobs.changed();
             }
             Event::Stopped { epoch, batch } => {
-                self.note(&format!("stopped after epoch {epoch}, mini-batch {batch}"));
+                self.note(&format!("stopped after epoch {epoch}, mini-batch {batch}")).await;
                 return Some(Phase::Stopped);
             }
             Event::Finished(outcome) => {
@@ -179,14 +184,14 @@ impl Party {
     }
 
     /// Says in the logs how it ended.
-    fn tell(&self, phase: &Phase) {
+    async fn tell(&self, phase: &Phase) {
         let text = match phase {
             Phase::Finished => format!("training {} is done here", self.training),
             Phase::Failed(failed) => failed.message.clone(),
             Phase::Working | Phase::Stopped => return,
         };
         tracing::info!(job = self.job, "{text}");
-        self.note(&text);
+        self.note(&text).await;
     }
 
     /// A message without the place of the server's files, which is not the analyst's business.
@@ -194,8 +199,8 @@ impl Party {
         text.replace(&format!("{}/", self.shared.config().data.display()), "")
     }
 
-    fn note(&self, text: &str) {
-        log::add(&directory::log(&self.shared, &self.job), text);
+    async fn note(&self, text: &str) {
+        log::add(&self.shared, &self.job, text).await;
     }
 }
 

@@ -5,17 +5,26 @@ use shamisen_net::tls::Fingerprint;
 use shamisen_nn::metrics::Metrics;
 use shamisen_party::event::Outcome;
 
-use crate::Role;
 use crate::job::{
     JobDocument, JobState, JobStatus, Progress, Signed, Submission, TrainingResult, Work as JobWork,
 };
 use crate::server::caller::Caller;
 use crate::server::jobs::{Jobs, Phase};
-use crate::server::store::Records;
+use crate::server::store::{Look, Records, Write};
 use crate::terms::Output;
+use crate::{Result, Role};
 
 /// All jobs that the server has accepted.
 pub(super) const JOBS: Records<JobRecord> = Records::new("jobs");
+
+/// Ids of those that are not settled: few, while the others become many.
+const OPEN: Records<()> = Records::new("open_jobs");
+
+/// The jobs that are not settled.
+pub(super) fn open_jobs(state: &impl Look) -> Result<Vec<JobRecord>> {
+    let ids = OPEN.all(state)?.into_iter();
+    ids.filter_map(|(id, ())| JOBS.get(state, &id).transpose()).collect()
+}
 
 /// A job that the server has accepted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,7 +44,7 @@ pub(super) struct JobRecord {
     pub(super) ended: Option<f64>,
     /// Whether all is here that it needs: the rows, if they are shared for it.
     pub(super) ready: bool,
-    /// Whether all three know how it ended; kept by the conductor.
+    /// Whether it is over and nobody has to be told any more, as the conductor tells the others.
     #[serde(default)]
     pub(super) settled: bool,
 }
@@ -58,6 +67,22 @@ impl JobRecord {
             ended: None,
             settled: false,
         }
+    }
+
+    /// Keeps it as it is now.
+    pub(super) fn keep(&self, state: &Write<'_>) -> Result<()> {
+        let id = &self.document.id;
+        if self.settled {
+            OPEN.remove(state, id)?;
+        } else {
+            OPEN.put(state, id, &())?;
+        }
+        JOBS.put(state, id, self)
+    }
+
+    /// Whether it is a training, and not predictions.
+    pub(super) fn is_training(&self) -> bool {
+        matches!(self.document.work, JobWork::Train { .. })
     }
 
     /// Whether somebody may know of it: its analyst, operators and servers.
@@ -84,11 +109,14 @@ impl JobRecord {
         let (mut state, mut reason) = (self.state, self.reason.clone());
         let mut progress = None;
         if state == JobState::Running {
-            let work = jobs.work().clone().filter(|work| work.job == self.document.id);
+            let current = jobs.work().clone();
+            let has_other = current.as_ref().is_some_and(|work| matches!(work.phase, Phase::Working));
+            let work = current.filter(|work| work.job == self.document.id);
             let waits = match work.as_ref().map(|work| &work.phase) {
                 Some(Phase::Working | Phase::Finished) => None,
-                Some(Phase::Stopped) => Some("a server was asked to stop".to_owned()),
+                Some(Phase::Stopped) => Some("it was asked to stop, and goes on later".to_owned()),
                 Some(Phase::Failed(failed)) => Some(failed.message.clone()),
+                None if has_other => Some("another job has its turn".to_owned()),
                 None => Some("the three servers have not met again".to_owned()),
             };
             if let Some(waits) = waits {

@@ -13,7 +13,7 @@ use crate::job::{JobDocument, JobState, JobStatus, LogPage, LossPoint, Signed, S
 use crate::server::caller::{Askers, By, Caller, Servers};
 use crate::server::data::JobRequest;
 use crate::server::jobs::order::{Order, Standing, cancel as cancel_here, carry_out, no_job, record};
-use crate::server::jobs::record::{JOBS, JobRecord};
+use crate::server::jobs::record::{JOBS, JobRecord, open_jobs};
 use crate::server::jobs::{data, directory, log, losses, models, predictions};
 use crate::server::now;
 use crate::server::problem::Refusal;
@@ -68,7 +68,7 @@ async fn submit(
     let id = signed.document.id.clone();
     let record = shared.blocking(move |shared| accept(shared, submission, signed, &caller)).await?;
     tracing::info!(job = id, digest = record.digest, analyst = record.analyst, "accepted");
-    log::add(&directory::log(&shared, &id), &format!("accepted, with the hash {}", record.digest));
+    log::add(&shared, &id, &format!("accepted, with the hash {}", record.digest)).await;
     shared.jobs.changed();
     Ok(Json(record.status(&shared.jobs)))
 }
@@ -119,8 +119,8 @@ fn accept(
     }
     let most = shared.config().limits.jobs_per_person;
     shared.store.write(|state| {
-        let all = JOBS.all(state)?.into_iter();
-        let waiting = all.filter(|(_, job)| job.is_of(caller.fingerprint) && !job.state.is_over());
+        let open = open_jobs(state)?.into_iter();
+        let waiting = open.filter(|job| job.is_of(caller.fingerprint) && !job.state.is_over());
         if waiting.count() >= most {
             let text = format!("{} has {most} jobs that are not over, which is this server's limit", caller.name);
             let hint = "wait until one is over, or cancel one; jobs_per_person in the [limits] of the server is the limit";
@@ -134,7 +134,7 @@ fn accept(
         // One that was refused leaves nothing behind.
         directory::create(&directory::of_job(shared, &id))?;
         let record = JobRecord::new(submission, signed, caller, now());
-        JOBS.put(state, &id, &record)?;
+        record.keep(state)?;
         Ok(record)
     })
 }

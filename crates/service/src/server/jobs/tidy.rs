@@ -12,7 +12,7 @@ use crate::server::audit_log::Event;
 use crate::server::jobs::conduct::{another, not_accepted};
 use crate::server::jobs::directory;
 use crate::server::jobs::order::{Order, What, carry_out};
-use crate::server::jobs::record::{JOBS, JobRecord};
+use crate::server::jobs::record::{JOBS, JobRecord, open_jobs};
 use crate::server::now;
 use crate::server::peers::{Peer, both};
 use crate::server::state::Shared;
@@ -42,8 +42,8 @@ async fn tidy(shared: &Arc<Shared>) -> Result<()> {
     shared.blocking(forget_predictions).await?;
     let limit = shared.config().limits.acceptance_time.as_secs_f64();
     let is_late = |record: &JobRecord| record.state == JobState::Queued && now() - record.accepted > limit;
-    let records = shared.blocking(|shared| shared.store.read(|state| JOBS.all(state))).await?;
-    let late: Vec<JobRecord> = records.into_iter().map(|(_, record)| record).filter(is_late).collect();
+    let open = shared.blocking(|shared| shared.store.read(|state| open_jobs(state))).await?;
+    let late: Vec<JobRecord> = open.into_iter().filter(is_late).collect();
     if late.is_empty() {
         return Ok(());
     }
@@ -101,9 +101,7 @@ fn forget_predictions(shared: &Shared) -> Result<()> {
     let limit = config.limits.prediction_time.as_secs_f64();
     for (id, record) in shared.store.read(|state| JOBS.all(state))? {
         let is_old = record.ended.is_some_and(|ended| now() - ended > limit);
-        // Server 0 has to tell the others first how it ended.
-        let is_known = record.settled || config.party.index() != 0;
-        if !is_old || !is_known || !matches!(record.document.work, Work::Predict { .. }) {
+        if !is_old || !record.settled || !matches!(record.document.work, Work::Predict { .. }) {
             continue;
         }
         let place = directory::predictions(shared, &id);
@@ -146,7 +144,8 @@ pub(super) mod tests {
         let mut record = JobRecord::new(submission, signed, &analyst, now() - seconds);
         record.state = state;
         record.ended = state.is_over().then(|| now() - seconds);
-        shared.store.write(|store| JOBS.put(store, &record.document.id, &record)).unwrap();
+        record.settled = state.is_over();
+        shared.store.write(|store| record.keep(store)).unwrap();
         record
     }
 
