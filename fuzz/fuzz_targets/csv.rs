@@ -10,7 +10,7 @@ use shamisen_fuzz::{Place, read};
 fuzz_target!(|bytes: &[u8]| {
     let place = Place::new();
     let files = vec![place.file("a.csv", bytes)];
-    for kind in [TargetKind::Classes, TargetKind::Number] {
+    for kind in [Some(TargetKind::Classes), Some(TargetKind::Number), None] {
         read(Source::Files { files: files.clone(), target: None, kind });
     }
 });

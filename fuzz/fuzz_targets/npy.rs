@@ -10,5 +10,5 @@ use shamisen_fuzz::{Place, read};
 fuzz_target!(|bytes: &[u8]| {
     let place = Place::new();
     let files = vec![place.file("a.npy", bytes)];
-    read(Source::Files { files, target: None, kind: TargetKind::Number });
+    read(Source::Files { files, target: None, kind: Some(TargetKind::Number) });
 });

@@ -34,14 +34,16 @@ fn shares(dir: &Path) -> Result<()> {
     let (description, preprocessing) = read_shares(dir)?;
     let dirs = party_dirs(dir);
     dataset::check_shares(&dirs, &description)?;
-    let kind = match description.task {
-        TargetKind::Classes => "classification",
-        TargetKind::Number => "regression",
+    let target = &preprocessing.target_name;
+    let task = match description.task {
+        Some(TargetKind::Classes) => format!("classification of `{target}`"),
+        Some(TargetKind::Number) => format!("regression of `{target}`"),
+        None => "none: there is no target".to_owned(),
     };
     let names = &preprocessing.feature_names;
     let mut lines = vec![
         ("data set", description.id.clone()),
-        ("task", format!("{kind} of `{}`", preprocessing.target_name)),
+        ("task", task),
         ("training rows", grouped(description.rows as u64)),
         ("test rows", description.test_rows.map_or("none".to_owned(), |rows| grouped(rows as u64))),
         (
@@ -50,6 +52,7 @@ fn shares(dir: &Path) -> Result<()> {
         ),
     ];
     match preprocessing.target {
+        None if description.task.is_none() => {}
         None => lines.push(("classes", shortened(&preprocessing.classes))),
         Some(map) => {
             let how = if map == Affine::IDENTITY { "none" } else { "standard" };

@@ -298,7 +298,34 @@ impl JobFields {
     ///
     /// If fields are missing or contradict each other.
     pub fn table(&self) -> Result<PrepareOptions> {
-        let kind = match self.task {
+        self.prepared(Some(self.kind()?))
+    }
+
+    /// The table, if it has features and no target.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::table`]; if something is said of a target.
+    pub fn features(&self) -> Result<PrepareOptions> {
+        let given = [
+            ("--target", self.target.is_some()),
+            ("--task", self.task.is_some()),
+            ("--target-scaling", self.target_scaling.is_some()),
+        ];
+        if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            return Err(Failure::input(format!(
+                "{name} is of a target, and --no-target says that there is none"
+            )));
+        }
+        if self.mnist.is_some() || self.images.is_some() {
+            return Err(Failure::input("images have their classes: leave --no-target out"));
+        }
+        self.prepared(None)
+    }
+
+    /// What the target holds.
+    fn kind(&self) -> Result<TargetKind> {
+        Ok(match self.task {
             Some(TaskName::Classification) => TargetKind::Classes,
             Some(TaskName::Regression) => TargetKind::Number,
             None if self.mnist.is_some() || self.images.is_some() => TargetKind::Classes,
@@ -307,9 +334,13 @@ impl JobFields {
                     "no task is named: give --task classification or --task regression",
                 ));
             }
-        };
+        })
+    }
+
+    /// How the rows are prepared, whose target holds this, if they have one.
+    fn prepared(&self, kind: Option<TargetKind>) -> Result<PrepareOptions> {
         let target_scaling = match self.target_scaling {
-            Some(TargetScalingName::Standard) if kind == TargetKind::Classes => {
+            Some(TargetScalingName::Standard) if kind == Some(TargetKind::Classes) => {
                 return Err(Failure::input(
                     "--target-scaling standard is for regression: classes are not scaled",
                 ));
@@ -333,7 +364,7 @@ impl JobFields {
         })
     }
 
-    fn source(&self, kind: TargetKind) -> Result<Source> {
+    fn source(&self, kind: Option<TargetKind>) -> Result<Source> {
         if let Some(dir) = &self.images {
             return self.images(dir, kind);
         }
@@ -353,7 +384,7 @@ impl JobFields {
             (true, None) => Err(Failure::input(
                 "no data are named: give --data FILE, --images DIR, --sql QUERY or --mnist DIR",
             )),
-            (true, Some(_)) if kind == TargetKind::Number => {
+            (true, Some(_)) if kind == Some(TargetKind::Number) => {
                 Err(Failure::input("MNIST has classes: leave --task out or give --task classification"))
             }
             (true, Some(_)) if self.target.as_deref().is_some_and(|target| target != "label") => {
@@ -362,7 +393,7 @@ impl JobFields {
             (true, Some(dir)) => Ok(Source::Mnist { dir: dir.clone() }),
             (false, None) => {
                 let target = match &self.target {
-                    None if !self.are_arrays() => {
+                    None if kind.is_some() && !self.are_arrays() => {
                         return Err(Failure::input(
                             "no target is named: give --target COLUMN, the column to predict",
                         ));
@@ -377,11 +408,12 @@ impl JobFields {
         }
     }
 
-    fn images(&self, dir: &Path, kind: TargetKind) -> Result<Source> {
+    fn images(&self, dir: &Path, kind: Option<TargetKind>) -> Result<Source> {
         if !self.data.is_empty() || self.mnist.is_some() || self.sql.is_some() {
             return Err(Failure::input("--images excludes --data, --sql and --mnist: give one of them"));
         }
-        if kind == TargetKind::Number || self.target.as_deref().is_some_and(|target| target != "label") {
+        if kind == Some(TargetKind::Number) || self.target.as_deref().is_some_and(|target| target != "label")
+        {
             return Err(Failure::input(
                 "images are classified by the names of their directories: leave --task and --target out",
             ));
@@ -390,16 +422,17 @@ impl JobFields {
         Ok(Source::Images { dir: dir.to_owned(), size })
     }
 
-    fn query(&self, query: &str, kind: TargetKind) -> Result<Source> {
+    fn query(&self, query: &str, kind: Option<TargetKind>) -> Result<Source> {
         if !self.data.is_empty() || self.mnist.is_some() {
             return Err(Failure::input("--sql excludes --data and --mnist: give one of them"));
         }
         let Some(database) = self.database.clone() else {
             return Err(Failure::input("--sql needs a database: give --database FILE or --database URL"));
         };
-        let Some(target) = self.target.clone() else {
+        let target = self.target.clone();
+        if kind.is_some() && target.is_none() {
             return Err(Failure::input("no target is named: give --target COLUMN, the column to predict"));
-        };
+        }
         Ok(Source::Query { query: query.to_owned(), database, target, kind })
     }
 

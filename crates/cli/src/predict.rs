@@ -60,7 +60,7 @@ fn at_servers(arguments: &PredictArguments, analyst: &Analyst) -> Result<()> {
 }
 
 fn write(output: Option<&Path>, preprocessing: &Preprocessing, outputs: &Matrix) -> Result<()> {
-    if preprocessing.kind() == TargetKind::Number {
+    if preprocessing.kind() == Some(TargetKind::Number) {
         return write_to(output, Predictions::Numbers(outputs.values()));
     }
     let labels: Vec<u32> = outputs.values().chunks_exact(outputs.cols()).map(greatest).collect();

@@ -32,15 +32,15 @@ pub struct DatasetDescription {
     pub id: String,
     /// [`VERSION`].
     pub version: u32,
-    /// The task.
-    pub task: TargetKind,
+    /// The task; `None` without a target: features for a training with the target of another data set.
+    pub task: Option<TargetKind>,
     /// Training rows.
     pub rows: usize,
     /// Test rows, if any are held out.
     pub test_rows: Option<usize>,
     /// Columns of the features.
     pub features: usize,
-    /// Columns of the targets: one for each class, or 1.
+    /// Columns of the targets: one for each class, 1 for a number, 0 without a target.
     pub outputs: usize,
     /// Fractional bits of the features.
     pub feature_frac: u32,
@@ -69,7 +69,8 @@ impl DatasetDescription {
                 MatrixDescription { name: targets, rows, cols: self.outputs, frac: self.target_frac },
             ])
         };
-        [Part::Train, Part::Test].into_iter().filter_map(of).flatten().collect()
+        let all = [Part::Train, Part::Test].into_iter().filter_map(of).flatten();
+        all.filter(|matrix| matrix.cols > 0).collect()
     }
 
     /// What makes no sense about it, if anything does not.
@@ -77,10 +78,15 @@ impl DatasetDescription {
         if self.version != VERSION {
             return Some("its version is another one");
         }
-        if self.rows == 0 || self.test_rows == Some(0) || self.features == 0 || self.outputs == 0 {
+        if self.rows == 0 || self.test_rows == Some(0) || self.features == 0 {
             return Some("a number of rows or columns is 0");
         }
-        if (self.task == TargetKind::Classes) != (self.outputs > 1) {
+        let fits = match self.task {
+            Some(TargetKind::Classes) => self.outputs > 1,
+            Some(TargetKind::Number) => self.outputs == 1,
+            None => self.outputs == 0,
+        };
+        if !fits {
             return Some("a classification has at least two classes, and a regression has one target");
         }
         if self.feature_frac > MAX_FRAC || self.target_frac > MAX_FRAC || self.target_bits > MAX_FRAC {
@@ -118,13 +124,12 @@ pub fn share<E: From<DataError>>(
         target_frac,
         target_bits: survey.target_bits(),
     };
-    let begin = |part: Part| -> Result<Option<[Dealer; 2]>> {
+    let begin = |part: Part| -> Result<Option<(Dealer, Option<Dealer>)>> {
         let Some(rows) = description.rows_of(part) else { return Ok(None) };
         let dealer = |name: &str, cols: usize, frac: u32| Dealer::create(dirs, name, id, (rows, cols), frac);
-        Ok(Some([
-            dealer(part.features(), description.features, feature_frac)?,
-            dealer(part.targets(), description.outputs, target_frac)?,
-        ]))
+        let features = dealer(part.features(), description.features, feature_frac)?;
+        let targets = description.task.map(|_| dealer(part.targets(), description.outputs, target_frac));
+        Ok(Some((features, targets.transpose()?)))
     };
     let (mut train, mut test) = (begin(Part::Train)?, begin(Part::Test)?);
     let mut dealt = 0;
@@ -132,15 +137,17 @@ pub fn share<E: From<DataError>>(
         observe(dealt)?;
         dealt += examples.features.rows();
         let dealers = if part == Part::Train { &mut train } else { &mut test };
-        if let Some([features, targets]) = dealers {
+        if let Some((features, targets)) = dealers {
             features.push(&examples.features)?;
-            targets.push(&examples.targets)?;
+            targets.iter_mut().try_for_each(|targets| targets.push(&examples.targets))?;
         }
         Ok(())
     })?;
-    for dealer in train.into_iter().chain(test).flatten() {
-        observe(dealt)?;
-        dealer.finish()?;
+    for (features, targets) in train.into_iter().chain(test) {
+        for dealer in [Some(features), targets].into_iter().flatten() {
+            observe(dealt)?;
+            dealer.finish()?;
+        }
     }
     for dir in dirs {
         sealed::write(&dir.join(DESCRIPTION_FILE), FORMAT, &description)?;

@@ -208,7 +208,7 @@ pub fn check_model_dir(dir: &Path) -> Result<ModelDescription> {
     if preprocessing.feature_names != description.feature_names
         || preprocessing.target_name != description.target_name
         || preprocessing.classes != description.classes
-        || preprocessing.kind() != description.task
+        || preprocessing.kind() != Some(description.task)
     {
         let problem = format!("it does not have the columns and classes of {DESCRIPTION_FILE}");
         return Err(DataError::BadDescription { path, problem });

@@ -246,7 +246,7 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         let files = vec![crate::source::open(&path)?];
         let tables =
-            Tables::with_target(files, target, TargetKind::Number, &ColumnRules::default(), RAW_LIMIT)?;
+            Tables::with_target(files, target, Some(TargetKind::Number), &ColumnRules::default(), RAW_LIMIT)?;
         let (mut features, mut targets) = (vec![], vec![]);
         tables.blocks(
             |_, block| Ok(block),

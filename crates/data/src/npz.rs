@@ -359,7 +359,7 @@ mod tests {
     }
 
     fn options(path: PathBuf, kind: TargetKind) -> PrepareOptions {
-        PrepareOptions::as_it_is(Source::Files { files: vec![path], target: None, kind })
+        PrepareOptions::as_it_is(Source::Files { files: vec![path], target: None, kind: Some(kind) })
     }
 
     fn message(path: &Path) -> String {

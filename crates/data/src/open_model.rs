@@ -133,7 +133,7 @@ impl OpenModel {
                 "it has {features} inputs, but its preprocessing has {columns} columns"
             )));
         }
-        if preprocessing.classes.len().max(1) != outputs {
+        if preprocessing.outputs() != outputs {
             return Err(wrong(match preprocessing.target {
                 Some(_) => {
                     format!("it has {outputs} outputs, and only networks with one number can be taken over")

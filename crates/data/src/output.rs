@@ -180,7 +180,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.parquet");
         let read = |target: &str, kind| {
-            let source = Source::Files { files: vec![path.clone()], target: Some(target.to_owned()), kind };
+            let source = Source::Files {
+                files: vec![path.clone()],
+                target: Some(target.to_owned()),
+                kind: Some(kind),
+            };
             let options = PrepareOptions::as_it_is(source);
             prepare(&options)
         };

@@ -23,8 +23,8 @@ pub enum Source {
         files: Vec<PathBuf>,
         /// The target column, or `None` for the last one.
         target: Option<String>,
-        /// What the target column holds.
-        kind: TargetKind,
+        /// What the target column holds; `None` if there is none, and all columns are features.
+        kind: Option<TargetKind>,
     },
     /// A directory with a sub-directory of images for each class.
     Images {
@@ -39,10 +39,10 @@ pub enum Source {
         query: String,
         /// The database.
         database: Database,
-        /// The target column.
-        target: String,
-        /// What the target column holds.
-        kind: TargetKind,
+        /// The target column, or `None` for the last one.
+        target: Option<String>,
+        /// What the target column holds; `None` if there is none, and all columns are features.
+        kind: Option<TargetKind>,
     },
     /// A directory with the four MNIST files.
     Mnist {
@@ -110,7 +110,7 @@ pub struct Examples {
     /// One row per example, one column per feature.
     pub features: Matrix,
     /// For classification one column per class, 1 in that of the row's class and 0 elsewhere; for regression one
-    /// column, the scaled target.
+    /// column, the scaled target; without a target no column.
     pub targets: Matrix,
 }
 

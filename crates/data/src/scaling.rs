@@ -111,7 +111,7 @@ pub struct Preprocessing {
     /// The form of the images, if the rows are images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImageForm>,
-    /// The target column.
+    /// The target column; empty if there is none.
     pub target_name: String,
     /// How the features were scaled.
     pub scaling: Scaling,
@@ -119,9 +119,9 @@ pub struct Preprocessing {
     pub offset: Vec<f64>,
     /// What each feature is multiplied with after that; 0 for a column that is constant in the training part.
     pub factor: Vec<f64>,
-    /// The scaling of the target of a regression, or `None` for classification.
+    /// The scaling of the target of a regression, or `None` for classification and without a target.
     pub target: Option<Affine>,
-    /// The classes in the order of the model's outputs; empty for regression.
+    /// The classes in the order of the model's outputs; empty for regression and without a target.
     pub classes: Vec<String>,
 }
 
@@ -154,6 +154,7 @@ impl Preprocessing {
             return Err(DataError::DuplicateColumn { column: column.clone(), path: path.to_owned() });
         }
         let (target, classes) = match target {
+            FittedTarget::None => (None, vec![]),
             FittedTarget::Classes(names) => (None, names.to_vec()),
             FittedTarget::Numbers(values) => {
                 let (least, greatest) = values.range(0);
@@ -205,9 +206,18 @@ impl Preprocessing {
         sealed::write(path, FORMAT, self)
     }
 
-    /// The task.
-    pub fn kind(&self) -> TargetKind {
-        if self.target.is_some() { TargetKind::Number } else { TargetKind::Classes }
+    /// What the target holds, if there is one.
+    pub fn kind(&self) -> Option<TargetKind> {
+        match (&self.target, self.classes.is_empty()) {
+            (Some(_), _) => Some(TargetKind::Number),
+            (None, false) => Some(TargetKind::Classes),
+            (None, true) => None,
+        }
+    }
+
+    /// The number of columns of the targets: one for each class, 1 for a number, 0 without a target.
+    pub fn outputs(&self) -> usize {
+        if self.target.is_some() { 1 } else { self.classes.len() }
     }
 
     /// The feature columns in their order.
@@ -228,7 +238,7 @@ impl Preprocessing {
         Schema {
             columns: self.columns(),
             target_name: self.target_name.clone(),
-            classes: self.target.is_none().then(|| self.classes.clone()),
+            classes: (self.kind() == Some(TargetKind::Classes)).then(|| self.classes.clone()),
         }
     }
 
@@ -323,8 +333,11 @@ impl Preprocessing {
         if self.columns.iter().any(|column| column.missing.is_some_and(|value| !value.is_finite())) {
             return Some("a statistic is not a finite number");
         }
-        if self.target.is_some() != self.classes.is_empty() {
+        if self.target.is_some() && !self.classes.is_empty() {
             return Some("it must have either classes or a scaling of the target");
+        }
+        if self.kind().is_none() && !self.target_name.is_empty() {
+            return Some("it has the name of a target, but neither classes nor a scaling of it");
         }
         None
     }
@@ -345,6 +358,8 @@ pub(crate) struct Fitted<'a> {
 
 /// What is known of a target.
 pub(crate) enum FittedTarget<'a> {
+    /// There is none.
+    None,
     /// The names of the classes.
     Classes(&'a [String]),
     /// Of the training rows.

@@ -140,13 +140,13 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Files whose columns are features but for `target`.
+    /// Files whose columns are features but for `target`, or the last one, if there is a target of some kind.
     ///
     /// Fails if the target or all features are missing, or columns differ between files, or a file has no rows.
     pub(crate) fn with_target(
         files: Vec<Box<dyn TableFile>>,
         target: Option<&str>,
-        kind: TargetKind,
+        kind: Option<TargetKind>,
         rules: &ColumnRules,
         limit: f64,
     ) -> Result<Self> {
@@ -154,21 +154,22 @@ impl Tables {
         let mut selections = Vec::with_capacity(files.len());
         for file in &files {
             let (path, columns) = (file.path(), file.columns());
-            let target = target_column(&**file, target)?;
+            let target = kind.map(|kind| Ok((target_column(&**file, target)?, kind))).transpose()?;
             if columns != first.columns() {
                 let difference = difference((first.path(), first.columns()), (path, columns));
                 let (first, path) = (first.path().to_owned(), path.to_owned());
                 return Err(DataError::ColumnsDiffer { first, path, difference });
             }
-            let features: Vec<usize> = (0..columns.len()).filter(|&column| column != target).collect();
+            let place = target.map(|(column, _)| column);
+            let features: Vec<usize> = (0..columns.len()).filter(|&column| Some(column) != place).collect();
+            let target_name = place.map_or("", |column| &columns[column]);
             if features.is_empty() {
-                let target = columns[target].clone();
-                return Err(DataError::NoFeatures { path: path.to_owned(), target });
+                return Err(DataError::NoFeatures { path: path.to_owned(), target: target_name.to_owned() });
             }
             let names: Vec<String> = features.iter().map(|&column| columns[column].clone()).collect();
-            rules.check(path, &names, &columns[target])?;
+            rules.check(path, &names, target_name)?;
             let (readings, names) = (rules.readings(&names), names.into());
-            selections.push(Selection { features, readings, target: Some((target, kind)), names, limit });
+            selections.push(Selection { features, readings, target, names, limit });
         }
         Self::new(files, selections)
     }
@@ -244,9 +245,9 @@ impl Tables {
         of_categories.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// What the target holds.
-    pub(crate) fn kind(&self) -> TargetKind {
-        self.selections[0].target.map_or(TargetKind::Number, |(_, kind)| kind)
+    /// What the target holds, if it is read.
+    pub(crate) fn kind(&self) -> Option<TargetKind> {
+        self.selections[0].target.map(|(_, kind)| kind)
     }
 
     /// The first file.

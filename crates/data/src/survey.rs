@@ -72,7 +72,7 @@ impl Survey {
             |first, block| Ok(SeenBlock::new(block, marks(hold_out.as_ref(), first), &train)),
             |block| seen.take_in(block),
         )?;
-        if let Some(test) = test.as_ref().filter(|_| train.kind() == TargetKind::Number) {
+        if let Some(test) = test.as_ref().filter(|_| train.kind() == Some(TargetKind::Number)) {
             let mut targets = Statistics::empty(1);
             test.blocks(
                 |_, block| Ok(SeenBlock::new(block, |_| Some(true), test).targets),
@@ -85,8 +85,8 @@ impl Survey {
         }
         let (path, target_name) = (train.first().path(), train.target_name());
         let names = match train.kind() {
-            TargetKind::Number => vec![],
-            TargetKind::Classes => {
+            Some(TargetKind::Number) | None => vec![],
+            Some(TargetKind::Classes) => {
                 seen.classes.require_two(path, target_name)?;
                 train.first().classes().unwrap_or_else(|| seen.classes.sorted())
             }
@@ -103,8 +103,9 @@ impl Survey {
             features: &seen.features,
             categories_vary: seen.categories.iter().any(|found| found.classes.vary()),
             target: match train.kind() {
-                TargetKind::Classes => FittedTarget::Classes(&names),
-                TargetKind::Number => FittedTarget::Numbers(&seen.train_targets),
+                None => FittedTarget::None,
+                Some(TargetKind::Classes) => FittedTarget::Classes(&names),
+                Some(TargetKind::Number) => FittedTarget::Numbers(&seen.train_targets),
             },
         };
         let fitted = Preprocessing::fit(fitted, options.scaling, options.target_scaling)?;
@@ -139,9 +140,9 @@ impl Survey {
         self.test_rows
     }
 
-    /// The number of columns of the targets: one for each class, or 1.
+    /// The number of columns of the targets: one for each class, 1 for a number, 0 without a target.
     pub fn outputs(&self) -> usize {
-        self.classes.len().max(1)
+        self.preprocessing.outputs()
     }
 
     /// Statistics of the training part, by which both parts are scaled.
@@ -299,7 +300,7 @@ fn open(options: &PrepareOptions) -> Result<Opened> {
             (train, open_all(files)?, None)
         }
         (Source::Query { query, database, target, kind }, test) => {
-            let train = with_target(vec![sql::open(query, database)?], Some(target), *kind)?;
+            let train = with_target(vec![sql::open(query, database)?], target.as_deref(), *kind)?;
             let TestSource::Files(files) = test else {
                 return Ok(Opened { train, test: None, images: None });
             };
@@ -307,7 +308,7 @@ fn open(options: &PrepareOptions) -> Result<Opened> {
         }
         (Source::Images { dir, size }, test) => {
             let (file, form) = images::open(dir, *size)?;
-            let train = with_target(vec![file], Some(LABEL), TargetKind::Classes)?;
+            let train = with_target(vec![file], Some(LABEL), Some(TargetKind::Classes))?;
             let images = Some(form);
             let TestSource::Files(dirs) = test else { return Ok(Opened { train, test: None, images }) };
             (train, dirs.iter().map(|dir| images::open_as(dir, form)).collect::<Result<_>>()?, images)
@@ -320,7 +321,7 @@ fn open(options: &PrepareOptions) -> Result<Opened> {
         (Source::Mnist { dir }, test) => {
             let [train, included] = open_mnist(dir)?.map(|part| {
                 let file: Box<dyn TableFile> = Box::new(part);
-                with_target(vec![file], Some("label"), TargetKind::Classes)
+                with_target(vec![file], Some("label"), Some(TargetKind::Classes))
             });
             let test = if matches!(test, TestSource::Included) { Some(included?) } else { None };
             return Ok(Opened { train: train?, test, images: None });
@@ -330,9 +331,9 @@ fn open(options: &PrepareOptions) -> Result<Opened> {
         columns: train.columns_to_read(),
         target_name: train.target_name().to_owned(),
         // Their names are not known yet, and not needed to read the columns.
-        classes: (train.kind() == TargetKind::Classes).then(Vec::new),
+        classes: (train.kind() == Some(TargetKind::Classes)).then(Vec::new),
     };
-    let test = Tables::by_schema(tests, &schema, true, RAW_LIMIT)?;
+    let test = Tables::by_schema(tests, &schema, train.kind().is_some(), RAW_LIMIT)?;
     Ok(Opened { train, test: Some(test), images })
 }
 

@@ -49,7 +49,7 @@ fn a_large_row_group_of_parquet_takes_little_memory() {
 
     let before = peak();
     let options = PrepareOptions {
-        source: Source::Files { files: vec![path.clone()], target: None, kind: TargetKind::Number },
+        source: Source::Files { files: vec![path.clone()], target: None, kind: Some(TargetKind::Number) },
         test: TestSource::Fraction(0.2),
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,

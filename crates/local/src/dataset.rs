@@ -26,7 +26,7 @@ pub fn read_shares(dir: &Path) -> Result<(DatasetDescription, Preprocessing)> {
     let preprocessing = Preprocessing::read(&path)?;
     if preprocessing.kind() != description.task
         || preprocessing.feature_names.len() != description.features
-        || preprocessing.classes.len().max(1) != description.outputs
+        || preprocessing.outputs() != description.outputs
     {
         return Err(Failure::input(format!(
             "{} does not fit the shares beside it: use the files of one sharing",

@@ -43,8 +43,8 @@ pub fn share_table(
     let width = survey.preprocessing().feature_names.len().max(survey.outputs()).max(widest_layer);
     let frac = width_frac(width);
     let fracs = match survey.preprocessing().kind() {
-        TargetKind::Classes => (frac, 0),
-        TargetKind::Number => (frac, frac),
+        Some(TargetKind::Classes) | None => (frac, 0),
+        Some(TargetKind::Number) => (frac, frac),
     };
     let id = random_id()?;
     let parties = dirs.each_ref().map(PathBuf::as_path);

@@ -229,8 +229,13 @@ fn plan(
     let mut layers = vec![features];
     layers.extend(&job.hidden);
     layers.push(outputs);
+    let Some(kind) = preprocessing.kind() else {
+        return Err(Failure::input(
+            "these rows were shared without a target: they are for trainings at three servers with the target of another data set",
+        ));
+    };
     let plan = Plan {
-        task: match preprocessing.kind() {
+        task: match kind {
             TargetKind::Classes => Task::Classification,
             TargetKind::Number => Task::Regression,
         },
@@ -358,7 +363,10 @@ fn write_model(
     let description = ModelDescription {
         id: id.to_owned(),
         version: VERSION,
-        task: preprocessing.kind(),
+        task: match plan.task {
+            Task::Classification => TargetKind::Classes,
+            Task::Regression => TargetKind::Number,
+        },
         layers: serde_json::to_value(&plan.layers).map_err(json)?,
         frac: WEIGHT_FRAC,
         parameters: plan.parameters() as u64,

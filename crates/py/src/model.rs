@@ -12,6 +12,7 @@ use shamisen_data::model::{
 };
 use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
 use shamisen_data::shares::random_id;
+use shamisen_data::table::TargetKind;
 use shamisen_local::predict::{SharedModel as ModelDirectory, TrainingSummary};
 use shamisen_local::report::Scores;
 use shamisen_mpc::Rep;
@@ -19,7 +20,7 @@ use shamisen_net::Party;
 use shamisen_nn::evaluate::{predict, prediction_frac};
 use shamisen_nn::formats::{WEIGHT_FRAC, activation_frac};
 use shamisen_nn::perceptron::Perceptron;
-use shamisen_nn::plan::Plan as NnPlan;
+use shamisen_nn::plan::{Plan as NnPlan, Task};
 use shamisen_ring::fixed;
 
 use crate::error::{of_data, of_running};
@@ -226,7 +227,10 @@ impl SharedModel {
         let description = ModelDescription {
             id: id.clone(),
             version: VERSION,
-            task: preprocessing.kind(),
+            task: match self.plan.task {
+                Task::Classification => TargetKind::Classes,
+                Task::Regression => TargetKind::Number,
+            },
             layers: json!(self.plan.layers),
             frac: WEIGHT_FRAC,
             parameters: self.plan.parameters() as u64,

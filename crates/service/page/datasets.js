@@ -34,9 +34,9 @@ function card(set, own) {
     h("div", { class: "columns" },
       facts([
         ["Owner", set.owner_fingerprint === own ? `${set.owner} (you)` : set.owner],
-        ["Task", set.task],
+        ["Task", set.task ?? "none: for the target of another data set"],
         ["Rows", `${count(set.rows)} to train on, ${count(set.test_rows)} to test on`],
-        ["Target", target],
+        ["Target", set.task && target],
         ["Classes", classes.length > 0 && names(classes)],
         ["Features", h("details", {}, h("summary", {}, counted(features.length, "feature")), h("p", { class: "list" }, features.join(", ")))],
         ["Id", id(set.id)],

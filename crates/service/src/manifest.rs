@@ -53,9 +53,9 @@ pub struct Manifest {
 pub struct Schema {
     /// The features, in their order.
     pub features: Vec<String>,
-    /// The target.
+    /// The target; empty if there is none.
     pub target: String,
-    /// The classes of a classification, in their order; none for a regression.
+    /// The classes of a classification, in their order; none for a regression and without a target.
     pub classes: Vec<String>,
 }
 
@@ -164,11 +164,14 @@ impl Manifest {
 impl Schema {
     fn problem(&self, description: &DatasetDescription) -> Option<String> {
         let classes = match description.task {
-            TargetKind::Classes => description.outputs,
-            TargetKind::Number => 0,
+            Some(TargetKind::Classes) => description.outputs,
+            Some(TargetKind::Number) | None => 0,
         };
         if self.features.len() != description.features || self.classes.len() != classes {
             return Some("the names of columns and classes are more or less than the description has".into());
+        }
+        if description.task.is_none() != self.target.is_empty() {
+            return Some("there is a target without a name, or the name of none".into());
         }
         for names in [&self.features, &self.classes] {
             if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
@@ -197,7 +200,7 @@ pub(crate) fn unknown_column(terms: &Terms, schema: &Schema) -> Option<String> {
 
 /// Features, targets, and the scaling of both.
 fn matrices(description: &DatasetDescription) -> Vec<MatrixDescription> {
-    let scaled = description.features + usize::from(description.task == TargetKind::Number);
+    let scaled = description.features + usize::from(description.task == Some(TargetKind::Number));
     let mut matrices = description.matrices();
     matrices.push(MatrixDescription::scaling(scaled));
     matrices
@@ -241,10 +244,10 @@ pub fn check_name(name: &str) -> Result<()> {
     Err(ServiceError::Name { name: name.chars().take(80).collect(), reason })
 }
 
-/// The task of a data set, in the words of terms.
-impl From<&DatasetDescription> for crate::terms::Task {
-    fn from(description: &DatasetDescription) -> Self {
-        match description.task {
+/// What a target holds, in the words of terms.
+impl From<TargetKind> for crate::terms::Task {
+    fn from(kind: TargetKind) -> Self {
+        match kind {
             TargetKind::Classes => Self::Classification,
             TargetKind::Number => Self::Regression,
         }
@@ -315,7 +318,7 @@ pub(crate) mod tests {
     #[test]
     fn what_makes_no_sense_is_said() {
         type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 16] = [
+        let changes: [(Change, &str); 18] = [
             (|m| m.id = "../../etc/passwd".into(), "32 hexadecimal digits"),
             (|m| m.id = m.id.to_uppercase(), "32 hexadecimal digits"),
             (|m| m.id = "f".repeat(32), "another data set"),
@@ -327,6 +330,8 @@ pub(crate) mod tests {
             (|m| m.schema.features.push("height".into()), "more or less"),
             (|m| m.schema.classes[1] = "no".into(), "the name of another one"),
             (|m| m.schema.target = "t".repeat(300), "more than 256 bytes"),
+            (|m| m.schema.target.clear(), "a target without a name"),
+            (|m| m.description.task = None, "a classification has at least two classes"),
             (|m| m.terms.columns = Some(vec!["income".into()]), "\"income\", which is no feature"),
             (|m| m.terms.max_jobs = 0, "max_jobs is 0"),
             (|m| m.files[2][0].name = "../x".into(), "share files of party 2 have to be train-features"),

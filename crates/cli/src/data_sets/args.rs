@@ -46,6 +46,9 @@ pub struct PutArguments {
     /// How the table is shared.
     #[command(flatten)]
     pub sharing: SharingFlags,
+    /// There is no target: all columns are features, for trainings with the target of another owner (`submit --join columns`).
+    #[arg(long)]
+    pub no_target: bool,
     /// Directory for the shares of all three servers until they have them. [default: `.shamisen-put-NAME` beside the first FILE
     /// or the images; with --sql in the present directory]
     #[arg(long, value_name = "DIR")]

@@ -55,7 +55,7 @@ fn text(at: &[Vec<DataSetInfo>; 3], under_way: &[Vec<UploadStatus>; 3]) -> Strin
             printable(name),
             rows,
             set.schema.features.len(),
-            set.task.to_string(),
+            set.task.map_or_else(|| "no target".to_owned(), |task| task.to_string()),
             printable(&set.owner),
         );
     }

@@ -125,7 +125,8 @@ fn clear(dir: &Path) -> Result<()> {
 
 fn share(arguments: &PutArguments, dir: &Path, owner: KeyId, terms: Terms) -> Result<Manifest> {
     let shares = dir.join(SHARES);
-    let options = arguments.sharing.fields(&arguments.data).table()?;
+    let fields = arguments.sharing.fields(&arguments.data);
+    let options = if arguments.no_target { fields.features()? } else { fields.table()? };
     let description = share_table(&options, arguments.sharing.widest_layer, &shares, &mut Screen::default())?;
     let statistics = shares.join(model::PREPROCESSING_FILE);
     let preprocessing = Preprocessing::read(&statistics)?;
@@ -196,6 +197,7 @@ fn made_from(arguments: &PutArguments, owner: KeyId, terms: &Terms) -> Result<St
         widest_layer,
     } = &arguments.sharing;
     let columns = (
+        arguments.no_target,
         images.is_some(),
         image_size,
         sql,

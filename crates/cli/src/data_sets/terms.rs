@@ -62,11 +62,15 @@ fn text(set: &DataSetInfo) -> String {
     };
     let columns = terms.columns.as_ref().unwrap_or(&set.schema.features);
     let expired = if set.expired { " (is over)" } else { "" };
+    let target = match set.task {
+        Some(_) => printable(&set.schema.target),
+        None => "none: for trainings with the target of another data set".to_owned(),
+    };
     let mut lines = vec![
         ("data set", format!("{} ({})", printable(&set.name), set.id)),
         ("owner", format!("{} ({})", printable(&set.owner), set.owner_fingerprint)),
         ("rows", format!("{} to train on, {} to test on", grouped(set.rows), grouped(set.test_rows))),
-        ("target", printable(&set.schema.target)),
+        ("target", target),
     ];
     if !set.schema.classes.is_empty() {
         lines.push(("classes", names(&set.schema.classes)));

@@ -285,21 +285,29 @@ async fn columns_of_two_owners_train_as_one_table() {
         };
         write(&three, name, &some(&header), &rows.iter().map(some).collect::<Vec<_>>())
     };
-    let (left, right, all) = (
-        side("left.csv", &|at| at < 12 || at == 30),
-        side("right.csv", &|at| at >= 12),
-        side("all.csv", &|_| true),
-    );
+    let (left, right, all) =
+        (side("left.csv", &|at| at < 12), side("right.csv", &|at| at >= 12), side("all.csv", &|_| true));
+    // One of the owners has no target, and the others' may be forbidden to be learnt with its columns.
     let flags = ["--target", "diagnosis", "--task", "classification"];
-    for (owner, name, data, seed) in [
-        ("owner", "left", &left, "3"),
-        ("neighbour", "right", &right, "3"),
-        ("neighbour", "other", &right, "2"),
+    for (owner, name, data, target, seed) in [
+        ("owner", "left", &left, &["--no-target"][..], "3"),
+        ("neighbour", "right", &right, &flags, "3"),
+        ("neighbour", "other", &right, &flags, "2"),
     ] {
-        put(&three, owner, name, data, &[&flags[..], &["--seed", seed]].concat(), 10, "");
+        put(&three, owner, name, data, &[target, &["--seed", seed]].concat(), 10, "");
     }
+    put(&three, "owner", "wary", &left, &["--no-target", "--seed", "3"], 10, "tasks = [\"regression\"]\n");
     refused(&mut submit(&three, &["left", "other"], &["--join", "columns"]), &["the same --seed"]);
     refused(&mut submit(&three, &["left"], &["--join", "columns"]), &["names one"]);
+    refused(&mut submit(&three, &["left"], &[]), &["none of the data sets (left) has a target"]);
+    refused(&mut submit(&three, &["left", "right"], &[]), &["different columns"]);
+    refused(&mut submit(&three, &["wary", "right"], &["--join", "columns"]), &["`tasks`", "data set wary"]);
+    let mut odd = three.client_command("put", "owner");
+    odd.arg(&left).args(["--name", "odd", "--no-target", "--task", "regression", "--terms"]);
+    refused(odd.arg(three.place.path("terms.toml")), &["--task is of a target"]);
+    let listed = succeed(&mut three.client_command("list", "analyst"));
+    assert!(listed.lines().any(|line| line.starts_with("left ") && line.contains("no target")), "{listed}");
+    assert!(succeed(three.client_command("terms", "analyst").arg("left")).contains("none: for trainings"));
 
     let more = [
         "--join",

@@ -24,7 +24,7 @@ fn options(path: &Path, kind: TargetKind, columns: ColumnRules) -> PrepareOption
         ..PrepareOptions::as_it_is(Source::Files {
             files: vec![path.to_owned()],
             target: Some("y".to_owned()),
-            kind,
+            kind: Some(kind),
         })
     }
 }

@@ -33,7 +33,7 @@ fn options(path: &Path, columns: ColumnRules) -> PrepareOptions {
         ..PrepareOptions::as_it_is(Source::Files {
             files: vec![path.to_owned()],
             target: Some("y".to_owned()),
-            kind: TargetKind::Number,
+            kind: Some(TargetKind::Number),
         })
     }
 }
@@ -225,7 +225,7 @@ fn arrays_have_categories_dates_and_missing_values() {
         ..rules(&[("column0", None)])
     };
     let mut options = options(&path, columns);
-    options.source = Source::Files { files: vec![path], target: None, kind: TargetKind::Number };
+    options.source = Source::Files { files: vec![path], target: None, kind: Some(TargetKind::Number) };
     let prepared = prepare(&options).unwrap();
     // Floats of four bytes hold the second date, but not the first one, as it was.
     let rows: Vec<&[f64]> = (0..3).map(|row| prepared.train.features.row(row)).collect();

@@ -35,7 +35,7 @@ fn read_csv(
 ) -> Result<Table> {
     let files = paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
     let tables = match known {
-        None => Tables::with_target(files, Some(target), kind, &ColumnRules::default(), limit)?,
+        None => Tables::with_target(files, Some(target), Some(kind), &ColumnRules::default(), limit)?,
         Some(schema) => Tables::by_schema(files, schema, true, limit)?,
     };
     let (mut values, mut numbers, mut named, mut places) = (vec![], vec![], vec![], vec![]);

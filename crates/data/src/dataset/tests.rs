@@ -5,14 +5,14 @@ use tempfile::TempDir;
 use super::*;
 use crate::columns::ColumnRules;
 use crate::prepare::{PrepareOptions, Source, TestSource, prepare};
-use crate::scaling::{Scaling, TargetScaling};
+use crate::scaling::{Preprocessing, Scaling, TargetScaling};
 use crate::shares::random_id;
 
 const FRACS: (u32, u32) = (14, 10);
 
 fn options(path: PathBuf, kind: TargetKind, test: TestSource) -> PrepareOptions {
     PrepareOptions {
-        source: Source::Files { files: vec![path], target: Some("y".to_owned()), kind },
+        source: Source::Files { files: vec![path], target: Some("y".to_owned()), kind: Some(kind) },
         test,
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,
@@ -145,7 +145,7 @@ fn a_description_that_makes_no_sense_is_refused() {
         DatasetDescription { version: 2, ..description.clone() },
         DatasetDescription { rows: 0, ..description.clone() },
         DatasetDescription { outputs: 3, ..description.clone() },
-        DatasetDescription { task: TargetKind::Classes, ..description.clone() },
+        DatasetDescription { task: Some(TargetKind::Classes), ..description.clone() },
         DatasetDescription { feature_frac: 63, ..description.clone() },
     ] {
         sealed::write(&path, FORMAT, &bad).unwrap();
@@ -154,4 +154,36 @@ fn a_description_that_makes_no_sense_is_refused() {
     }
     fs::write(&path, "{}").unwrap();
     assert!(read_descriptions(&dirs).unwrap_err().to_string().contains("dataset.json is damaged"));
+}
+
+#[test]
+fn a_table_without_target_is_shared_as_features() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("table.csv");
+    let rows: Vec<String> = (0..40).map(|row| format!("{row},{},k{}", row % 7, row % 2)).collect();
+    fs::write(&path, format!("a,b,c\n{}\n", rows.join("\n"))).unwrap();
+    let mut options = options(path.clone(), TargetKind::Number, TestSource::Fraction(0.25));
+    options.source = Source::Files { files: vec![path.clone()], target: None, kind: None };
+    options.columns.categorical.insert("c".to_owned(), None);
+    let dirs = [0, 1, 2].map(|party| root.path().join(format!("party{party}")));
+    let survey = Survey::new(&options).unwrap();
+    let (id, all) = (random_id().unwrap(), dirs.each_ref().map(PathBuf::as_path));
+    let description = share(&survey, all, &id, FRACS, |_| Ok::<_, DataError>(())).unwrap();
+    assert_eq!((description.task, description.outputs, description.features), (None, 0, 4));
+    assert_eq!((description.rows, description.test_rows), (30, Some(10)));
+    assert_eq!(read_descriptions(&dirs).unwrap(), description);
+    check_shares(&dirs, &description).unwrap();
+    assert!(!share_path(&dirs[0], Part::Train.targets()).exists());
+    // The rows are those that would be held out with a target as well, and its statistics the same.
+    let prepared = prepare(&options).unwrap();
+    assert!(close(&together(&dirs, "test-features", 14), prepared.test.unwrap().features.values(), 14));
+    assert_eq!(prepared.train.targets.cols(), 0);
+    let file = root.path().join("preprocessing.json");
+    prepared.preprocessing.write(&file).unwrap();
+    assert_eq!(Preprocessing::read(&file).unwrap().kind(), None);
+    // Test files have the same columns, and none is taken for a target.
+    options.test = TestSource::Files(vec![path]);
+    assert_eq!(prepare(&options).unwrap().test.unwrap().features.rows(), 40);
+    let claimed = Preprocessing { target_name: "y".into(), ..prepared.preprocessing };
+    assert!(claimed.problem().is_some());
 }

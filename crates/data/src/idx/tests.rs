@@ -26,7 +26,7 @@ fn read_mnist(dir: &Path) -> Result<(Images, Images)> {
         let tables = Tables::with_target(
             vec![file],
             Some("label"),
-            TargetKind::Classes,
+            Some(TargetKind::Classes),
             &ColumnRules::default(),
             RAW_LIMIT,
         )?;

@@ -106,6 +106,7 @@ fn a_preprocessing_that_contradicts_itself_is_refused() {
             |of| of.target = Some(Affine::IDENTITY),
             "it must have either classes or a scaling of the target",
         );
+        refused(|of| of.classes.clear(), "neither classes nor a scaling");
         refused(|of| of.factor.push(1.0), "the statistics are not as many as the features");
     }
 }

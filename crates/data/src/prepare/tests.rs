@@ -16,7 +16,7 @@ fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
 
 fn options(file: PathBuf, kind: TargetKind, test: TestSource) -> PrepareOptions {
     PrepareOptions {
-        source: Source::Files { files: vec![file], target: Some("y".to_owned()), kind },
+        source: Source::Files { files: vec![file], target: Some("y".to_owned()), kind: Some(kind) },
         test,
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,

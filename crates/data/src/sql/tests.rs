@@ -65,7 +65,7 @@ mod with_feature {
 
     fn query(query: &str, database: &str) -> Source {
         let (query, Ok(database)) = (query.to_owned(), database.parse());
-        Source::Query { query, database, target: "y".to_owned(), kind: TargetKind::Number }
+        Source::Query { query, database, target: Some("y".to_owned()), kind: Some(TargetKind::Number) }
     }
 
     fn message(text: &str, database: &str) -> String {
@@ -83,7 +83,7 @@ mod with_feature {
         let path = dir.join("t.csv");
         fs::write(&path, CSV).unwrap();
         let source =
-            Source::Files { files: vec![path], target: Some("y".to_owned()), kind: TargetKind::Number };
+            Source::Files { files: vec![path], target: Some("y".to_owned()), kind: Some(TargetKind::Number) };
         prepare(&options(source)).unwrap()
     }
 

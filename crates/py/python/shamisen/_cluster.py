@@ -47,8 +47,8 @@ class DataSet:
     name: str
     id: str
     owner: str
-    #: `classification` or `regression`.
-    task: str
+    #: `classification` or `regression`; None without a target.
+    task: str | None
     #: Rows to train on, and to test on.
     rows: int
     test_rows: int

@@ -107,7 +107,12 @@ def fit(
     if y is not None:
         raise ValueError("the target of a data set is part of it: leave y out, and name the column as target=... if you like")
     several: list[DataSet] = [data] if isinstance(data, DataSet) else list(data)
-    first, chosen = several[0], list(columns or [])
+    # The target is that of the first one that has one.
+    first, chosen = next((one for one in several if one.task), None), list(columns or [])
+    if first is None:
+        raise ValueError(
+            f"{', '.join(one.name for one in several)} has no target: fit on it with a data set that has one, and join='columns'"
+        )
     _check(estimator, first, target)
     table: _core.Table = {"datasets": [one.id for one in several], "join": join or "rows", "columns": chosen}
     rows = first.rows if join == "columns" else sum(one.rows for one in several)

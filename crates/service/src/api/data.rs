@@ -72,8 +72,8 @@ pub struct DataSetInfo {
     pub owner: String,
     /// The owner's fingerprint.
     pub owner_fingerprint: String,
-    /// What can be learnt from it.
-    pub task: Task,
+    /// What can be learnt from it; nothing by itself, if it has no target.
+    pub task: Option<Task>,
     /// Training rows.
     pub rows: u64,
     /// Test rows.

@@ -2,7 +2,6 @@
 
 use core::num::NonZeroU8;
 
-use shamisen_data::dataset::DatasetDescription;
 use shamisen_data::table::TargetKind;
 use shamisen_nn::formats::{self, FEATURE_BITS, activation_frac};
 use shamisen_nn::plan::{Plan, Task};
@@ -11,13 +10,14 @@ use shamisen_party::checkpoint::rounded;
 
 use crate::job::{JobTable, Setting, Signed, Work};
 
-/// The plan of a setting, if it can be carried out on these data.
-pub(crate) fn plan(setting: &Setting, data: &DatasetDescription) -> Result<Plan, String> {
+/// The plan of a setting, if it can be carried out on this table.
+pub(crate) fn plan(setting: &Setting, table: &JobTable) -> Result<Plan, String> {
+    let data = &table.description;
     let mut layers = vec![data.features];
     layers.extend(&setting.hidden);
     layers.push(data.outputs);
     let plan = Plan {
-        task: match data.task {
+        task: match table.task {
             TargetKind::Classes => Task::Classification,
             TargetKind::Number => Task::Regression,
         },
@@ -58,7 +58,7 @@ pub(crate) fn training(
     // The hash of the document is in the name of the run, and so in what the parties compare when they meet.
     let schedule = Schedule { run: format!("{}-{number}", job.digest), every: rounded(*checkpoint_every) };
     let work = PartyWork::Train { score, model, checkpoints: Some(schedule) };
-    Ok(Assignment::new(plan(setting, data)?, data.id.clone(), work, threads).on(table.tables.clone()))
+    Ok(Assignment::new(plan(setting, table)?, data.id.clone(), work, threads).on(table.tables.clone()))
 }
 
 /// The job of the parties for predictions by a model with this plan, for rows that are shared under the job's id.

@@ -12,6 +12,8 @@ use crate::manifest::{Manifest, Schema};
 
 /// What is public about the table of a training.
 pub(crate) struct JobTable {
+    /// What its target holds.
+    pub(crate) task: TargetKind,
     /// As of one data set, whose id is the job's.
     pub(crate) description: DatasetDescription,
     /// Names of columns and classes.
@@ -26,13 +28,19 @@ impl JobTable {
     ///
     /// Says why, if they are no table.
     pub(crate) fn new(document: &JobDocument, data: &[Manifest]) -> Result<Self, String> {
-        let Some(first) = data.first() else { return Err("a training is on at least one data set".into()) };
-        for other in &data[1..] {
+        let Some((task, first)) = data.iter().find_map(|data| Some((data.description.task?, data))) else {
+            let names: Vec<&str> = data.iter().map(|manifest| manifest.name.as_str()).collect();
+            return Err(format!(
+                "none of the data sets ({}) has a target: join their columns with those of one that has, by --join columns",
+                names.join(", ")
+            ));
+        };
+        for other in data {
             check_alike(first, other)?;
         }
         match document.join {
-            Join::Rows => rows(document, data, first),
-            Join::Columns => columns(document, data, first),
+            Join::Rows => rows(document, data, first, task),
+            Join::Columns => columns(document, data, first, task),
         }
     }
 
@@ -43,7 +51,7 @@ impl JobTable {
             Some(columns) => columns.iter().map(|column| *column as u32).collect(),
             None => (0..table.features as u32).collect(),
         };
-        if table.target && self.description.task == TargetKind::Number {
+        if table.target && self.task == TargetKind::Number {
             rows.push(table.features as u32);
         }
         rows
@@ -71,12 +79,17 @@ fn check_alike(first: &Manifest, other: &Manifest) -> Result<(), String> {
     Ok(())
 }
 
-/// Rows of all data sets, one below the other.
-fn rows(document: &JobDocument, data: &[Manifest], first: &Manifest) -> Result<JobTable, String> {
+/// Rows of all data sets, one below the other; all are like the `first` one with a target.
+fn rows(
+    document: &JobDocument,
+    data: &[Manifest],
+    first: &Manifest,
+    task: TargetKind,
+) -> Result<JobTable, String> {
     let features =
         if document.columns.is_empty() { first.schema.features.clone() } else { document.columns.clone() };
-    let is_number = first.description.task == TargetKind::Number;
-    for other in &data[1..] {
+    let is_number = task == TargetKind::Number;
+    for other in data {
         let names = format!("the data sets {} and {}", first.name, other.name);
         if document.columns.is_empty() && other.schema.features != first.schema.features {
             return Err(format!(
@@ -148,7 +161,7 @@ fn rows(document: &JobDocument, data: &[Manifest], first: &Manifest) -> Result<J
     };
     let schema = Schema { features, ..first.schema.clone() };
     let tables = Tables { join: Join::Rows, pooled, tables };
-    Ok(JobTable { description, schema, tables, scaling: first.preparation.scaling })
+    Ok(JobTable { task, description, schema, tables, scaling: first.preparation.scaling })
 }
 
 /// How large a target of `rows` rows of `all` can be when it is rescaled, as a power of two, if it is at most `2^bits` as its owner
@@ -160,9 +173,14 @@ fn rescaled_bits(bits: u32, rows: usize, all: usize) -> u32 {
     most.log2().ceil() as u32
 }
 
-/// Columns of all data sets, side by side; the target is that of the first one.
-fn columns(document: &JobDocument, data: &[Manifest], first: &Manifest) -> Result<JobTable, String> {
-    for other in &data[1..] {
+/// Columns of all data sets, side by side; the target is that of the `first` one that has one.
+fn columns(
+    document: &JobDocument,
+    data: &[Manifest],
+    first: &Manifest,
+    task: TargetKind,
+) -> Result<JobTable, String> {
+    for other in data {
         let names = format!("the data sets {} and {}", first.name, other.name);
         let rows = |manifest: &Manifest| (manifest.description.rows, manifest.description.test_rows);
         if rows(first) != rows(other) {
@@ -192,11 +210,11 @@ fn columns(document: &JobDocument, data: &[Manifest], first: &Manifest) -> Resul
                 manifest.name
             ));
         }
-        let is_first = tables.is_empty();
-        if used.is_empty() && !is_first {
+        let gives_target = core::ptr::eq(manifest, first);
+        if used.is_empty() && !gives_target {
             return Err(format!("no column of the data set {} is used: leave it out", manifest.name));
         }
-        tables.push(table(manifest, Some(places(manifest, &used)?), is_first));
+        tables.push(table(manifest, Some(places(manifest, &used)?), gives_target));
         features.extend(used);
     }
     if let Some(missing) = document.columns.iter().find(|column| !features.contains(column)) {
@@ -206,7 +224,7 @@ fn columns(document: &JobDocument, data: &[Manifest], first: &Manifest) -> Resul
         DatasetDescription { id: document.id.clone(), features: features.len(), ..first.description.clone() };
     let schema = Schema { features, ..first.schema.clone() };
     let tables = Tables { join: Join::Columns, pooled: Pooled::default(), tables };
-    Ok(JobTable { description, schema, tables, scaling: first.preparation.scaling })
+    Ok(JobTable { task, description, schema, tables, scaling: first.preparation.scaling })
 }
 
 fn table(manifest: &Manifest, columns: Option<Vec<usize>>, target: bool) -> Table {
@@ -282,6 +300,22 @@ mod tests {
         assert_eq!((targets, table.tables.pooled), (vec![true, false], Pooled::default()));
         let table = JobTable::new(&job(Join::Columns, &["debt", "age"]), &data).unwrap();
         assert_eq!(table.schema.features, ["age", "debt"]);
+
+        // The target is of the first one that has one.
+        let mut features = named("features");
+        (features.description.task, features.description.outputs) = (None, 0);
+        features.id = "f".repeat(32);
+        (features.schema.target, features.schema.classes) = (String::new(), Vec::new());
+        let [first, second] = data;
+        let data = [features, second];
+        let table = JobTable::new(&job(Join::Columns, &[]), &data).unwrap();
+        assert_eq!((table.schema.target.as_str(), table.task), ("readmitted", TargetKind::Classes));
+        let targets: Vec<_> = table.tables.tables.iter().map(|table| table.target).collect();
+        assert_eq!((targets, table.description.outputs), (vec![false, true], 2));
+        let problem = JobTable::new(&job(Join::Rows, &[]), &[first, data[0].clone()]).err().unwrap();
+        assert!(problem.contains("different targets"), "{problem}");
+        let problem = JobTable::new(&job(Join::Rows, &[]), &data[..1]).err().unwrap();
+        assert!(problem.contains("none of the data sets (features) has a target"), "{problem}");
     }
 
     #[test]
@@ -296,7 +330,7 @@ mod tests {
             let problem = JobTable::new(&job(join, columns), &[named("a"), second]).err().unwrap_or_default();
             assert!(problem.contains(part), "{problem:?} has no {part:?}");
         };
-        let rows: [(Change, &str); 9] = [
+        let rows: [(Change, &str); 10] = [
             (|m| m.schema.features.reverse(), "different columns"),
             (|m| m.schema.target = "other".into(), "different targets"),
             (|m| m.schema.classes[1] = "maybe".into(), "different classes (no, yes and no, maybe)"),
@@ -305,7 +339,8 @@ mod tests {
             (|m| m.description.test_rows = None, "score on both or on neither"),
             (|m| m.description.rows = 1 << 17, "the data set a has 40 of 131112 rows"),
             (|m| m.description.rows = 1 << 33, "the data set a has 40"),
-            (|m| m.description.task = TargetKind::Number, "different targets"),
+            (|m| m.description.task = Some(TargetKind::Number), "different targets"),
+            (|m| m.description.task = None, "different targets"),
         ];
         for (change, part) in rows {
             refused(Join::Rows, &[], change, part);

@@ -68,7 +68,7 @@ impl Rows {
             source: Source::Files {
                 files: vec![file.to_owned()],
                 target: Some(BOSTON_TARGET.to_owned()),
-                kind: TargetKind::Number,
+                kind: Some(TargetKind::Number),
             },
             test: TestSource::None,
             columns: ColumnRules::default(),

@@ -110,7 +110,7 @@ fn read(path: &Path, target: &str, kind: TargetKind) -> Result<Rows> {
     let tables = Tables::with_target(
         vec![source::open(path)?],
         Some(target),
-        kind,
+        Some(kind),
         &ColumnRules::default(),
         RAW_LIMIT,
     )?;
@@ -227,7 +227,7 @@ fn every_type_and_way_of_writing_is_the_table_that_csv_has() {
         source: Source::Files {
             files: vec![path.to_owned()],
             target: Some("kind".to_owned()),
-            kind: TargetKind::Classes,
+            kind: Some(TargetKind::Classes),
         },
         test: TestSource::Fraction(0.2),
         columns: ColumnRules::default(),
@@ -392,7 +392,7 @@ fn categories_dates_and_missing_values_are_those_of_the_same_csv_file() {
         ..PrepareOptions::as_it_is(Source::Files {
             files: vec![path.to_owned()],
             target: Some("y".to_owned()),
-            kind: TargetKind::Number,
+            kind: Some(TargetKind::Number),
         })
     };
     for rule in [MissingRule::Mean, MissingRule::Constant(7.0)] {

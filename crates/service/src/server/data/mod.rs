@@ -374,7 +374,7 @@ pub(crate) fn described(upload: Upload, owner: Option<&str>) -> DataSetInfo {
         name,
         owner: owner.unwrap_or("somebody who is not known any more").to_owned(),
         owner_fingerprint: key.to_string(),
-        task: (&description).into(),
+        task: description.task.map(Into::into),
         rows: description.rows as u64,
         test_rows: description.test_rows.unwrap_or(0) as u64,
         schema,

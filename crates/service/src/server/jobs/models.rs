@@ -201,7 +201,8 @@ fn described(shared: &Shared, record: &JobRecord) -> Result<ModelInfo, Refusal> 
     let manifests = manifests.collect::<Result<Vec<_>, Refusal>>()?;
     let table = JobTable::new(document, &manifests).map_err(|_| broken())?;
     let data = &table.description;
-    let plan = document.settings().first().and_then(|setting| plan(setting, data).ok()).ok_or_else(broken)?;
+    let plan =
+        document.settings().first().and_then(|setting| plan(setting, &table).ok()).ok_or_else(broken)?;
     let pooled = table.tables.pooled.any();
     let scaled = data.features + usize::from(plan.task == Task::Regression);
     Ok(ModelInfo {

@@ -149,10 +149,9 @@ fn request(shared: &Shared, document: &JobDocument, caller: &Caller) -> Result<J
     if let Work::Train { settings, .. } = &document.work {
         let (table, _) = data::table(shared, document)?;
         for setting in settings {
-            plan(setting, &table.description)
-                .map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, reason))?;
+            plan(setting, &table).map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, reason))?;
         }
-        (rows, task) = (table.description.rows as u64, (&table.description).into());
+        (rows, task) = (table.description.rows as u64, table.task.into());
         columns = table.schema.features;
     }
     Ok(JobRequest {
