@@ -116,6 +116,11 @@ impl Display {
                 let _ = write!(message, ", loss {loss:.4}");
             }
         }
+        if let Some(part) = status.rescaled {
+            self.bar.set_length(100);
+            self.bar.set_position((100.0 * part) as u64);
+            let _ = write!(message, ", rows of all owners rescaled: {:.0} %", 100.0 * part);
+        }
         if let (JobState::Interrupted, Some(reason)) = (status.state, &status.reason) {
             let _ = write!(message, ": {}", printable(reason));
         }

@@ -129,6 +129,8 @@ pub fn watch(
                 tracing::warn!("party {party}: {message}");
                 continue;
             }
+            // Whoever starts parties here has the rows of one owner.
+            News::Event(Event::Rescaled { .. }) => continue,
             News::Event(Event::Stopped { epoch, batch }) => {
                 paused[party] = Some((epoch, batch));
                 continue;

@@ -19,6 +19,11 @@ use crate::message::Message;
 pub enum Event {
     /// Both peers are there.
     Connected,
+    /// Rows of several owners are rescaled before the training begins.
+    Rescaled {
+        /// The part of them that is done, from 0 to 1.
+        part: f64,
+    },
     /// Some mini-batches are done.
     Progress(Step),
     /// Something that the user should know, and that keeps nobody from going on: one sentence.
@@ -302,6 +307,7 @@ mod tests {
         for event in [
             Event::Connected,
             Event::Warning { message: "damaged".to_owned() },
+            Event::Rescaled { part: 0.25 },
             Event::Stopped { epoch: 2, batch: 16 },
             Event::Progress(Step { epoch: 1, batch: 2, batches: 3, loss: None, bytes_sent: 4 }),
             Event::Failed(Failed::new(Cause::Range, "too large\nhint: scale")),

@@ -31,8 +31,8 @@ pub(crate) struct Owned {
     rows: Vec<u64>,
     /// What is to be rescaled: the name of the new share file, and the rows of each owner.
     matrices: Vec<Matrix>,
-    /// Bytes of the larger of the parties' shares.
-    bytes: u64,
+    /// Numbers in all of them.
+    numbers: usize,
 }
 
 struct Matrix {
@@ -75,25 +75,35 @@ impl Owned {
         let numbers = |matrix: &Matrix| -> usize {
             matrix.sources.iter().map(|source| source.rows() * source.cols()).sum()
         };
-        let bytes = 8 * matrices.iter().map(numbers).sum::<usize>() as u64;
+        let numbers = matrices.iter().map(numbers).sum();
         let rows = tables.tables.iter().map(|table| table.rows as u64).collect();
-        Ok(Some(Self { scalings, rows, matrices, bytes }))
+        Ok(Some(Self { scalings, rows, matrices, numbers }))
     }
 
     /// Bytes that the larger of the parties' shares have.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        8 * self.numbers as u64
     }
 
     /// Rescales all rows, and keeps this party's shares of them and of the statistics; when it returns, all three have theirs on the
-    /// disk.
-    pub(crate) fn rescale(&self, folder: &Folder<'_>, session: &mut Session) -> Result<(), Failed> {
+    /// disk. `observe` is told the part that is done, now and then.
+    pub(crate) fn rescale(
+        &self,
+        folder: &Folder<'_>,
+        observe: &mut dyn FnMut(f64),
+        session: &mut Session,
+    ) -> Result<(), Failed> {
         let owners: Vec<(&Rep, u64)> = self.scalings.iter().zip(self.rows.iter().copied()).collect();
         let pooled = pool(&owners, session)?;
         write_share(&folder.dir.join(STATISTICS_FILE), &pooled.statistics, folder.key)?;
+        let mut done = 0;
+        let mut count = |numbers: usize| {
+            done += numbers;
+            observe(done as f64 / self.numbers.max(1) as f64);
+        };
         for matrix in &self.matrices {
             tracing::info!("{} of {} owners are rescaled", matrix.name, owners.len());
-            matrix.rescale(&pooled.rescaling, folder, session)?;
+            matrix.rescale(&pooled.rescaling, folder, &mut count, session)?;
         }
         tell(&[1], session)?;
         Ok(())
@@ -105,6 +115,7 @@ impl Matrix {
         &self,
         rescaling: &[Rescaling],
         folder: &Folder<'_>,
+        count: &mut dyn FnMut(usize),
         session: &mut Session,
     ) -> Result<(), Failed> {
         let frac = activation_frac(&folder.assignment.plan);
@@ -133,6 +144,7 @@ impl Matrix {
                     file.push(&words)?;
                 }
                 first += scaled.len() as u64;
+                count(scaled.len());
             }
         }
         Ok(file.finish()?)

@@ -206,6 +206,7 @@ impl Inputs {
         assignment: &Assignment,
         begins: bool,
         lanes: &mut Lanes,
+        emit: &mut dyn FnMut(Event),
     ) -> Result<Self, Failed> {
         let Self::Pool { owned, key } = self else { return Ok(self) };
         let (party, key) = (lanes.party(), key.as_ref());
@@ -214,7 +215,14 @@ impl Inputs {
         };
         if begins {
             lanes.main().enter("pooling");
-            owned.rescale(&Folder { dir, assignment, party, key }, lanes.main())?;
+            let mut told: Option<Instant> = None;
+            let mut observe = |part| {
+                if told.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
+                    told = Some(Instant::now());
+                    emit(Event::Rescaled { part });
+                }
+            };
+            owned.rescale(&Folder { dir, assignment, party, key }, &mut observe, lanes.main())?;
             lanes.main().enter("other");
         }
         let open = |part| DealtRows::open(dir, part, assignment, party, key).map(Box::new);
@@ -241,7 +249,7 @@ impl Inputs {
         lanes.main().enter("other");
         let before = lanes.counters();
         let mut outcome = Outcome::default();
-        match (self.rescaled(dir, assignment, start.is_none(), &mut lanes)?, &assignment.work) {
+        match (self.rescaled(dir, assignment, start.is_none(), &mut lanes, emit)?, &assignment.work) {
             (Self::Train { mut train, test }, Work::Train { model, .. }) => {
                 let mut reported: Option<Instant> = None;
                 let (mut done, mut warm) = (0, None);

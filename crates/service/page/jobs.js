@@ -74,6 +74,7 @@ function detail(job, losses, log) {
   return h("section", { class: "card job", "data-key": job.id, "aria-labelledby": "job" },
     h("div", { class: "title" }, h("h2", { id: "job", tabindex: "-1" }, job.name), state(job.state, job.state)),
     job.reason && h("p", { class: "reason" }, sentence(job.reason)),
+    job.rescaled !== undefined && bar(job, job.rescaled, 1, ["rows of all owners rescaled"]),
     progress && progressOf(job, progress),
     h("div", { class: "columns" },
       facts([
@@ -110,9 +111,13 @@ function progressOf(job, progress) {
     `mini-batch ${count(batch)} of ${count(batches)}`,
     loss !== undefined && `loss ${figure(loss)}`,
   ];
+  return bar(job, done, all, words.filter(Boolean));
+}
+
+function bar(job, done, all, words) {
   return h("div", { class: "progress" },
     h("progress", { max: all, value: done, "aria-label": `Progress of ${job.name}` }),
-    h("p", {}, h("strong", {}, `${Math.floor((100 * done) / all)} %`), " ", words.filter(Boolean).join(" · ")));
+    h("p", {}, h("strong", {}, `${Math.floor((100 * done) / all)} %`), " ", words.join(" · ")));
 }
 
 function results(job) {

@@ -115,6 +115,10 @@ pub struct Limits {
     pub acceptance_time: Duration,
     /// How long predictions are kept that nobody fetches.
     pub prediction_time: Duration,
+    /// Bytes of this server's shares of the rows and predictions of a job.
+    pub prediction_bytes: u64,
+    /// Weights and biases of a network that is trained.
+    pub model_parameters: usize,
 }
 
 #[derive(Deserialize)]
@@ -165,6 +169,8 @@ struct LimitsEntry {
     upload_hours: Option<Spanned<i64>>,
     acceptance_seconds: Option<Spanned<i64>>,
     prediction_hours: Option<Spanned<i64>>,
+    prediction_bytes: Option<Spanned<i64>>,
+    model_parameters: Option<Spanned<i64>>,
 }
 
 impl ServerConfig {
@@ -344,6 +350,11 @@ fn limits(document: &Document, entry: &LimitsEntry) -> Result<Limits> {
             24,
             1..=10_000,
         )? as u64),
+        // Clients send so much at a time that there are 16 MiB.
+        prediction_bytes: within("prediction_bytes", &entry.prediction_bytes, 1 << 26, 1 << 25..=1 << 40)?
+            as u64,
+        model_parameters: within("model_parameters", &entry.model_parameters, 10_000_000, 1..=1 << 32)?
+            as usize,
     })
 }
 

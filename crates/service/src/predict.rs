@@ -14,7 +14,7 @@ use crate::job::{JobDocument, JobState, ModelInfo, Work};
 use crate::terms::Output;
 use crate::{Cause, Result, ServiceError};
 
-/// Most bytes of a server's share of the rows that are sent at once.
+/// Most bytes of a component of the rows, or of their predictions, that are asked for at once.
 const PIECE: usize = 1 << 22;
 
 impl Analyst {
@@ -36,7 +36,8 @@ impl Analyst {
         }
         let dirs = [0, 1, 2].map(|party| place.join(format!("party{party}")));
         let mut words = Vec::with_capacity(features.rows() * plan.outputs());
-        for values in features.values().chunks(cols * (PIECE / (8 * cols)).max(1)) {
+        let rows_at_once = (PIECE / (8 * cols.max(plan.outputs()))).max(1);
+        for values in features.values().chunks(cols * rows_at_once) {
             let rows = values.len() / cols;
             let Some(part) = Matrix::new(rows, cols, values.to_vec()) else { break };
             let id = random_id()?;

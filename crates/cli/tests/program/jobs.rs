@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use shamisen_service::client::CallError;
-use shamisen_service::job::{JobDocument, JobState, JobStatus, Submission};
+use shamisen_service::job::{JobDocument, JobState, JobStatus, Submission, Work};
 use shamisen_service::keys;
+use shamisen_service::terms::Output;
 
 use crate::support::{LIMIT, children, names, output, shamisen, signal, succeed, table, text};
 use crate::three::Three;
@@ -325,6 +326,8 @@ async fn what_a_server_must_not_take_is_refused_with_a_reason() {
     };
     refused(&mut submit(&three, "x", 1001), &["server 0, server 1, server 2", "`max_epochs`", "hint: "]);
     refused(submit(&three, "x", 1).args(["--batch-size", "0"]), &["batch"]);
+    let deep = ["--hidden", "2048,2048,2048,2048"];
+    refused(submit(&three, "x", 1).args(deep), &["12603394 parameters", "model_parameters"]);
     refused(
         submit(&three, "x", 1).args(["--model-to", &"1".repeat(64), "--outputs", "model"]),
         &["`model_to`"],
@@ -336,7 +339,7 @@ async fn what_a_server_must_not_take_is_refused_with_a_reason() {
     assert_eq!(succeed(&mut three.analyst("jobs")), "there are no jobs\n");
 
     // A job that was handed in before, one that was changed, one of somebody else, one for other servers.
-    let out = succeed(submit(&three, "good", 1).arg("--watch"));
+    let out = succeed(submit(&three, "good", 1).args(["--outputs", "metrics,predictions", "--watch"]));
     let id = id_of(&out);
     let identity = keys::read(&three.place.path("analyst")).unwrap();
     let key = |identity: &shamisen_net::tls::Identity| shamisen_service::KeyId(identity.fingerprint());
@@ -360,11 +363,19 @@ async fn what_a_server_must_not_take_is_refused_with_a_reason() {
         json
     };
     let submission = |document: &JobDocument| serde_json::to_value(sign(document)).unwrap();
+    let predictions = |rows: usize| {
+        let (own, work) = (key(&identity), Work::Predict { model: id.clone(), rows });
+        let mut document = JobDocument::new(unused.clone(), "odd".into(), servers, own, Vec::new(), work);
+        (document.outputs, document.predictions_to) = (vec![Output::Predictions], vec![own]);
+        document
+    };
     for (question, status, part) in [
         (changed, 400, "not signed as it has to be"),
         (submission(&example(&unused, swapped)), 409, "other servers"),
         (submission(&example(&unused, servers)), 404, "no data set"),
         (serde_json::json!({}), 422, "missing field"),
+        // Four features and two outputs of 16 bytes are 64 MiB in 699,050 rows.
+        (submission(&predictions(699_051)), 413, "takes 67108864 for a job"),
     ] {
         let error = client.post_json::<_, JobStatus>("/v1/jobs", &question).await.unwrap_err();
         let CallError::Refused { status: found, problem, .. } = &error else { panic!("{error}") };

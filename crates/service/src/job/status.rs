@@ -61,6 +61,9 @@ pub struct JobStatus {
     pub reason: Option<String>,
     /// Trainings of the job.
     pub trainings: usize,
+    /// Before a training on rows of several owners: the part of them that is rescaled, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescaled: Option<f64>,
     /// How far the current training is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

@@ -75,7 +75,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
     let start = |source| ServiceError::Start { source };
     let runtime = Runtime::new().map_err(start)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
         let (interrupt, terminate) = (signals.0.map_err(start)?, signals.1.map_err(start)?);
         let hangup = signal(SignalKind::hangup()).map_err(start)?;
@@ -108,9 +108,14 @@ pub fn serve(config: ServerConfig, ready: impl FnOnce()) -> Result<()> {
         if let Some(conductor) = conductor {
             conductor.abort();
         }
-        shared.jobs.shut_down().await;
+        if timeout(2 * FAREWELL, shared.jobs.shut_down()).await.is_err() {
+            tracing::warn!("the party did not end in time, and is killed");
+        }
         Ok(())
-    })
+    });
+    // Work on the disk, such as the check of a large upload, is done again after the next start.
+    runtime.shutdown_timeout(FAREWELL);
+    served
 }
 
 /// What a connection needs.

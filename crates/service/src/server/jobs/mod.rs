@@ -52,6 +52,8 @@ struct Work {
     /// Which try it is, as the conductor calls it.
     attempt: String,
     phase: Phase,
+    /// The part of the rows of several owners that is rescaled, before the first step.
+    rescaled: Option<f64>,
     /// How far it has come in this try.
     step: Option<Step>,
     /// The loss when it was last opened.

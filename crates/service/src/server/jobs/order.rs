@@ -184,7 +184,8 @@ async fn begin(
     };
     let dir = prepared.map_err(gone)?;
     log::add(shared, &id, &format!("training {training} begins or goes on")).await;
-    let work = Work { job: id, training, attempt, phase: Phase::Working, step: None, loss: None };
+    let work =
+        Work { job: id, training, attempt, phase: Phase::Working, rescaled: None, step: None, loss: None };
     *running = Some(Running::start(shared, work, dir, lets_loss));
     drop(running);
     shared.jobs.changed();

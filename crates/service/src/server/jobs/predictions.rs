@@ -34,15 +34,28 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new().routes(routes!(take_rows)).routes(routes!(share)).routes(routes!(forget))
 }
 
-/// Whether somebody may have predictions of a model.
-pub(super) fn check(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Refusal> {
+/// Whether somebody may have predictions of a model, for so many rows.
+pub(super) fn check(shared: &Shared, model: &str, rows: usize, caller: &Caller) -> Result<(), Refusal> {
     let info = models::find(shared, model)?;
+    let (bytes, most) = (bytes(&info, rows), shared.config().limits.prediction_bytes);
+    if bytes > most {
+        let text = format!("rows and predictions have {bytes} bytes, and this server takes {most} for a job");
+        let hint =
+            "ask for fewer rows at a time; prediction_bytes in the [limits] of the server is the limit";
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text).with_hint(hint));
+    }
     if info.predictions_to.contains(&KeyId(caller.fingerprint)) {
         return check_receiver(shared, &info, KeyId(caller.fingerprint));
     }
     let text = format!("predictions of the model {} are not for {}", info.name, caller.name);
     Err(Refusal::new(StatusCode::FORBIDDEN, text)
         .with_hint("those whom its job names with --predictions-to may have them"))
+}
+
+/// Bytes that a server keeps of so many rows and their predictions: two words of each number, at most.
+fn bytes(model: &ModelInfo, rows: usize) -> u64 {
+    let numbers = rows.saturating_mul(model.plan.features() + model.plan.outputs());
+    (numbers as u64).saturating_mul(16)
 }
 
 /// Refuses an analyst who, by the terms that hold now, gets no predictions of a model.

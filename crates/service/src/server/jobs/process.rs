@@ -147,6 +147,12 @@ impl Party {
         match event {
             Event::Connected => self.note("the three parties have met").await,
             Event::Warning { message } => self.note(&self.without_place(&message)).await,
+            Event::Rescaled { part } => {
+                if let Some(work) = &mut *self.shared.jobs.work() {
+                    work.rescaled = Some(part);
+                }
+                self.shared.jobs.changed();
+            }
             Event::Progress(step) => {
                 if let Some(work) = &mut *self.shared.jobs.work() {
                     work.step = Some(step);

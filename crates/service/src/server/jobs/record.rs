@@ -107,7 +107,7 @@ impl JobRecord {
     pub(super) fn status(&self, jobs: &Jobs) -> JobStatus {
         let lets = |output| self.document.outputs.contains(&output);
         let (mut state, mut reason) = (self.state, self.reason.clone());
-        let mut progress = None;
+        let (mut rescaled, mut progress) = (None, None);
         if state == JobState::Running {
             let current = jobs.work().clone();
             let has_other = current.as_ref().is_some_and(|work| matches!(work.phase, Phase::Working));
@@ -122,6 +122,7 @@ impl JobRecord {
             if let Some(waits) = waits {
                 (state, reason) = (JobState::Interrupted, Some(waits));
             }
+            rescaled = work.as_ref().and_then(|work| work.rescaled.filter(|_| work.step.is_none()));
             progress = work.and_then(|work| {
                 let epochs = self.document.settings().get(work.training)?.epochs;
                 let step = work.step?;
@@ -143,6 +144,7 @@ impl JobRecord {
             state,
             reason,
             trainings: self.document.runs(),
+            rescaled,
             progress,
             results: self.results.clone(),
             accepted: self.accepted,

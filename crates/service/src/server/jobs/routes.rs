@@ -51,6 +51,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
         (status = FORBIDDEN, body = Problem),
         (status = NOT_FOUND, body = Problem),
         (status = CONFLICT, body = Problem, description = "The id was used, or versions or servers differ."),
+        (status = PAYLOAD_TOO_LARGE, body = Problem, description = "The network, or rows and predictions, are larger than this server takes."),
         (status = UNSUPPORTED_MEDIA_TYPE, body = Problem),
         (status = UNPROCESSABLE_ENTITY, body = Problem),
         (status = TOO_MANY_REQUESTS, body = Problem),
@@ -114,8 +115,8 @@ fn accept(
     caller: &Caller,
 ) -> Result<JobRecord, Refusal> {
     let request = request(shared, &signed.document, caller)?;
-    if let Work::Predict { model, .. } = &signed.document.work {
-        predictions::check(shared, model, caller)?;
+    if let Work::Predict { model, rows } = &signed.document.work {
+        predictions::check(shared, model, *rows, caller)?;
     }
     let most = shared.config().limits.jobs_per_person;
     shared.store.write(|state| {
@@ -149,7 +150,15 @@ fn request(shared: &Shared, document: &JobDocument, caller: &Caller) -> Result<J
     if let Work::Train { settings, .. } = &document.work {
         let (table, _) = data::table(shared, document)?;
         for setting in settings {
-            plan(setting, &table).map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, reason))?;
+            let plan =
+                plan(setting, &table).map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, reason))?;
+            let (parameters, most) = (plan.parameters(), shared.config().limits.model_parameters);
+            if parameters > most {
+                let text =
+                    format!("the network has {parameters} parameters, and this server takes {most} at most");
+                let hint = "take narrower or fewer layers; model_parameters in the [limits] of the server is the limit";
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text).with_hint(hint));
+            }
         }
         (rows, task) = (table.description.rows as u64, table.task.into());
         columns = table.schema.features;
