@@ -5,7 +5,7 @@ use std::ops::Range;
 use shamisen_mpc::protocol::gate::{Gate, rectify};
 use shamisen_mpc::protocol::multiply::{RepMatrix, matrix_product};
 use shamisen_mpc::protocol::range::RangeChecks;
-use shamisen_mpc::protocol::split::{Split, open_split};
+use shamisen_mpc::protocol::split::open_split_roughly;
 use shamisen_mpc::protocol::truncate::truncate;
 use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_net::Party;
@@ -121,7 +121,7 @@ impl Perceptron {
                 return Ok(Trace { rows, inputs, gates, outputs });
             }
             session.enter("relu");
-            let mut sums = split_roughly(sums, session);
+            let mut sums = open_split_roughly(sums, roughness(WEIGHT_FRAC), session);
             let (activation, gate) = rectify(&mut sums, WEIGHT_FRAC, frac + ACTIVATION_BITS + 1, session)?;
             checks.claim_split(name, &sums, bound + WEIGHT_FRAC, prior + WEIGHT_FRAC, session.party());
             gates.push(gate);
@@ -163,7 +163,7 @@ impl Perceptron {
                 session,
             );
             session.enter("relu");
-            let mut back = split_roughly(back, session);
+            let mut back = open_split_roughly(back, roughness(WEIGHT_FRAC), session);
             let Some(gate) = trace.gates.get_mut(layer - 1) else {
                 unreachable!("one after each hidden layer")
             };
@@ -232,10 +232,4 @@ impl Perceptron {
         let start = self.weights(layer).end;
         start..start + self.layers[layer + 1]
     }
-}
-
-/// The sum on its way into two components, before a truncation by [`WEIGHT_FRAC`] bits.
-fn split_roughly(sum: Additive, session: &mut Session) -> Split {
-    let low = roughness(WEIGHT_FRAC);
-    open_split(sum, low, u64::BITS - low, session).shifted_up(low)
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::protocol::compare::Sign;
 use crate::protocol::split::Split;
 use crate::protocol::split_bits::SplitBits;
-use crate::protocol::truncate::RANGE_BITS;
+use crate::protocol::truncate::{OFFSET, RANGE_BITS};
 use crate::roles::{CHUNK, Part, Posted, Role, Round, chunks, parts_at, pieces, together};
 use crate::session::{Key, Session, Stream};
 use crate::share::Rep;
@@ -73,7 +73,7 @@ impl Gate {
     /// `z` divided by `2^bits` where the bit is 1, otherwise 0; `z` is in `[-2^62, 2^62)`, the error that of
     /// [`truncate`](crate::protocol::truncate::truncate).
     ///
-    /// Let `a` and `b` be the components of `z + 2^62`, and `A = a >> bits`, `B = b >> bits`. As in a truncation the wrap of
+    /// Let `a` and `b` be the components of `z + 2^62 - 1`, and `A = a >> bits`, `B = b >> bits`. As in a truncation the wrap of
     /// their sum is `w = msb(a) OR msb(b)`, and `A + B - w 2^(64 - bits)` is what may pass. Times `c XOR d`,
     ///
     /// - `A` becomes `c A + d (1 - 2c) A`: First shares the last two factors between the two others;
@@ -250,7 +250,7 @@ impl Gate {
             let elements = part.elements.start + chunk.start..part.elements.start + chunk.end;
             let [a, bit, set, clear] = buffers.each_mut().map(|buffer| &mut buffer[..chunk.len()]);
             a.copy_from_slice(&z.own[elements.clone()]);
-            bits::add_constant(a, 1 << RANGE_BITS);
+            bits::add_constant(a, OFFSET);
             let signed = &mut signed_out[chunk.clone()];
             let plane = &self.bits.plane(0)[elements.start / 64..elements.end.div_ceil(64)];
             let known =

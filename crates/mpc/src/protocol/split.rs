@@ -268,6 +268,25 @@ impl fmt::Debug for Split {
 ///
 /// When there are no such bits in a word, which is a mistake of the caller.
 pub fn open_split(sum: Additive, low: u32, width: u32, session: &mut Session) -> Split {
+    // Each of the three loses up to a unit with its low bits.
+    open(sum, low, width, if low > 0 { 2 << low } else { 0 }, session)
+}
+
+/// An additive sharing of which each summand drops its lowest `low` bits for itself, still open. Local.
+///
+/// The error is up to `1.5 * 2^low`, to either side, with a mean of 1/2. For what is truncated afterwards, by more than these bits;
+/// messages and masks are those of [`open_split`], and cost 2 `(64 - low)` bits.
+///
+/// # Panics
+///
+/// When all bits are dropped, which is a mistake of the caller.
+pub fn open_split_roughly(sum: Additive, low: u32, session: &mut Session) -> Split {
+    // Each of the three loses half of `2^low - 1` on average.
+    open(sum, low, u64::BITS - low, (3 << low) / 2 - 1, session).shifted_up(low)
+}
+
+/// [`open_split`], where First gives back so much of what is dropped.
+fn open(sum: Additive, low: u32, width: u32, given_back: u64, session: &mut Session) -> Split {
     assert!(width >= 1 && low + width <= 64, "bits {low}..{} of a 64-bit word", low + width);
     let Additive(mut own) = sum;
     let cuts = cuts(own.len());
@@ -279,8 +298,7 @@ pub fn open_split(sum: Additive, low: u32, width: u32, session: &mut Session) ->
             Role::Second => (Some(session.stream(Key::Own, after)), None),
             Role::Third => (None, Some(session.stream(Key::Next, before))),
         };
-        // Each of the three loses up to a unit with its low bits.
-        let loss = if part.role == Role::First && low > 0 { 2 } else { 0 };
+        let given_back = if part.role == Role::First { given_back } else { 0 };
         for chunk in chunks(part.len()) {
             let own = &mut own[chunk.clone()];
             if let Some(plus) = &plus {
@@ -290,8 +308,8 @@ pub fn open_split(sum: Additive, low: u32, width: u32, session: &mut Session) ->
                 minus.sub_into(chunk.start, own);
             }
             if low > 0 {
+                bits::add_constant(own, given_back);
                 bits::shr_logical(own, low);
-                bits::add_constant(own, loss);
             }
         }
     }

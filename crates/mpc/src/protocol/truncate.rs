@@ -14,16 +14,23 @@ use crate::share::{Additive, Rep};
 /// Values must lie in `[-2^62, 2^62)` before truncation.
 pub const RANGE_BITS: u32 = 62;
 
+/// What is added to a value before a truncation, so that it is not negative; less one, so that rounding has a mean error of 0.
+pub(crate) const OFFSET: u64 = (1 << RANGE_BITS) - 1;
+
 /// Divides an additive sharing by `2^bits` and reshares it: the fused end of a fixed-point product.
 ///
-/// The input must lie in `[-2^62, 2^62)` and `bits` in `1..=61`. The result is the floor or the ceiling plus at most
-/// one unit: its error lies in `(-1, 1]` units of the last place with mean `2^-bits`, for the rounding is stochastic.
+/// The input must lie in `[-2^62, 2^62)` and `bits` in `1..=61`. The result is the floor or the ceiling: its error lies in
+/// `(-1, 1)` units of the last place with mean 0, for the rounding is stochastic, and a multiple of `2^bits` has none.
 /// It never fails by more.
 ///
-/// Let `z` be the value plus `2^62`, so that `0 <= z < 2^63`. First (a) and Third (c) draw `u_0` from their common key
+/// Let `z` be the value plus `2^62 - 1`, so that `-1 <= z < 2^63 - 1`. First (a) and Third (c) draw `u_0` from their common key
 /// and send Second (b) masked summands, from which it forms `u_1 = z - u_0`. Over the integers
-/// `u_0 + u_1 = z + w 2^64`, and because the top bit of `z` is 0, the wrap `w` is `msb(u_0) OR msb(u_1)`. Second shares
+/// `u_0 + u_1 = z + w 2^64`, and because the top bit of `z` is 0, the wrap `w` is `msb(u_0) OR msb(u_1)`; this is 1 for `z = -1`, too,
+/// where one half has the bits that the other lacks. Second shares
 /// `msb(u_1)` under a random bit `beta`; the parties take `w 2^(64 - bits)` off the sum of the shifted halves.
+///
+/// The sum of the shifted halves lacks a unit where their low parts carry, and a unit is added: the floor of `(z + 1) / 2^bits`
+/// comes out one higher as often as it should be.
 ///
 /// | key | known to | masks |
 /// |---|---|---|
@@ -43,7 +50,7 @@ pub fn truncate(sum: Additive, bits: u32, session: &mut Session) -> Result<Rep> 
 
 /// As [`truncate`], but each party first drops the lowest `low` bits of its summand, which need not be sent then.
 ///
-/// The error is up to `1.5 * 2^(low - bits)` units more, to either side, with a mean near 0, and the input must lie so much
+/// The error is up to `1.5 * 2^(low - bits)` units more, to either side, with a mean of `2^-(bits + 1)` units, and the input must lie so much
 /// further from the ends of its range. 2 rounds, 24 bytes + 3 `bits` + 2 bits - 2 `low` bits; `low` is less than `bits`.
 /// Messages and masks are those of [`truncate`].
 ///
@@ -226,8 +233,8 @@ fn begin(parts: [Part; 3], sum: &mut [u64], shift: Shift, session: &mut Session)
         Role::Second => Peers { next: 0, prev: pack::packed_words(part.len(), bits) },
         Role::Third => Peers { next: 0, prev: pack::packed_words(part.len(), width) },
     });
-    // Each of the three loses half of `2^low` on average; rounding what is left gives back `2^low`.
-    let loss = (1 << low) / 2;
+    // Each of the three loses half of `2^low - 1` on average.
+    let loss = (3 << low) / 2 - 1;
     let mut wraps = Vec::with_capacity(3);
     let mut buffer = Words::scratch(CHUNK);
     for part in &parts {
@@ -288,7 +295,7 @@ fn meet(parts: &[Part; 3], sum: &mut [u64], wraps: &mut [Wrap], mut incoming: In
                         bits::add_assign(own, summand);
                     }
                     bits::shl_assign(own, low);
-                    bits::add_constant(own, 1 << RANGE_BITS);
+                    bits::add_constant(own, OFFSET);
                 }
             }
             Role::Third => {}
@@ -322,7 +329,7 @@ pub fn truncate_shared(shared: &Rep, bits: u32, session: &mut Session) -> Result
             Role::Second => {
                 second = Words::copy(&shared.mine[part.elements.clone()]);
                 bits::add_assign(&mut second, &shared.next[part.elements.clone()]);
-                bits::add_constant(&mut second, 1 << RANGE_BITS);
+                bits::add_constant(&mut second, OFFSET);
             }
             Role::Third => {}
         }

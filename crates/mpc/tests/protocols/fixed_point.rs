@@ -138,7 +138,7 @@ fn equal_values() {
     }
 }
 
-/// A million products: the rounding is random, its mean is `2^-bits`, and none of them goes wrong.
+/// A million products: the rounding is random, its mean is 0, and none of them goes wrong.
 #[test]
 fn rounding_has_no_bias() {
     let mut rng = rng(SEED);
@@ -160,7 +160,7 @@ fn rounding_has_no_bias() {
             squares += error * error;
         }
         let (mean, deviation) = (sum / len as f64, (squares / len as f64).sqrt());
-        let off = (mean - 0.5_f64.powi(bits as i32)) / (deviation / (len as f64).sqrt());
+        let off = mean / (deviation / (len as f64).sqrt());
         assert!(
             off.abs() < 5.0,
             "truncation by {bits} bits has a mean error of {mean}, {off} deviations off"

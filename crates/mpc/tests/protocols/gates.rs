@@ -2,7 +2,7 @@
 
 use shamisen_mpc::protocol::gate::rectify;
 use shamisen_mpc::protocol::multiply::product;
-use shamisen_mpc::protocol::split::{Split, open_split};
+use shamisen_mpc::protocol::split::{Split, open_split, open_split_roughly};
 use shamisen_testkit::{combine, deal, rng, run};
 
 use crate::common::{LENGTHS, LONG, SEED, assert_cost, bounded};
@@ -93,5 +93,29 @@ fn what_is_open_is_closed_on_the_way() {
             let expected = if x < -(2 << low) { stays } else { passes || x < (1 << bits) && stays };
             assert!(expected, "{x} and {y}: {} and {}", rectified[at], passed[at]);
         }
+    }
+}
+
+/// What passes without its lowest bits is right on average, also where it is 0: back-propagated errors come this way.
+#[test]
+fn what_passes_roughly_has_no_bias() {
+    let (bits, low, len) = (20, 13, 100_000);
+    let mut rng = rng(SEED);
+    let ones = deal(&vec![1 << bits; len], &mut rng);
+    for value in [0, 1 << bits, -(1_i64 << bits), 12_345_678] {
+        let shares = deal(&vec![value as u64; len], &mut rng);
+        let out = run(SEED ^ value as u64, |session| {
+            let me = session.party().index();
+            let (_, mut gate) =
+                rectify(&mut Split::of(&ones[me], session.party()), bits, 26, session).unwrap();
+            let mut rough = open_split_roughly(shares[me].to_additive(), low, session);
+            gate.pass(&mut rough, bits, session).unwrap()
+        });
+        let exact = value as f64 / f64::from(1 << bits);
+        let errors: Vec<f64> = combine(&out.results).iter().map(|&y| y as i64 as f64 - exact).collect();
+        assert!(errors.iter().all(|error| error.abs() < 1.0 + 1.5 / 128.0), "{value}");
+        let mean = errors.iter().sum::<f64>() / len as f64;
+        let deviation = (errors.iter().map(|error| error * error).sum::<f64>() / len as f64).sqrt();
+        assert!(mean.abs() < 5.0 * deviation / (len as f64).sqrt(), "{value} has a mean error of {mean}");
     }
 }
