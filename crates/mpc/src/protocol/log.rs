@@ -3,8 +3,7 @@
 use shamisen_ring::fixed;
 
 use crate::error::Result;
-use crate::protocol::leading_bit::{Window, leading_index};
-use crate::protocol::lookup::look_up;
+use crate::protocol::log_points::LogPoints;
 use crate::protocol::multiply::product;
 use crate::protocol::points::Points;
 use crate::protocol::reciprocal::rounded;
@@ -15,13 +14,12 @@ use crate::share::Rep;
 /// Fractional bits of the result.
 pub const LOG_FRAC: u32 = 20;
 
-const MANTISSA: u32 = 5;
 const WORK_FRAC: u32 = 26;
 
-/// `ln x` for `1 <= x < 2^integer_bits - 2^-8`, at most `2^20`, with [`LOG_FRAC`] fractional bits and an error below `2^-17`.
+/// `ln x` for `1 <= x < 2^integer_bits`, at most `2^20`, with [`LOG_FRAC`] fractional bits and an error below `2^-17`; 0 at 1.
 ///
-/// `x` has `frac` fractional bits, at least 8, and may be up to `2^-8` below 1. One look-up gives `ln x'` and `1 / x'` of a nearby `x'`; with
-/// `r = x / x' - 1`, `|r| < 2^-5.9`, it is `ln x' + r - r^2 / 2` up to `r^3 / 3`.
+/// `x` has `frac` fractional bits, at least 8, and may be up to `2^-8` below 1. One look-up gives `ln x'` and `1 / x'` of a point `x'` that is
+/// found by the leading bit and five bits behind it; with `r = x / x' - 1`, `|r| < 2^-5.8`, it is `ln x' + r - r^2 / 2` up to `r^3 / 3`.
 ///
 /// 10 + `ceil(log2(integer_bits + 7))` + `ceil(log2(integer_bits))` rounds.
 ///
@@ -34,12 +32,11 @@ const WORK_FRAC: u32 = 26;
 /// When lengths or widths do not fit, which is a mistake of the caller.
 pub fn ln(shared: &Rep, frac: u32, integer_bits: u32, session: &mut Session) -> Result<Rep> {
     assert!(integer_bits <= 20, "a logarithm of up to 2^20, not 2^{integer_bits}");
-    let window = Window { low: frac, width: integer_bits.max(2), mantissa: MANTISSA, guard: 3 };
-    let unit = 2.0_f64.powi(frac as i32);
-    let inverses = window.table(|x| inverse(x / unit));
-    let logs = window.table(|x| log_of(inverse(x / unit)));
-    let index = leading_index(shared, window, session)?;
-    series(shared, look_up(&index, &[&logs, &inverses], session)?, frac, session)
+    let points = LogPoints::below(integer_bits, frac);
+    let inverses = points.table(|point, _| inverse(point));
+    let logs = points.table(|point, _| log_of(inverse(point)));
+    let columns = points.look_up(shared, &[&logs, &inverses], session)?;
+    series(shared, columns, frac, session)
 }
 
 /// `ln x` for a number in the range of `points`, with [`LOG_FRAC`] fractional bits and an error below `2^-17`.

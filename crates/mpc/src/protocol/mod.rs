@@ -16,6 +16,7 @@ pub mod gate;
 pub mod leading_bit;
 pub mod leading_digit;
 pub mod log;
+mod log_points;
 pub mod lookup;
 pub mod multiply;
 pub mod open;

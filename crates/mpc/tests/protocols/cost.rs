@@ -213,7 +213,7 @@ fn logarithmic_table(window: Window, tables: usize, n: usize) -> Cost {
 
 pub(crate) fn reciprocal(frac: u32, integer_bits: u32, result_frac: u32, n: usize) -> Cost {
     let window = Window { low: frac, width: integer_bits.max(2), mantissa: 5, guard: 3 };
-    logarithmic_table(window, 1, n) + truncate(n, frac) + truncate(n, 52 - result_frac)
+    logarithmic_table(window, 2, n) + truncate(n, 60 - result_frac)
 }
 
 pub(crate) fn inverse_square_root(window: Window, n: usize) -> Cost {

@@ -149,6 +149,45 @@ fn reciprocals() {
     }
 }
 
+/// Where a soft-max has the sum of a row whose class is certain, nothing is off.
+#[test]
+fn reciprocals_and_logarithms_are_exact_at_1() {
+    for (frac, integer_bits) in [(8, 10), (20, 1), (20, 2), (20, 5), (20, 6), (20, 8), (16, 20)] {
+        let ones = vec![1 << frac; 20_000];
+        let out = on_ring(&ones, |share, session| reciprocal(share, frac, integer_bits, 24, session));
+        assert!(combine(&out.results).iter().all(|&y| y == 1 << 24), "1 / 1 of {integer_bits} bits");
+        let out = on_ring(&ones, |share, session| ln(share, frac, integer_bits, session));
+        assert!(combine(&out.results).iter().all(|&y| y == 0), "ln 1 of {integer_bits} bits");
+    }
+}
+
+/// Numbers of all intervals, and near to where the largest are counted up out of the window.
+#[test]
+fn reciprocals_are_off_by_as_much_to_either_side() {
+    const FRAC: u32 = 20;
+    for integer_bits in [1, 2, 5, 8] {
+        let (one, end) = (1_u64 << FRAC, 1_u64 << (FRAC + integer_bits));
+        let low = (one - (one >> 8)..8.min(1 << integer_bits) * one).step_by(501);
+        let high = (end - (one >> 3)..end).step_by(127);
+        let values: Vec<u64> = low.filter(|&x| x < end).chain(high).chain([end - 1]).collect();
+        let out = on_ring(&values, |share, session| reciprocal(share, FRAC, integer_bits, 24, session));
+        let (mut least, mut most) = (0.0_f64, 0.0_f64);
+        for (&x, y) in values.iter().zip(combine(&out.results)) {
+            let off = real(y, 24) * real(x, FRAC) - 1.0;
+            (least, most) = (least.min(off), most.max(off));
+            let unit = 0.5_f64.powi(24) * real(x, FRAC);
+            assert!(off.abs() < 0.5_f64.powf(12.7) + unit, "1 / {}: {off}", real(x, FRAC));
+        }
+        let greatest = 0.5_f64.powi(13);
+        assert!(least < -greatest && most > greatest, "{integer_bits} bits: {least}..{most}");
+        let out = on_ring(&values, |share, session| ln(share, FRAC, integer_bits, session));
+        for (&x, y) in values.iter().zip(combine(&out.results)) {
+            let off = (real(y, LOG_FRAC) - real(x, FRAC).ln()).abs();
+            assert!(off < 0.5_f64.powi(17), "ln {}: {off}", real(x, FRAC));
+        }
+    }
+}
+
 /// `len` numbers in the range of the points up to `greatest`, the ends of the range and of the steps first.
 fn near_points(len: usize, frac: u32, greatest: usize) -> Vec<u64> {
     let mut rng = rng(SEED ^ greatest as u64);
