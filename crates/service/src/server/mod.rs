@@ -9,6 +9,7 @@ mod jobs;
 mod layers;
 mod metrics;
 mod peers;
+mod position;
 mod problem;
 mod reload;
 mod routes;

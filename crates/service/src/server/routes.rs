@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
+use axum::RequestExt;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -11,7 +12,6 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::{RequestExt, body::Body};
 use http_body_util::BodyExt;
 use utoipa::OpenApi;
 use utoipa::openapi::security::SecurityScheme;
@@ -122,7 +122,7 @@ async fn server(State(shared): State<Arc<Shared>>) -> Json<ServerInfo> {
 #[utoipa::path(
     get,
     path = "/v1/speed/{bytes}",
-    params(("bytes" = usize, Path, description = "At most 4 MiB.")),
+    params(("bytes" = usize, Path, maximum = 4_194_304.0, description = "At most 4 MiB.")),
     responses(
         (status = OK, content_type = "application/octet-stream", description = "Zeros."),
         (status = BAD_REQUEST, body = Problem),
@@ -132,9 +132,11 @@ async fn server(State(shared): State<Arc<Shared>>) -> Json<ServerInfo> {
 async fn download(
     State(shared): State<Arc<Shared>>,
     bytes: std::result::Result<Path<usize>, PathRejection>,
-) -> std::result::Result<Body, Refusal> {
+) -> std::result::Result<impl IntoResponse, Refusal> {
     match bytes {
-        Ok(Path(bytes)) if bytes <= SPEED_BYTES => Ok(shared.zeros.slice(..bytes).into()),
+        Ok(Path(bytes)) if bytes <= SPEED_BYTES => {
+            Ok(([(CONTENT_TYPE, "application/octet-stream")], shared.zeros.slice(..bytes)))
+        }
         _ => {
             let text = format!("the path must end with a number of bytes up to {SPEED_BYTES}");
             Err(Refusal::new(StatusCode::BAD_REQUEST, text))
@@ -233,6 +235,7 @@ mod tests {
     use std::fmt::Write;
     use std::fs;
 
+    use axum::body::Body;
     use axum::http::Method;
     use axum::response::Response;
     use serde_json::Value;

@@ -18,6 +18,7 @@ use crate::manifest::Manifest;
 use crate::server::caller::{By, Caller, Owners, Servers};
 use crate::server::jobs;
 use crate::server::peers::party_of;
+use crate::server::position::Position;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
 use crate::terms_change::SignedTerms;
@@ -111,7 +112,7 @@ async fn status(
     params(
         ("id" = String, Path, description = "Id of the upload."),
         ("file" = String, Path, description = "Name of the share file."),
-        ("offset" = u64, Path, description = "Bytes that came before.")
+        ("offset" = u64, Path, maximum = 9_007_199_254_740_991.0, description = "Bytes that came before.")
     ),
     request_body(content_type = "application/octet-stream", content = String),
     responses(
@@ -129,7 +130,7 @@ async fn receive(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     _: By<Owners>,
-    Path((id, file, offset)): Path<(String, String, u64)>,
+    Path((id, file, Position(offset))): Path<(String, String, Position)>,
     request: Request,
 ) -> Answer<Json<Received>> {
     let mut writing =
@@ -306,10 +307,12 @@ async fn change_terms(
 
 /// Where to begin.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct From {
     /// Number of the first entry, from 1.
     #[serde(default)]
-    from: u64,
+    #[param(value_type = u64, maximum = 9_007_199_254_740_991.0)]
+    from: Position,
 }
 
 /// Entries of the audit log: to operators in full, to others the texts that are about them, their data or the logs themselves, and of the rest the hashes.
@@ -322,7 +325,7 @@ struct From {
 async fn audit(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    Query(From { from }): Query<From>,
+    Query(From { from: Position(from) }): Query<From>,
 ) -> Answer<Json<AuditPage>> {
     shared.blocking(move |shared| shared.data.audit_page(&caller, from)).await.map(Json)
 }

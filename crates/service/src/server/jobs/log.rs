@@ -32,13 +32,16 @@ fn append(path: &Path, text: &str) {
     }
 }
 
-/// What was added from this byte on.
+/// What was added from this byte on; behind the end it is nothing.
 pub(super) fn page(path: &Path, from: u64) -> io::Result<LogPage> {
     let mut page = LogPage { entries: Vec::new(), next: from };
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(page),
         file => file?,
     };
+    if from > file.metadata()?.len() {
+        return Ok(page);
+    }
     file.seek(SeekFrom::Start(from))?;
     let mut lines = BufReader::new(file);
     let mut line = Vec::new();
@@ -72,6 +75,8 @@ mod tests {
             (texts(&first), texts(&second)),
             (vec!["first".to_owned()], vec!["second\nline".to_owned()])
         );
+        let beyond = page(&path, u64::MAX).unwrap();
+        assert!(beyond.entries.is_empty() && beyond.next == u64::MAX);
         // What a crash left in the middle of a line is not told.
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"ti").unwrap();
         assert_eq!(page(&path, second.next).unwrap().next, second.next);

@@ -24,6 +24,7 @@ use crate::server::data::UPLOADS;
 use crate::server::jobs::pieces::{piece, piece_of_file};
 use crate::server::jobs::record::{JOBS, JobRecord};
 use crate::server::jobs::{data, directory};
+use crate::server::position::Position;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
 use crate::terms::Output;
@@ -59,7 +60,7 @@ async fn list(State(shared): State<Arc<Shared>>, caller: Caller) -> Result<Json<
 #[utoipa::path(
     get,
     path = "/v1/models/{id}/share/{from}",
-    params(("id" = String, Path, description = "The model."), ("from" = usize, Path, description = "The first byte.")),
+    params(("id" = String, Path, description = "The model."), ("from" = u64, Path, maximum = 9_007_199_254_740_991.0, description = "The first byte.")),
     responses(
         (status = OK, content_type = "application/octet-stream", description = "At most 4 MiB."),
         (status = BAD_REQUEST, body = Problem),
@@ -71,7 +72,7 @@ async fn list(State(shared): State<Arc<Shared>>, caller: Caller) -> Result<Json<
 async fn share(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    Path((id, from)): Path<(String, usize)>,
+    Path((id, Position(from))): Path<(String, Position)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let work = move |shared: &Shared| {
         let record = of_concern(shared, &id, &caller)?;
@@ -94,7 +95,7 @@ async fn share(
 #[utoipa::path(
     get,
     path = "/v1/models/{id}/statistics/{from}",
-    params(("id" = String, Path, description = "The model."), ("from" = usize, Path, description = "The first byte.")),
+    params(("id" = String, Path, description = "The model."), ("from" = u64, Path, maximum = 9_007_199_254_740_991.0, description = "The first byte.")),
     responses(
         (status = OK, content_type = "application/octet-stream", description = "At most 4 MiB."),
         (status = BAD_REQUEST, body = Problem),
@@ -106,7 +107,7 @@ async fn share(
 async fn statistics(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    Path((id, from)): Path<(String, usize)>,
+    Path((id, Position(from))): Path<(String, Position)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let work = move |shared: &Shared| {
         let record = of_concern(shared, &id, &caller)?;
@@ -143,7 +144,7 @@ fn note_first(
     what: &'static str,
     record: &JobRecord,
     caller: &Caller,
-    from: usize,
+    from: u64,
 ) -> Result<(), Refusal> {
     if from == 0 {
         let event = Event::new(what, &record.document.id, Decision::Accepted);

@@ -13,16 +13,17 @@ use crate::server::state::Shared;
 const PIECE: usize = 1 << 22;
 
 /// The piece of a share that begins at this byte; behind the end it is empty.
-pub(super) fn piece(mut share: Vec<u8>, from: usize) -> Response {
+pub(super) fn piece(mut share: Vec<u8>, from: u64) -> Response {
+    let from = usize::try_from(from).unwrap_or(usize::MAX);
     share.truncate(from.saturating_add(PIECE));
     share.drain(..from.min(share.len()));
     sent(share)
 }
 
 /// The piece of a share that is kept in this file. Waits for the disk.
-pub(super) fn piece_of_file(shared: &Shared, place: &Path, from: usize) -> Result<Response> {
+pub(super) fn piece_of_file(shared: &Shared, place: &Path, from: u64) -> Result<Response> {
     let key = StorageKey::read(&shared.config().storage_key)?;
-    Ok(sent(read_part(place, &key, from as u64, PIECE)?))
+    Ok(sent(read_part(place, &key, from, PIECE)?))
 }
 
 fn sent(piece: Vec<u8>) -> Response {
@@ -50,13 +51,14 @@ mod tests {
         let from_file = |from| piece_of_file(&shared, &place, from).unwrap();
         let mut all = Vec::new();
         while all.len() < share.len() {
-            let next = content(piece(share.clone(), all.len())).await;
+            let from = all.len() as u64;
+            let next = content(piece(share.clone(), from)).await;
             assert!(!next.is_empty() && next.len() <= PIECE);
-            assert_eq!(content(from_file(all.len())).await, next);
+            assert_eq!(content(from_file(from)).await, next);
             all.extend(next);
         }
         assert_eq!(all, share);
-        for from in [PIECE + 10, PIECE + 11, usize::MAX] {
+        for from in [PIECE as u64 + 10, PIECE as u64 + 11, u64::MAX] {
             assert!(content(piece(share.clone(), from)).await.is_empty());
             assert!(content(from_file(from)).await.is_empty());
         }

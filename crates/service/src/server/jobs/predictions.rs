@@ -23,6 +23,7 @@ use crate::server::jobs::pieces::piece_of_file;
 use crate::server::jobs::record::JobRecord;
 use crate::server::jobs::routes::visible;
 use crate::server::jobs::{data, directory, models};
+use crate::server::position::Position;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
 use crate::server::store::Write;
@@ -151,7 +152,7 @@ fn keep_rows(shared: &Shared, record: &JobRecord, bytes: &[u8]) -> Result<(), Re
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}/predictions/{from}",
-    params(("id" = String, Path, description = "The job."), ("from" = usize, Path, description = "The first byte.")),
+    params(("id" = String, Path, description = "The job."), ("from" = u64, Path, maximum = 9_007_199_254_740_991.0, description = "The first byte.")),
     responses(
         (status = OK, content_type = "application/octet-stream", description = "At most 4 MiB."),
         (status = BAD_REQUEST, body = Problem),
@@ -164,7 +165,7 @@ fn keep_rows(shared: &Shared, record: &JobRecord, bytes: &[u8]) -> Result<(), Re
 async fn share(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    Path((id, from)): Path<(String, usize)>,
+    Path((id, Position(from))): Path<(String, Position)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let record = own(&shared, &caller, &id).await?;
     if record.state != JobState::Done {

@@ -16,6 +16,7 @@ use crate::server::jobs::order::{Order, Standing, cancel as cancel_here, carry_o
 use crate::server::jobs::record::{JOBS, JobRecord, open_jobs};
 use crate::server::jobs::{data, directory, log, losses, models, predictions};
 use crate::server::now;
+use crate::server::position::Position;
 use crate::server::problem::Refusal;
 use crate::server::state::Shared;
 use crate::terms::Task;
@@ -211,7 +212,7 @@ async fn show(
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}/log/{from}",
-    params(("id" = String, Path, description = "The job."), ("from" = u64, Path, description = "0, or `next` of the part before.")),
+    params(("id" = String, Path, description = "The job."), ("from" = u64, Path, maximum = 9_007_199_254_740_991.0, description = "0, or `next` of the part before.")),
     responses(
         (status = OK, body = LogPage),
         (status = BAD_REQUEST, body = Problem),
@@ -222,7 +223,7 @@ async fn show(
 async fn log_of(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    Path((id, from)): Path<(String, u64)>,
+    Path((id, Position(from))): Path<(String, Position)>,
 ) -> Answer<LogPage> {
     let record = visible(&shared, &caller, &id).await?;
     let path = directory::log(&shared, &record.document.id);
@@ -294,6 +295,7 @@ async fn cancel(
     request_body = Order,
     responses(
         (status = OK, body = Standing),
+        (status = BAD_REQUEST, body = Problem),
         (status = UNAUTHORIZED, body = Problem),
         (status = FORBIDDEN, body = Problem),
         (status = NOT_FOUND, body = Problem),
