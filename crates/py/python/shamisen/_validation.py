@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import numbers
 import warnings
 from typing import Any
@@ -56,12 +57,10 @@ def check_names(X: Any, known: npt.NDArray[np.object_] | None, owner: str) -> No
     if known is None and found is None:
         return
     if known is None:
-        warnings.warn(f"X has feature names, but {owner} was fitted without feature names", stacklevel=4)
+        warn(f"X has feature names, but {owner} was fitted without feature names")
         return
     if found is None:
-        warnings.warn(
-            f"X does not have valid feature names, but {owner} was fitted with feature names", stacklevel=4
-        )
+        warn(f"X does not have valid feature names, but {owner} was fitted with feature names")
         return
     if len(found) == len(known) and (found == known).all():
         return
@@ -88,7 +87,7 @@ def classes(y: Any, rows: int, owner: str) -> npt.NDArray[Any]:
     if labels.dtype.kind == "c":
         raise ValueError(f"Complex data not supported\n{labels}\n")
     if labels.dtype.kind == "f":
-        _finite(labels, "y")
+        check_finite(labels, "y")
         if (labels != np.trunc(labels)).any():
             raise ValueError(
                 "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete classes on a "
@@ -151,6 +150,15 @@ def seed(random_state: Any) -> int:
     raise ValueError(f"{random_state!r} cannot be used to seed a training: give an integer, a RandomState, or None")
 
 
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warns of the line that called this package, however deep in it the warning comes from."""
+    package, level = __name__.partition(".")[0], 1
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
 def _numbers(data: Any, name: str, owner: str) -> Floats:
     """An array of finite numbers; dates are days since 1970-01-01."""
     if hasattr(data, "toarray") and hasattr(data, "nnz"):
@@ -159,11 +167,11 @@ def _numbers(data: Any, name: str, owner: str) -> Floats:
         )
     columns = _columns(data)
     if columns is None:
-        array = _floats(_table(data), name)
+        array = as_floats(as_array(data), name)
     else:
         # Each has a kind of its own, which would be lost in one array of all.
-        array = np.column_stack([_floats(_table(cells), name, column) for column, cells in columns])
-    _finite(array, name, feature_names(data))
+        array = np.column_stack([as_floats(as_array(cells), name, column) for column, cells in columns])
+    check_finite(array, name, feature_names(data))
     return array
 
 
@@ -180,7 +188,7 @@ def _columns(data: Any) -> list[tuple[Any, Any]] | None:
     return columns or None
 
 
-def _table(data: Any) -> npt.NDArray[Any]:
+def as_array(data: Any) -> npt.NDArray[Any]:
     """What is no array of NumPy as one; missing cells of pandas become NaN, and moments of a time zone those of UTC."""
     if isinstance(data, np.ndarray):
         return data
@@ -193,7 +201,7 @@ def _table(data: Any) -> npt.NDArray[Any]:
     return np.asarray(data)
 
 
-def _floats(array: npt.NDArray[Any], name: str, column: Any = None) -> Floats:
+def as_floats(array: npt.NDArray[Any], name: str, column: Any = None) -> Floats:
     """An array of any kind as one of numbers, with NaN where cells are missing."""
     where = f" in column {column!r}" if isinstance(column, str) else ""
     kind = array.dtype.kind
@@ -257,7 +265,7 @@ def _text(name: str, value: Any, where: str) -> str:
     """What to say of a cell that is no number."""
     return (
         f"could not convert string to float: {value!r}{where} of {name}: all features must be numbers, so encode categories "
-        "first, for example with OneHotEncoder"
+        "first, for example with OneHotEncoder, and make dates of text, for example with pandas.to_datetime"
         if name == "X"
         else f"could not convert string to float: {value!r} of {name}"
     )
@@ -271,7 +279,7 @@ def _span(name: str, where: str) -> str:
     )
 
 
-def _finite(array: npt.NDArray[Any], name: str, columns: npt.NDArray[Any] | None = None) -> None:
+def check_finite(array: npt.NDArray[Any], name: str, columns: npt.NDArray[Any] | None = None) -> None:
     missing = np.isnan(array)
     if missing.any():
         where = ""
@@ -295,11 +303,10 @@ def _column(y: Any, rows: int, owner: str) -> npt.NDArray[Any]:
         raise TypeError("Sparse data was passed for y, but dense data is required: use '.toarray()'")
     column = np.asarray(y)
     if column.ndim == 2 and column.shape[1] == 1:
-        warnings.warn(
+        warn(
             "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples,), for example "
             "using ravel().",
             DataConversionWarning,
-            stacklevel=4,
         )
         column = column.ravel()
     if column.ndim != 1:
