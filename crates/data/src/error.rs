@@ -655,18 +655,16 @@ pub enum DataError {
         /// The number of labels.
         label_count: u32,
     },
-    /// A label is not a digit.
+    /// A directory has the files of several data sets.
     #[error(
-        "{path}, row {row}: the label {label} is not a digit from 0 to 9: check that the file holds MNIST \
-         labels"
+        "{dir} has several data sets, {}: put the four files of the one that is meant into a directory of their own",
+        .names.join(" and ")
     )]
-    IdxLabel {
-        /// The file.
-        path: PathBuf,
-        /// The item, counted from 1.
-        row: u64,
-        /// The label.
-        label: u8,
+    SeveralIdx {
+        /// The directory.
+        dir: PathBuf,
+        /// What their names begin with.
+        names: Vec<String>,
     },
     /// Training and test images have different sizes.
     #[error(

@@ -1,6 +1,7 @@
-//! MNIST from its four IDX files, plain or compressed with gzip.
+//! MNIST and data sets in its format, such as EMNIST, from their four IDX files, plain or compressed with gzip.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -19,20 +20,25 @@ const MAX_PIXELS: u64 = 1 << 16;
 /// Most pixels of one file: 70 times those of the MNIST training images.
 const MAX_VALUES: u64 = 1 << 32;
 
-const CLASSES: u8 = 10;
+/// Ends of the names of files with training images.
+const TRAINING_IMAGES: [&str; 2] = ["train-images-idx3-ubyte", "train-images.idx3-ubyte"];
 
 /// Opens the training and the test part of MNIST, or of a data set in its format, in a directory.
 ///
 /// The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-/// `t10k-labels-idx1-ubyte`; a dot in place of the last but one hyphen (`train-images.idx3-ubyte`) and a further
-/// `.gz` are understood. Features are `pixel0`, `pixel1`, … from 0 to 255, row after row of the image; the target
-/// `label` has the classes `0` to `9`.
+/// `t10k-labels-idx1-ubyte`; a dot in place of the last but one hyphen (`train-images.idx3-ubyte`), a further
+/// `.gz`, `test` in place of `t10k` and a common beginning such as `emnist-letters-` are understood. Features are `pixel0`,
+/// `pixel1`, … from 0 to 255, row after row of the image; the target `label` has the labels as classes, from 0 to 255.
 ///
 /// Fails if a file is missing, is not of its kind, or is shorter or longer than its header says; if images and labels, or
-/// training and test images, do not fit together. That a label is a digit is checked when it is read.
+/// training and test images, do not fit together; if there are several data sets in the directory.
 pub(crate) fn open_mnist(dir: &Path) -> Result<[IdxPart; 2]> {
-    let train = IdxPart::open(dir, "train")?;
-    let test = IdxPart::open(dir, "t10k")?;
+    let begin = beginning(dir)?;
+    let train = IdxPart::open(dir, format!("{begin}train"))?;
+    let test_images = [format!("{begin}t10k"), format!("{begin}test")];
+    let has_images = |part: &&String| IdxFile::find(dir, &format!("{part}-images"), "idx3").is_some();
+    let test = test_images.iter().find(has_images).unwrap_or(&test_images[0]);
+    let test = IdxPart::open(dir, test.clone())?;
     if train.pixels() != test.pixels() {
         return Err(DataError::IdxPixels {
             train_pixels: train.pixels(),
@@ -44,10 +50,36 @@ pub(crate) fn open_mnist(dir: &Path) -> Result<[IdxPart; 2]> {
     Ok([train, test])
 }
 
+/// What the names of the files in a directory begin with: nothing, or the name of the data set and a hyphen.
+fn beginning(dir: &Path) -> Result<String> {
+    let entries = match fs::read_dir(dir) {
+        Err(_) if !dir.is_dir() => return Err(DataError::NotFound { path: dir.to_owned() }),
+        entries => entries.map_err(|error| DataError::io("read", dir, error))?,
+    };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let found: BTreeSet<String> = names
+        .filter_map(|name| {
+            let name = name.strip_suffix(".gz").unwrap_or(&name);
+            let begin = TRAINING_IMAGES.iter().find_map(|end| name.strip_suffix(end))?;
+            (begin.is_empty() || begin.ends_with('-')).then(|| begin.to_owned())
+        })
+        .collect();
+    // A name without a beginning is the usual one, whatever else there is.
+    let mut found = found.into_iter().peekable();
+    match (found.next(), found.peek()) {
+        (Some(begin), Some(_)) if !begin.is_empty() => {
+            let names = [begin].into_iter().chain(found).map(|begin| begin.trim_end_matches('-').to_owned());
+            Err(DataError::SeveralIdx { dir: dir.to_owned(), names: names.collect() })
+        }
+        (begin, _) => Ok(begin.unwrap_or_default()),
+    }
+}
+
 /// Images and their labels.
 pub(crate) struct IdxPart {
     dir: PathBuf,
-    part: &'static str,
+    /// What the names of its files begin with.
+    part: String,
     images: PathBuf,
     /// The pixels, and the label.
     columns: Vec<String>,
@@ -55,7 +87,7 @@ pub(crate) struct IdxPart {
 }
 
 impl IdxPart {
-    fn open(dir: &Path, part: &'static str) -> Result<Self> {
+    fn open(dir: &Path, part: String) -> Result<Self> {
         let mut labels = IdxFile::open(dir, &format!("{part}-labels"), "idx1")?;
         let mut images = IdxFile::open(dir, &format!("{part}-images"), "idx3")?;
         labels.expect_magic(LABELS_MAGIC, "labels")?;
@@ -105,10 +137,6 @@ impl TableFile for IdxPart {
         &self.columns
     }
 
-    fn classes(&self) -> Option<Vec<String>> {
-        Some((0..CLASSES).map(|class| class.to_string()).collect())
-    }
-
     fn count(&self) -> Result<u64> {
         Ok(self.rows.into())
     }
@@ -122,14 +150,10 @@ impl TableFile for IdxPart {
         Ok(Box::new((0..total).step_by(step).map(move |row| {
             let rows = (total - row).min(step as u64) as usize;
             let mut bytes = vec![0; rows * width];
-            for (at, line) in bytes.chunks_exact_mut(width).enumerate() {
+            for line in bytes.chunks_exact_mut(width) {
                 let (image, label) = line.split_at_mut(pixels);
                 images.fill(image, image_bytes)?;
                 labels.fill(label, label_bytes)?;
-                if label[0] >= CLASSES {
-                    let (path, row) = (labels.path.clone(), row + at as u64 + 1);
-                    return Err(DataError::IdxLabel { path, row, label: label[0] });
-                }
             }
             Ok(Chunk::of_rows(rows, row + 1, bytes))
         })))
@@ -151,30 +175,29 @@ struct IdxFile {
 }
 
 impl IdxFile {
-    /// Opens the first that exists of the names which the file may have.
-    fn open(dir: &Path, stem: &str, kind: &str) -> Result<Self> {
+    /// The first that exists of the names which the file may have.
+    fn find(dir: &Path, stem: &str, kind: &str) -> Option<PathBuf> {
         let usual = format!("{stem}-{kind}-ubyte");
         let dotted = format!("{stem}.{kind}-ubyte");
-        for name in [usual.clone(), dotted.clone(), format!("{usual}.gz"), format!("{dotted}.gz")] {
-            let path = dir.join(&name);
-            let io = |e| DataError::io("read", &path, e);
-            let file = match File::open(&path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                opened => opened.map_err(io)?,
-            };
-            let compressed = name.ends_with("gz");
-            let length = if compressed { None } else { Some(file.metadata().map_err(io)?.len()) };
-            let reader: Box<dyn Read + Send> = if compressed {
-                Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
-            } else {
-                Box::new(BufReader::new(file))
-            };
-            return Ok(Self { path, reader, length, read: 0 });
-        }
-        if !dir.is_dir() {
-            return Err(DataError::NotFound { path: dir.to_owned() });
-        }
-        Err(DataError::MissingIdxFile { dir: dir.to_owned(), name: usual })
+        let names = [format!("{usual}.gz"), format!("{dotted}.gz")];
+        [usual, dotted].into_iter().chain(names).map(|name| dir.join(name)).find(|path| path.exists())
+    }
+
+    fn open(dir: &Path, stem: &str, kind: &str) -> Result<Self> {
+        let path = Self::find(dir, stem, kind).ok_or_else(|| DataError::MissingIdxFile {
+            dir: dir.to_owned(),
+            name: format!("{stem}-{kind}-ubyte"),
+        })?;
+        let io = |e| DataError::io("read", &path, e);
+        let file = File::open(&path).map_err(io)?;
+        let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        let length = if compressed { None } else { Some(file.metadata().map_err(io)?.len()) };
+        let reader: Box<dyn Read + Send> = if compressed {
+            Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
+        } else {
+            Box::new(BufReader::new(file))
+        };
+        Ok(Self { path, reader, length, read: 0 })
     }
 
     fn expect_magic(&mut self, expected: u32, what: &'static str) -> Result<()> {
