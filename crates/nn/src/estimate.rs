@@ -11,12 +11,12 @@ use std::time::Instant;
 use shamisen_mpc::protocol::range::RangeChecks;
 use shamisen_mpc::protocol::tell::tell;
 use shamisen_mpc::{Lanes, Rep};
-use shamisen_net::{Peers, Traffic};
+use shamisen_net::{Party, Peers, Traffic};
 
 use crate::error::Result;
 use crate::examples::SharedRows;
 use crate::formats::{CHECK_EVERY, check};
-use crate::plan::Plan;
+use crate::plan::{Plan, Task};
 use crate::train::pass::Unreported;
 use crate::train::trainer::{BatchKind, Report, Trainer};
 use crate::train::{is_reported, train};
@@ -137,8 +137,8 @@ impl Rehearsal<'_> {
             return Ok(known.cost);
         }
         let before = lanes.counters().total;
-        let zeros = |columns: usize| Rep::zeros(rows * columns);
-        let (features, targets) = (zeros(self.plan.features()), zeros(self.plan.outputs()));
+        let features = Rep::zeros(rows * self.plan.features());
+        let targets = targets(self.plan, rows, lanes.party());
         self.trainer.mini_batch(&decided, features, targets, lanes)?;
         self.trainer.checks.settle_aside(lanes)?;
         self.trainer.checks.wait(lanes)?;
@@ -178,8 +178,7 @@ const LONGEST: f64 = 2.0;
 fn seconds_per_batch(plan: &Plan, batch_size: usize, lanes: &mut Lanes) -> Result<f64> {
     let mut times = |batches: usize| {
         let mut times = vec![Instant::now()];
-        let mut rows =
-            Zeros { features: plan.features(), outputs: plan.outputs(), rows: batches * batch_size };
+        let mut rows = Zeros { plan, rows: batches * batch_size, party: lanes.party() };
         let plan = Plan { epochs: 1, batch_size, ..plan.clone() };
         train(&plan, &mut rows, &mut |_, _| times.push(Instant::now()), lanes)?;
         let (from, to) = (times[batches / 2], times[batches]);
@@ -193,23 +192,34 @@ fn seconds_per_batch(plan: &Plan, batch_size: usize, lanes: &mut Lanes) -> Resul
     if first * more as f64 <= LONGEST { times(more) } else { Ok(first) }
 }
 
-/// Shared rows of zeros.
-struct Zeros {
-    features: usize,
-    outputs: usize,
-    rows: usize,
+/// Targets for rows of zeros: of a classification each class in turn, since gradients of rows without one would leave their range.
+fn targets(plan: &Plan, rows: usize, party: Party) -> Rep {
+    let outputs = plan.outputs();
+    if plan.task == Task::Regression {
+        return Rep::zeros(rows * outputs);
+    }
+    let mut classes = vec![0; rows * outputs];
+    classes.chunks_exact_mut(outputs).enumerate().for_each(|(row, target)| target[row % outputs] = 1);
+    Rep::from_public(&classes, party)
 }
 
-impl SharedRows for Zeros {
+/// Shared rows of zeros.
+struct Zeros<'a> {
+    plan: &'a Plan,
+    rows: usize,
+    party: Party,
+}
+
+impl SharedRows for Zeros<'_> {
     fn rows(&self) -> usize {
         self.rows
     }
 
     fn features(&mut self, rows: &[u32]) -> Result<Rep> {
-        Ok(Rep::zeros(rows.len() * self.features))
+        Ok(Rep::zeros(rows.len() * self.plan.features()))
     }
 
     fn targets(&mut self, rows: &[u32]) -> Result<Rep> {
-        Ok(Rep::zeros(rows.len() * self.outputs))
+        Ok(targets(self.plan, rows.len(), self.party))
     }
 }

@@ -164,9 +164,12 @@ pub(crate) fn train(
         let share = watch.best.unwrap_or_else(|| trained.network.parameters().clone());
         Ok((share, (trained.loss, watch.course.scores, watch.course.converged), (cost.rounds, cost.sent())))
     })?;
-    let [(first, told, cost), (second, _, two), (third, _, three)] = trained;
+    let costs = trained.each_ref().map(|(_, _, cost)| *cost);
+    let [(first, told, _), (second, ..), (third, ..)] = trained;
     let model = SharedModel { plan: plan.clone(), shares: [first, second, third] };
-    Ok((model, told, (cost.0, cost.1 + two.1 + three.1)))
+    // Some rounds have only two of the three; the one that takes part in most has as many as an estimate says.
+    let rounds = costs.iter().map(|(rounds, _)| *rounds).max().unwrap_or(0);
+    Ok((model, told, (rounds, costs.iter().map(|(_, sent)| sent).sum())))
 }
 
 /// Shares features and targets.
