@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
-from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.datasets import load_digits
 
 import shamisen
 
-SEEDS = range(3)
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 
 
-def parts(load, seed):
-    X, y = load(return_X_y=True)
-    return train_test_split(X, y, random_state=seed, stratify=y if len(np.unique(y)) < 20 else None)
+def test_scores_are_as_good_as_those_of_scikit_learn():
+    command = [sys.executable, SCRIPTS / "compare_scores.py", "--seeds", "3", "digits", "breast-cancer", "diabetes"]
+    compared = subprocess.run(command, capture_output=True, text=True)
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+    assert [line.split(" | ")[0] for line in compared.stdout.splitlines()[2:]] == ["| digits", "| breast-cancer", "| diabetes"]
 
 
-@pytest.mark.parametrize(("load", "epochs"), [(load_digits, 20), (load_breast_cancer, 50)])
-def test_classes_are_predicted_as_well_as_by_scikit_learn(load, epochs):
-    ours, theirs = [], []
-    for seed in SEEDS:
-        X_train, X_test, y_train, y_test = parts(load, seed)
-        settings = {"hidden_layer_sizes": (32,), "batch_size": 32, "max_iter": epochs, "random_state": seed}
-        ours.append(shamisen.MLPClassifier(**settings).fit(X_train, y_train).score(X_test, y_test))
-        known = make_pipeline(StandardScaler(), MLPClassifier(**settings))
-        theirs.append(known.fit(X_train, y_train).score(X_test, y_test))
-    assert np.mean(ours) > np.mean(theirs) - 0.01, (ours, theirs)
+def test_lower_scores_than_those_of_scikit_learn_are_an_error(tmp_path):
+    # As the script, with bounds that no training meets.
+    script = (SCRIPTS / "compare_scores.py").read_text()
+    (tmp_path / "compare_scores.py").write_text(script.replace('"R2": 0.03', '"R2": -1.0'))
+    command = [sys.executable, tmp_path / "compare_scores.py", "--seeds", "1", "diabetes"]
+    compared = subprocess.run(command, capture_output=True, text=True)
+    assert compared.returncode == 1 and "compare_scores: diabetes: R2 is " in compared.stderr, compared.stderr
 
 
-def test_numbers_are_predicted_as_well_as_by_scikit_learn():
-    ours, theirs = [], []
-    for seed in SEEDS:
-        X_train, X_test, y_train, y_test = parts(load_diabetes, seed)
-        settings = {"hidden_layer_sizes": (16,), "batch_size": 32, "max_iter": 100, "random_state": seed}
-        ours.append(shamisen.MLPRegressor(**settings).fit(X_train, y_train).score(X_test, y_test))
-        known = make_pipeline(StandardScaler(), MLPRegressor(**settings))
-        known = TransformedTargetRegressor(known, transformer=StandardScaler())
-        theirs.append(known.fit(X_train, y_train).score(X_test, y_test))
-    assert np.mean(ours) > np.mean(theirs) - 0.03, (ours, theirs)
+def test_onnx_runtime_has_the_classes_of_secure_prediction(tmp_path):
+    X, y = load_digits(return_X_y=True)
+    for name, count, values in [("train", 1400, slice(0, 1400)), ("t10k", 397, slice(1400, None))]:
+        images, labels = X[values].astype(np.uint8).tobytes(), y[values].astype(np.uint8).tobytes()
+        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(np.array([0x803, count, 8, 8], dtype=">u4").tobytes() + images)
+        with gzip.open(tmp_path / f"{name}-labels-idx1-ubyte.gz", "wb") as file:
+            file.write(np.array([0x801, count], dtype=">u4").tobytes() + labels)
+    command = [sys.executable, SCRIPTS / "compare_onnx.py", tmp_path, "--hidden", "32", "--epochs", "10", "--batch-size", "32"]
+    compared = subprocess.run(command, capture_output=True, text=True)
+    # One of so few images is more than is allowed of ten thousand.
+    assert compared.returncode == 0 or "other classes         1," in compared.stdout, compared.stdout + compared.stderr
+    assert "test images           397" in compared.stdout and "NOT within rounding" not in compared.stdout
+    (tmp_path / "t10k-images-idx3-ubyte").unlink()
+    compared = subprocess.run(command, capture_output=True, text=True)
+    assert "has no t10k-images-idx3-ubyte: name the directory" in compared.stderr, compared.stderr
 
 
 @pytest.mark.parametrize("settings", [{}, {"solver": "sgd", "learning_rate_init": 0.05}, {"refresh": 4}])
