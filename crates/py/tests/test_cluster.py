@@ -32,6 +32,11 @@ outputs = ["metrics", "loss", "predictions", "model"]
 """
 
 
+#: Of 400 rows.
+WARDS = list("ABCA") * 100
+ADMITTED = pd.date_range("2026-01-01", periods=400).strftime("%Y-%m-%d")
+
+
 @pytest.fixture(scope="module")
 def table():
     generator = np.random.default_rng(1)
@@ -59,6 +64,10 @@ def three(tmp_path_factory, table):
         three.put(csv, "laboratory", "readmitted", "classification", terms)
         table.drop(columns="readmitted").to_csv(csv, index=False)
         three.put(csv, "costs", "cost", "regression", terms, "--target-scaling", "standard")
+        visits = table.drop(columns=["cost", "days"]).assign(ward=WARDS, admitted=ADMITTED)
+        visits.to_csv(csv, index=False)
+        flags = ["--categorical", "ward=A,B,C", "--date", "admitted"]
+        three.put(csv, "visits", "readmitted", "classification", terms, *flags)
         yield three
     finally:
         three.end()
@@ -75,7 +84,7 @@ def classifier(cluster, **settings):
 
 
 def test_a_classifier_is_trained_and_predicts(cluster, table, capsys):
-    names = ["costs", "hospital-a", "hospital-b", "laboratory", "strict"]
+    names = ["costs", "hospital-a", "hospital-b", "laboratory", "strict", "visits"]
     assert [data.name for data in cluster.datasets()] == names
     data = cluster.dataset("hospital-a")
     assert (data.shape, data.classes, data.terms["max_epochs"]) == ((320, 4), ("no", "yes"), 5000)
@@ -131,6 +140,22 @@ def test_data_sets_are_put_together(cluster, table):
     assert list(all_of_them.feature_names_in_) == ["age", "weight", "dose", "days", "iron", "sodium"]
     found = cluster.model(columns.job_)
     assert list(found.feature_names_in_) == list(columns.feature_names_in_)
+
+
+def test_columns_of_categories_and_dates_are_encoded(cluster, table):
+    fitted = classifier(cluster, max_iter=4).fit(cluster.dataset("visits"))
+    inputs = ["age", "weight", "dose", "ward=A", "ward=B", "ward=C", "admitted"]
+    assert list(fitted.feature_names_in_) == inputs
+    visits = table[["age", "weight", "dose"]].assign(ward=WARDS, admitted=pd.to_datetime(ADMITTED))
+    encoded = pd.get_dummies(visits, columns=["ward"], prefix_sep="=")[inputs]
+    expected = fitted.predict_proba(encoded)
+    assert fitted.predict_proba(visits) == pytest.approx(expected, abs=1e-3)
+    # What they were made from, the servers do not know: an order of columns and dates as text neither.
+    assert fitted.predict_proba(visits[visits.columns[::-1]]) == pytest.approx(expected, abs=1e-3)
+    with pytest.raises(ValueError, match="row 1, column 'ward': the category 'E' is unknown to the model, which has A, B, C"):
+        fitted.predict(visits[:3].assign(ward=["A", "E", "C"]))
+    with pytest.raises(ValueError, match="make dates of text, for example with pandas.to_datetime"):
+        fitted.predict(visits.assign(admitted=ADMITTED))
 
 
 def test_what_the_terms_forbid(cluster, table):

@@ -8,6 +8,8 @@ import subprocess
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -62,6 +64,67 @@ def test_what_the_program_says_of_columns_is_kept(tmp_path):
     revealed.share().save(tmp_path / "renamed")
     renamed = json.loads((tmp_path / "renamed" / "preprocessing.json").read_text())["content"]
     assert renamed["feature_names"] == list("abcd") and "columns" not in renamed
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory):
+    """A table with categories, dates and missing values, and a model that the program has trained on it."""
+    directory = tmp_path_factory.mktemp("visits")
+    generator = np.random.default_rng(0)
+    rows = pd.DataFrame({"ward": list("ABC") * 40, "age": generator.normal(50.0, 10.0, 120), "room": [1, 2] * 60})
+    days = pd.to_datetime("2026-01-01") + pd.to_timedelta(generator.integers(0, 300, 120), unit="D")
+    rows["admitted"], rows["born"] = days.strftime("%d.%m.%Y"), "1980-0" + pd.Series(generator.integers(1, 9, 120).astype(str)) + "-01"
+    rows["stay"] = rows["age"] / 10.0 + (rows["ward"] == "B") * 5.0 + generator.normal(size=120)
+    rows.loc[3, "age"] = None
+    rows.loc[5, "ward"] = None
+    rows.to_csv(directory / "rows.csv", index=False)
+    rows["born"] = pd.to_datetime(rows["born"])
+    about = ["--target", "stay", "--task", "regression", "--categorical", "ward", "--categorical", "room", "--hidden", "4"]
+    about += ["--date", "born", "--date", "admitted=%d.%m.%Y", "--missing", "age=mean", "--missing", "ward=mean"]
+    flags = ["--data", directory / "rows.csv", "--model", directory / "model", "--epochs", "20", "--learning-rate", "0.02", *about]
+    subprocess.run([os.environ["SHAMISEN"], "train", *flags], check=True, capture_output=True)
+    flags = ["--data", directory / "rows.csv", "--output", directory / "predictions.csv"]
+    subprocess.run([os.environ["SHAMISEN"], "predict", "--model", directory / "model", *flags], check=True, capture_output=True)
+    return rows.drop(columns="stay"), directory
+
+
+@pytest.mark.parametrize("table", [lambda rows: rows, pl.from_pandas, pa.Table.from_pandas])
+def test_columns_are_encoded_as_the_program_does(visits, table):
+    rows, directory = visits
+    expected = pd.read_csv(directory / "predictions.csv").iloc[:, 0].to_numpy()
+    model = shamisen.load(directory / "model")
+    assert list(model.feature_names_in_) == ["ward=A", "ward=B", "ward=C", "age", "room=1", "room=2", "admitted", "born"]
+    assert model.predict(table(rows)) == pytest.approx(expected, abs=0.05)
+    # In any order, and also of a network in the clear that was shared again.
+    shared = model.reveal().share()
+    assert shared.predict(table(rows[rows.columns[::-1]])) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("ward", "D", "X, row 7, column 'ward': the category 'D' is unknown to the model, which has A, B, C"),
+        ("room", None, "X, row 7, column 'room': there is no value, and the model has no rule for missing ones"),
+        ("admitted", "2026-03-01", "X, row 7, column 'admitted': '2026-03-01' is no date of the format %d.%m.%Y"),
+        ("age", "old", "could not convert string to float: 'old' in column 'age' of X"),
+        ("born", None, "Input X contains NaN"),
+    ],
+)
+def test_cells_that_cannot_be_encoded(visits, column, value, words):
+    rows, directory = visits
+    wrong = rows.astype({column: object})
+    wrong.loc[7, column] = value
+    with pytest.raises(ValueError, match=words):
+        shamisen.load(directory / "model").predict(wrong)
+
+
+def test_other_columns_than_those_that_are_encoded(visits):
+    rows, directory = visits
+    model = shamisen.load(directory / "model")
+    with pytest.raises(ValueError, match="unseen at fit time:\n- stay"):
+        model.predict(rows.assign(stay=1.0))
+    with pytest.raises(ValueError, match="yet now missing:\n- age"):
+        model.predict(rows.drop(columns="age"))
 
 
 def test_a_damaged_share_is_refused(blobs, tmp_path):
@@ -130,6 +193,22 @@ def test_a_network_of_scikit_learn_is_shared(blobs, line):
     shared.set_params(warm_start=True, max_iter=10)
     before = shared.score(X, y / 40.0)
     assert shared.fit(X, y / 40.0).score(X, y / 40.0) > before
+
+
+def test_a_scaler_of_scikit_learn_clips_nothing(line):
+    X, y = line
+    # A row that is 50 deviations away, which trainings here would clip at ten.
+    far = np.array([[50.0, 0.0, 0.0], [-20.0, 1.0, 0.0]])
+    scaled = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(8,), max_iter=30, random_state=0)).fit(X, y / 40.0)
+    shared = shamisen.RevealedModel.from_sklearn(scaled).share()
+    assert shared.predict(far) == pytest.approx(scaled.predict(far), abs=0.02)
+    with pytest.raises(ValueError, match="beyond ±512, which leaves the range of the fixed-point numbers"):
+        shared.predict([[1000.0, 0.0, 0.0]])
+    # The clip of a training goes with its network, there and back.
+    fitted = shamisen.MLPRegressor((8,), max_iter=30, random_state=0).fit(X, y)
+    back = shamisen.RevealedModel.from_sklearn(fitted.reveal().to_sklearn())
+    assert back.columns.standard
+    assert back.share().predict(far) == pytest.approx(fitted.predict(far), abs=0.05)
 
 
 def test_networks_that_cannot_be_shared(blobs):

@@ -85,7 +85,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     n_iter_, t_, n_layers_, n_outputs_, n_features_in_ : int
     feature_names_in_ : array, if the features had names
     cost_ : dict or None
-        Rounds, and bytes that all three parties sent, in the training; None of a training at servers.
+        `rounds` of messages, of the party that takes part in most, and `bytes_sent` by all three parties in the training; None of
+        `backend='plain'` and of a training at servers.
     job_, metrics_ : str, dict
         Of a training at servers: the id of its job, which is that of its model, and the scores on the owner's test rows (accuracy and
         cross_entropy, or r2 and mse). `loss_curve_` and `loss_` are None, if the terms do not let the loss out.

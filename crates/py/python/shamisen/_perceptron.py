@@ -6,7 +6,6 @@ import dataclasses
 import numbers
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from . import _cluster_training, _core, _validation
 from ._cluster import Cluster
 from ._cluster_training import ClusterNetwork
 from ._columns import Columns
+from ._encoding import encoded
 from ._models import PlainNetwork, SharedNetwork
 from ._progress import Progress
 from ._revealed import RevealedModel
@@ -203,10 +203,9 @@ class Perceptron(BaseEstimator):
         for attribute in ("job_", "metrics_"):
             self.__dict__.pop(attribute, None)
         if not converged and self.n_iter_ == self.max_iter:
-            warnings.warn(
+            _validation.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return self
 
@@ -254,7 +253,7 @@ class Perceptron(BaseEstimator):
         """The plan for so many rows, where no scaled target is above the largest in magnitude."""
         batch = min(200, count) if self.batch_size == "auto" else int(self.batch_size)
         if batch > count:
-            warnings.warn(f"batch_size={batch} is larger than the number of samples, {count}: it is clipped", stacklevel=3)
+            _validation.warn(f"batch_size={batch} is larger than the number of samples, {count}: it is clipped")
             batch = count
         return _core.Plan(
             self._task,
@@ -329,9 +328,11 @@ class Perceptron(BaseEstimator):
         """What the network gives for rows."""
         owner = type(self).__name__
         network = self._fitted()
-        _validation.check_names(X, getattr(self, "feature_names_in_", None), owner)
-        matrix = _validation.features(X, owner)
-        _validation.check_width(matrix, self.n_features_in_, owner)
+        matrix = encoded(X, network.columns, owner)
+        if matrix is None:
+            _validation.check_names(X, getattr(self, "feature_names_in_", None), owner)
+            matrix = _validation.features(X, owner)
+            _validation.check_width(matrix, self.n_features_in_, owner)
         return network.outputs(network.columns.scale(matrix))
 
     def _fitted(self) -> SharedNetwork | PlainNetwork | ClusterNetwork:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ._estimators import MLPClassifier, MLPRegressor
 
 
+#: Weights and biases of the last layer of a regression above this become part of its target's scaling: below 16 they can be shared.
+LARGE = 4.0
+
 _Format = Literal["onnx", "safetensors"]
 
 
@@ -175,13 +178,17 @@ class RevealedModel:
         """The network of a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn, or of a `Pipeline` of `StandardScaler` and one, such as
         `to_sklearn` gives.
 
+        Features are then scaled as `StandardScaler` does it, without the clip at ten deviations that trainings here have, unless the
+        `Pipeline` has it as well. Features beyond the range of the fixed-point numbers are refused when they are predicted for.
+
         Raises ValueError for another activation than ReLU, for several targets or labels at once, and for outputs that are
         neither classes nor numbers.
         """
-        scaler, network = None, estimator
+        scaler, network, clipped = None, estimator, False
         if hasattr(estimator, "steps"):
             # The clip of `to_sklearn` is part of the scaling here.
             steps = [step for _, step in estimator.steps if not _is_clip(step)]
+            clipped = len(steps) < len(estimator.steps)
             scaler, network = (steps[0], steps[1]) if len(steps) == 2 else (None, None)
             if type(scaler).__name__ != "StandardScaler" or not hasattr(network, "coefs_"):
                 raise ValueError("a Pipeline must have two steps, StandardScaler and a fitted MLPClassifier or MLPRegressor")
@@ -194,9 +201,12 @@ class RevealedModel:
         width = coefs[0].shape[0]
         columns = Columns("none", np.zeros(width), np.ones(width), _names(network, width))
         if scaler is not None:
-            columns = Columns.fit(np.zeros((1, width)), _names(scaler, width), standard=True)
-            columns.offset = np.zeros(width) if scaler.mean_ is None else np.array(scaler.mean_)
-            columns.factor = np.ones(width) if scaler.scale_ is None else 1.0 / np.array(scaler.scale_)
+            columns.names = _names(scaler, width)
+            columns.scaling = "standard" if clipped else "none"
+            if scaler.mean_ is not None:
+                columns.offset = np.array(scaler.mean_)
+            if scaler.scale_ is not None:
+                columns.factor = 1.0 / np.array(scaler.scale_)
         if network.out_activation_ not in ("identity", "logistic", "softmax"):
             raise ValueError(
                 f"the activation of the outputs is {network.out_activation_!r}: only networks with 'identity', 'logistic' or 'softmax' "
@@ -206,6 +216,12 @@ class RevealedModel:
             if intercepts[-1].shape[0] != 1:
                 raise ValueError(f"the network has {intercepts[-1].shape[0]} targets: only one can be shared")
             columns.target = (0.0, 1.0)
+            largest = max(float(np.abs(part).max()) for part in (coefs[-1], intercepts[-1]))
+            if largest > LARGE:
+                # What makes weights large is the unit of the target, and how far from 0 it is.
+                factor = 2.0 ** -np.ceil(np.log2(largest / LARGE))
+                columns.target = (float(intercepts[-1][0]), float(factor))
+                coefs[-1], intercepts[-1] = coefs[-1] * factor, np.zeros(1)
         else:
             columns.classes = np.array(network.classes_)
             if network.out_activation_ == "logistic":
