@@ -39,6 +39,7 @@ pub fn read(source: Source) {
     let options = PrepareOptions {
         source,
         test: TestSource::None,
+        known: None,
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::Standard,

@@ -94,9 +94,10 @@ pub enum Command {
     Logs(JobArguments),
     /// List the models at three servers of which you may have something.
     Models(JobsArguments),
-    /// Take a model out of three servers, if its job lets you have it: each sends its share to you alone.
+    /// Open a model, so that others can read it: ONNX or safetensors; or take one out of three servers, if its job lets you have it.
     ///
-    /// The directory is as `train --model` writes it, so that `predict` and `inspect` take it.
+    /// Of a model at servers, each sends its share to you alone. A directory is as `train --model` writes it: the shares, not yet
+    /// put together, so that `predict` and `inspect` take it. ONNX and safetensors have the weights in the clear.
     Export(ExportArguments),
 }
 
@@ -129,8 +130,9 @@ pub struct TrainArguments {
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArguments {
-    /// Directory of the model, as `train --model` wrote it; with --cluster the name or id of a model at three servers.
-    #[arg(long, value_name = "DIR|MODEL")]
+    /// Directory of the model, as `train --model` wrote it, or a network in ONNX or safetensors, whose weights are shared first; with
+    /// --cluster the name or id of a model at three servers.
+    #[arg(long, value_name = "DIR|FILE|MODEL")]
     pub model: PathBuf,
     /// File with the feature columns of the training data, in any order (the target column is ignored), or directory of images.
     #[arg(long, value_name = "FILE")]
@@ -161,7 +163,7 @@ pub struct ShareArguments {
     /// CSV, NPY, NPZ, Parquet or Arrow files, as from several owners with the same columns.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Directory with the four MNIST files, gzipped or not.
+    /// Directory with the four IDX files of MNIST, or of a data set in its format such as EMNIST, gzipped or not.
     #[arg(long, value_name = "DIR")]
     pub mnist: Option<PathBuf>,
     /// New directory for the shares: `party0`, `party1` and `party2` for the servers, and `preprocessing.json`, which stays.
@@ -398,13 +400,17 @@ pub struct JobArguments {
 /// Arguments of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
-    /// The model: its name, its id, or the beginning of its id.
-    #[arg(long, value_name = "MODEL")]
-    pub model: String,
-    /// New directory for the model.
-    #[arg(long, value_name = "DIR")]
+    /// Directory of the model, as `train --model` wrote it, or a file of ONNX or safetensors; with --cluster the name or id of a model at
+    /// three servers, or the beginning of its id.
+    #[arg(long, value_name = "DIR|FILE|MODEL")]
+    pub model: PathBuf,
+    /// Where it goes: a file whose name ends with .onnx or .safetensors; with --cluster also a new directory.
+    #[arg(long, value_name = "FILE.onnx|FILE.safetensors|DIR")]
     pub to: PathBuf,
-    /// The servers.
-    #[command(flatten)]
-    pub servers: ClusterArguments,
+    /// File with the addresses and fingerprints of three servers that keep the model.
+    #[arg(long, value_name = "cluster.toml", requires = "key")]
+    pub cluster: Option<PathBuf>,
+    /// Directory of the own key, as `keygen` made it.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub key: Option<PathBuf>,
 }

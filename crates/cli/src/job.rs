@@ -3,17 +3,19 @@
 use std::fs;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Deserialize;
 use shamisen_data::npy::{column_name, is_npy};
 use shamisen_data::npz::is_npz;
 use shamisen_data::prepare::{PrepareOptions, Source, TestSource};
-use shamisen_data::scaling::{Scaling, TargetScaling};
+use shamisen_data::scaling::{Preprocessing, Scaling, TargetScaling};
 use shamisen_data::sql::Database;
 use shamisen_data::table::TargetKind;
 use shamisen_local::job::{Job, LIMIT, Rows, default_threads};
 use shamisen_local::link::Link;
+use shamisen_local::predict::SharedModel;
 use shamisen_local::resume::Changes;
 use shamisen_local::transport::{Ports, TransportName};
 use shamisen_nn::plan::Optimizer;
@@ -36,7 +38,7 @@ pub struct JobFields {
     /// Directory that `shamisen share` wrote, in place of a table.
     #[arg(long, value_name = "DIR")]
     pub shares: Option<PathBuf>,
-    /// Directory with the four MNIST files, gzipped or not.
+    /// Directory with the four IDX files of MNIST, or of a data set in its format such as EMNIST, gzipped or not.
     #[arg(long, value_name = "DIR")]
     pub mnist: Option<PathBuf>,
     /// Directory with a sub-directory of PNG or JPEG images for each class.
@@ -63,6 +65,10 @@ pub struct JobFields {
     /// Fraction of the rows held out for the test; 0 trains and scores on all rows. [default: 0.2]
     #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
     pub test_fraction: Option<f64>,
+    /// Begin with this model in place of new weights: a directory that `train --model` wrote, or a network in ONNX or safetensors. It
+    /// decides layers, columns, scaling and classes.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub start: Option<PathBuf>,
     /// Widths of the hidden layers, such as 128,128; "" for none: logistic or linear regression. [default: 128,128]
     #[arg(long, value_name = "WIDTHS")]
     pub hidden: Option<Hidden>,
@@ -194,6 +200,7 @@ impl JobFields {
             task: self.task.or(file.task),
             test,
             test_fraction,
+            start: self.start.or(file.start),
             hidden: self.hidden.or(file.hidden),
             epochs: self.epochs.or(file.epochs),
             batch_size: self.batch_size.or(file.batch_size),
@@ -251,6 +258,15 @@ impl JobFields {
     ///
     /// If fields are missing or contradict each other.
     pub fn resolve(self) -> Result<Job> {
+        let start = self.start.as_deref().map(SharedModel::of).transpose()?;
+        let fields = match &start {
+            Some(start) => self.as_known(&start.preprocessing)?,
+            None => self,
+        };
+        fields.resolve_from(start)
+    }
+
+    fn resolve_from(self, start: Option<SharedModel>) -> Result<Job> {
         let link = Link::new(
             self.transport.unwrap_or(TransportName::Tls),
             self.latency,
@@ -276,6 +292,7 @@ impl JobFields {
         };
         Ok(Job {
             rows,
+            start: start.map(Arc::new),
             hidden: self.hidden.map_or(DEFAULT_HIDDEN.to_vec(), |hidden| hidden.0),
             epochs: self.epochs.unwrap_or(1),
             batch_size: self.batch_size,
@@ -351,6 +368,7 @@ impl JobFields {
         Ok(PrepareOptions {
             source: self.source(kind)?,
             test: self.test_source()?,
+            known: None,
             columns: rules(&self.categorical, &self.date, &self.missing, self.are_arrays())?,
             scaling: match self.scaling.unwrap_or(ScalingName::Standard) {
                 ScalingName::Standard => Scaling::Standard,
@@ -436,6 +454,38 @@ impl JobFields {
         Ok(Source::Query { query: query.to_owned(), database, target, kind })
     }
 
+    /// The same with what the model decides that the training begins with.
+    ///
+    /// Fails if something else is asked for.
+    fn as_known(self, known: &Preprocessing) -> Result<Self> {
+        let given = [
+            ("--hidden", self.hidden.is_some()),
+            ("--categorical", !self.categorical.is_empty()),
+            ("--date", !self.date.is_empty()),
+            ("--missing", !self.missing.is_empty()),
+            ("--scaling", self.scaling.is_some()),
+            ("--target-scaling", self.target_scaling.is_some()),
+            ("--image-size", self.image_size.is_some()),
+        ];
+        if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
+            return Err(Failure::input(format!("{flag} is decided by the model of --start: leave it out")));
+        }
+        if self.shares.is_some() {
+            return Ok(self);
+        }
+        let task = match known.kind() {
+            Some(TargetKind::Number) => TaskName::Regression,
+            _ => TaskName::Classification,
+        };
+        if self.task.is_some_and(|given| given != task) {
+            let what = if task == TaskName::Regression { "numbers" } else { "classes" };
+            return Err(Failure::input(format!("the model of --start predicts {what}: leave --task out")));
+        }
+        let named = self.mnist.is_some() || self.images.is_some();
+        let target = self.target.clone().or_else(|| (!named).then(|| known.target_name.clone()));
+        Ok(Self { task: Some(task), target, ..self })
+    }
+
     /// Whether the columns of all files have numbers.
     fn are_arrays(&self) -> bool {
         !self.data.is_empty() && self.data.iter().all(|path| is_npy(path) || is_npz(path))
@@ -489,6 +539,7 @@ impl JobFields {
             task,
             test,
             test_fraction,
+            start,
             hidden,
             epochs,
             batch_size,
@@ -527,6 +578,7 @@ impl JobFields {
             ("--task", task.is_some()),
             ("--test", !test.is_empty()),
             ("--test-fraction", test_fraction.is_some()),
+            ("--start", start.is_some()),
             ("--hidden", hidden.is_some()),
             ("--epochs", epochs.is_some()),
             ("--batch-size", batch_size.is_some()),

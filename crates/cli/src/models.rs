@@ -1,13 +1,18 @@
-//! `models` and `export`: what three servers keep of trained networks.
+//! `models` and `export`: what three servers keep of trained networks, and models in files that others read.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use shamisen_data::model::{ModelDescription, PREPROCESSING_FILE, SHARE_FILES, write_description};
+use shamisen_data::open_model::OpenFormat;
 use shamisen_data::scaling::Preprocessing;
 use shamisen_local::predict::{SharedModel, TrainingSummary};
 use shamisen_local::report::Scores;
-use shamisen_local::store::{Staged, check_new_dir};
+use shamisen_local::store::{Staged, check_new_dir, check_writable};
+use shamisen_service::analyst::Analyst;
+use shamisen_service::cluster::Cluster;
 use shamisen_service::job::ModelInfo;
+use shamisen_service::keys;
 
 use crate::args::{ExportArguments, JobsArguments};
 use crate::data_sets::printable;
@@ -34,11 +39,36 @@ pub(crate) fn list(arguments: &JobsArguments) -> Result<()> {
 
 /// Carries out `export`.
 pub(crate) fn export(arguments: &ExportArguments) -> Result<()> {
+    let to = arguments.to.as_path();
     interrupt::install();
-    let to = &arguments.to;
-    check_new_dir(to, "model")?;
-    let analyst = arguments.servers.analyst()?;
-    let model = analyst.model(&arguments.model)?;
+    if let (Some(cluster), Some(key)) = (&arguments.cluster, &arguments.key) {
+        let analyst = Analyst::new(Cluster::read(cluster)?, keys::read(key)?)?;
+        let analyst = analyst.with_patience(|| interrupt::check().map_err(Into::into));
+        return from_servers(&arguments.model, to, &analyst);
+    }
+    let Some(format) = OpenFormat::of(to) else {
+        return Err(Failure::input(format!(
+            "{} is no name of ONNX or safetensors: name a file that ends with .onnx or .safetensors",
+            to.display()
+        )));
+    };
+    check_writable(to)?;
+    let model = SharedModel::of(&arguments.model)?;
+    let id = &model.description.id;
+    write_opened(&model, format, to, &format!("{id} (from {})", arguments.model.display()))
+}
+
+/// Takes a model out of three servers.
+fn from_servers(name: &Path, to: &Path, analyst: &Analyst) -> Result<()> {
+    let name = name.to_str().ok_or_else(|| Failure::input("the name of a model is UTF-8"))?;
+    let format = OpenFormat::of(to);
+    match format {
+        Some(_) => check_writable(to)?,
+        None => check_new_dir(to, "model")?,
+    }
+    let model = analyst.model(name)?;
+    let told = format!("{} ({})", model.id, printable(&model.name));
+    // Of a file, the shares are only beside it until it is written.
     let staged = Staged::new(to)?;
     let dir = staged.path();
     analyst.fetch_model(&model, &SHARE_FILES.map(|name| dir.join(name)))?;
@@ -46,14 +76,23 @@ pub(crate) fn export(arguments: &ExportArguments) -> Result<()> {
     statistics.write(&dir.join(PREPROCESSING_FILE))?;
     write_description(dir, &described(&model, &statistics)?)?;
     // All is compared with each other before it gets its name.
-    SharedModel::read(dir)?;
+    let shared = SharedModel::read(dir)?;
     interrupt::check()?;
+    if let Some(format) = format {
+        return write_opened(&shared, format, to, &told);
+    }
     staged.publish()?;
+    let to = to.display();
+    crate::print(&format!("model   {told}\nin      {to}: use it with `shamisen predict --model {to}`\n"))
+}
+
+/// Opens a model, which has a name for the user, and writes its file.
+fn write_opened(model: &SharedModel, format: OpenFormat, to: &Path, told: &str) -> Result<()> {
+    let opened = model.open()?;
+    interrupt::check()?;
+    format.write(to, &opened)?;
     crate::print(&format!(
-        "model   {} ({})\nin      {}: use it with `shamisen predict --model {}`\n",
-        model.id,
-        printable(&model.name),
-        to.display(),
+        "model   {told}\nin      {}: its weights are in the clear, and only you may read it\n",
         to.display()
     ))
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &PredictArguments, verbose: u8) -> Result<()> {
     let link = Link::new(arguments.transport, None, None, arguments.ports, arguments.deadline)?;
     interrupt::install();
     arguments.output.as_deref().map_or(Ok(()), check_name)?;
-    let model = SharedModel::read(&arguments.model)?;
+    let model = SharedModel::of(&arguments.model)?;
     if let Some(output) = arguments.output.as_deref().filter(|output| !is_device(output)) {
         check_writable(output)?;
     }

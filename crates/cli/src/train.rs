@@ -18,8 +18,8 @@ use crate::summary;
 pub(crate) fn run(arguments: &TrainArguments, verbose: u8) -> Result<()> {
     let Some(dir) = &arguments.resume else {
         let file = arguments.job.as_deref().map(JobFields::read).transpose()?.unwrap_or_default();
-        let job = arguments.fields.clone().or(file).resolve()?;
         interrupt::install();
+        let job = arguments.fields.clone().or(file).resolve()?;
         if arguments.estimate {
             return print_estimate(&job);
         }

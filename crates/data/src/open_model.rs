@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::atomic::{Access, AtomicFile};
 use crate::error::{DataError, Result};
-use crate::scaling::{Affine, Preprocessing, Scaling};
+use crate::scaling::{Affine, Preprocessing, Scaling, unnamed};
 
 mod onnx;
 mod proto;
@@ -21,6 +21,51 @@ pub use safetensors::{read_safetensors, write_safetensors};
 
 /// Name of the preprocessing, as JSON, in the metadata of both formats.
 const PREPROCESSING_KEY: &str = "shamisen.preprocessing";
+
+/// A format of networks with open weights.
+///
+/// This enum is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenFormat {
+    /// ONNX, files `.onnx`.
+    Onnx,
+    /// Safetensors, files `.safetensors`.
+    Safetensors,
+}
+
+impl OpenFormat {
+    /// That of a file, by its name.
+    pub fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?;
+        [("onnx", Self::Onnx), ("safetensors", Self::Safetensors)]
+            .into_iter()
+            .find_map(|(name, format)| extension.eq_ignore_ascii_case(name).then_some(format))
+    }
+
+    /// Reads a network.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or holds no perceptron.
+    pub fn read(self, path: &Path) -> Result<OpenModel> {
+        match self {
+            Self::Onnx => read_onnx(path),
+            Self::Safetensors => read_safetensors(path),
+        }
+    }
+
+    /// Writes a network into a file, which only its owner may read, or replaces one.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn write(self, path: &Path, model: &OpenModel) -> Result<()> {
+        match self {
+            Self::Onnx => write_onnx(path, model),
+            Self::Safetensors => write_safetensors(path, model),
+        }
+    }
+}
 
 /// A multi-layer perceptron with `ReLU` between its layers, and what leads to its inputs and from its outputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +154,7 @@ impl OpenModel {
             Some(json) => serde_json::from_str(json)
                 .map_err(|error| wrong(format!("its preprocessing cannot be read ({error})")))?,
             None => Preprocessing {
-                feature_names: (0..features).map(|column| format!("x{column}")).collect(),
+                feature_names: (0..features).map(unnamed).collect(),
                 columns: vec![],
                 images: None,
                 target_name: "y".to_owned(),

@@ -73,6 +73,9 @@ pub struct PrepareOptions {
     pub source: Source,
     /// The test data.
     pub test: TestSource,
+    /// The columns, scaling and classes of a model that goes on to be trained. All that follows about columns and scaling is then
+    /// decided by it.
+    pub known: Option<Preprocessing>,
     /// What is said of columns that are more than numbers.
     pub columns: ColumnRules,
     /// How features are scaled. Categories are not: they stay 0 and 1.
@@ -94,6 +97,7 @@ impl PrepareOptions {
         Self {
             source,
             test: TestSource::None,
+            known: None,
             columns: ColumnRules::default(),
             scaling: Scaling::None,
             target_scaling: TargetScaling::None,

@@ -343,6 +343,11 @@ impl Preprocessing {
     }
 }
 
+/// The name of a column from 0 that has no name of its own, as in a model that was made elsewhere.
+pub(crate) fn unnamed(column: usize) -> String {
+    format!("x{column}")
+}
+
 /// What a scaling is made from.
 pub(crate) struct Fitted<'a> {
     /// The (first) file.

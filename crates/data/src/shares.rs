@@ -63,6 +63,25 @@ pub fn random_id() -> Result<String> {
     random_hex::<16>()
 }
 
+/// Splits words into three summands modulo 2^64, any two of which are random.
+///
+/// # Errors
+///
+/// If the operating system has no random bytes.
+pub fn split(words: Vec<u64>) -> Result<[Zeroizing<Vec<u64>>; 3]> {
+    let random = || {
+        let mut component = Zeroizing::new(vec![0; words.len()]);
+        Prg::new(&*random_seed()?).fill(STREAM, 0, &mut component);
+        Ok::<_, DataError>(component)
+    };
+    let (first, second) = (random()?, random()?);
+    let mut rest = Zeroizing::new(words);
+    for (word, (first, second)) in rest.iter_mut().zip(first.iter().zip(second.iter())) {
+        *word = word.wrapping_sub(*first).wrapping_sub(*second);
+    }
+    Ok([first, second, rest])
+}
+
 /// The path of the share file `name` in a directory.
 pub fn share_path(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.share"))

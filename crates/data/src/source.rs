@@ -15,6 +15,7 @@ use crate::npy::{NpyFile, is_npy};
 use crate::npz::{NpzFile, is_npz};
 use crate::parquet;
 use crate::pipeline::in_order;
+use crate::scaling::unnamed;
 use crate::table::{Matrix, Schema, TargetKind};
 
 /// The largest magnitude, 2^63, that files are read with; their numbers are scaled afterwards.
@@ -30,11 +31,6 @@ pub(crate) trait TableFile: Send + Sync {
 
     /// The names of its columns.
     fn columns(&self) -> &[String];
-
-    /// The classes of its target, where the format names them.
-    fn classes(&self) -> Option<Vec<String>> {
-        None
-    }
 
     /// The number of rows, which may take a look at the whole file.
     fn count(&self) -> Result<u64>;
@@ -333,9 +329,20 @@ fn target_column(file: &dyn TableFile, target: Option<&str>) -> Result<usize> {
 }
 
 /// The positions of the schema's features; no other column than these and the target may exist.
+///
+/// If none of them has a name of its own, and the file has none of their names either, they are the columns in their order.
 fn columns_of(path: &Path, columns: &[String], schema: &Schema) -> Result<Vec<usize>> {
     let at: HashMap<&str, usize> = columns.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
     let names = || schema.columns.iter().map(|column| column.name.as_str());
+    if names().enumerate().all(|(column, name)| name == unnamed(column))
+        && !names().any(|name| at.contains_key(name))
+    {
+        let features: Vec<usize> =
+            (0..columns.len()).filter(|&at| columns[at] != schema.target_name).collect();
+        if features.len() == schema.columns.len() {
+            return Ok(features);
+        }
+    }
     let missing: Vec<String> = names().filter(|name| !at.contains_key(name)).map(str::to_owned).collect();
     if !missing.is_empty() {
         return Err(DataError::MissingColumns { path: path.to_owned(), columns: missing });

@@ -84,32 +84,16 @@ impl Survey {
             seen.targets.merge(&targets);
         }
         let (path, target_name) = (train.first().path(), train.target_name());
-        let names = match train.kind() {
-            Some(TargetKind::Number) | None => vec![],
-            Some(TargetKind::Classes) => {
-                seen.classes.require_two(path, target_name)?;
-                train.first().classes().unwrap_or_else(|| seen.classes.sorted())
-            }
-        };
+        if train.kind() == Some(TargetKind::Classes) {
+            seen.classes.require_two(path, target_name)?;
+        }
         if let Some(error) = refused {
             return Err(error);
         }
-        let found = seen.categories.iter().map(|found| found.classes.sorted());
-        let columns = options.columns.columns(path, train.feature_names(), &mut seen.features, found)?;
-        let fitted = Fitted {
-            path,
-            columns,
-            target_name,
-            features: &seen.features,
-            categories_vary: seen.categories.iter().any(|found| found.classes.vary()),
-            target: match train.kind() {
-                None => FittedTarget::None,
-                Some(TargetKind::Classes) => FittedTarget::Classes(&names),
-                Some(TargetKind::Number) => FittedTarget::Numbers(&seen.train_targets),
-            },
+        let preprocessing = match &options.known {
+            Some(known) => Preprocessing { target_name: target_name.to_owned(), ..known.clone() },
+            None => Preprocessing { images, ..seen.fit(&train, options)? },
         };
-        let fitted = Preprocessing::fit(fitted, options.scaling, options.target_scaling)?;
-        let preprocessing = Preprocessing { images, ..fitted };
         let largest = preprocessing.target.map_or(1.0, |map| {
             let (least, greatest) = seen.targets.range(0);
             // The map never falls, so that the largest magnitude is at one of the ends.
@@ -117,7 +101,7 @@ impl Survey {
         });
         Ok(Self {
             encoder: preprocessing.encoder(),
-            classes: names.into_iter().zip(0..).collect(),
+            classes: preprocessing.classes.iter().cloned().zip(0..).collect(),
             target_bits: bits(largest),
             rows: rows as usize,
             test_rows: test_rows.map(|rows| rows as usize),
@@ -284,8 +268,13 @@ struct Opened {
 fn open(options: &PrepareOptions) -> Result<Opened> {
     let open_all =
         |paths: &[PathBuf]| paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>();
-    let with_target =
-        |files, target, kind| Tables::with_target(files, target, kind, &options.columns, RAW_LIMIT);
+    let with_target = |files, target: Option<&str>, kind| match &options.known {
+        None => Tables::with_target(files, target, kind, &options.columns, RAW_LIMIT),
+        Some(known) => {
+            let target_name = target.unwrap_or(&known.target_name).to_owned();
+            Tables::by_schema(files, &Schema { target_name, ..known.schema() }, true, RAW_LIMIT)
+        }
+    };
     let (train, tests, images) = match (&options.source, &options.test) {
         (Source::Files { .. } | Source::Images { .. } | Source::Query { .. }, TestSource::Included) => {
             return Err(DataError::TestSource {
@@ -307,7 +296,10 @@ fn open(options: &PrepareOptions) -> Result<Opened> {
             (train, open_all(files)?, None)
         }
         (Source::Images { dir, size }, test) => {
-            let (file, form) = images::open(dir, *size)?;
+            let (file, form) = match options.known.as_ref().and_then(|known| known.images) {
+                Some(form) => (images::open_as(dir, form)?, form),
+                None => images::open(dir, *size)?,
+            };
             let train = with_target(vec![file], Some(LABEL), Some(TargetKind::Classes))?;
             let images = Some(form);
             let TestSource::Files(dirs) = test else { return Ok(Opened { train, test: None, images }) };
@@ -394,6 +386,27 @@ impl Seen {
         }
         let too_many = |place, limit| DataError::TooManyClasses { place, limit };
         block.classes.into_iter().try_for_each(|class| self.classes.take_in(class, too_many))
+    }
+
+    /// The columns and maps of a table that was seen.
+    fn fit(&mut self, train: &Tables, options: &PrepareOptions) -> Result<Preprocessing> {
+        let (path, target_name) = (train.first().path(), train.target_name());
+        let classes = self.classes.sorted();
+        let found = self.categories.iter().map(|found| found.classes.sorted());
+        let columns = options.columns.columns(path, train.feature_names(), &mut self.features, found)?;
+        let fitted = Fitted {
+            path,
+            columns,
+            target_name,
+            features: &self.features,
+            categories_vary: self.categories.iter().any(|found| found.classes.vary()),
+            target: match train.kind() {
+                None => FittedTarget::None,
+                Some(TargetKind::Classes) => FittedTarget::Classes(&classes),
+                Some(TargetKind::Number) => FittedTarget::Numbers(&self.train_targets),
+            },
+        };
+        Preprocessing::fit(fitted, options.scaling, options.target_scaling)
     }
 }
 

@@ -51,6 +51,7 @@ fn a_large_row_group_of_parquet_takes_little_memory() {
     let options = PrepareOptions {
         source: Source::Files { files: vec![path.clone()], target: None, kind: Some(TargetKind::Number) },
         test: TestSource::Fraction(0.2),
+        known: None,
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::None,

@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use shamisen_data::prepare::PrepareOptions;
@@ -9,6 +10,7 @@ use shamisen_nn::formats::FEATURE_BITS;
 use shamisen_nn::plan::Optimizer;
 
 use crate::link::Link;
+use crate::predict::SharedModel;
 
 /// Rows of a mini-batch unless the user says otherwise.
 pub const DEFAULT_BATCH: usize = 128;
@@ -32,6 +34,8 @@ pub enum Rows {
 pub struct Job {
     /// What is trained on.
     pub rows: Rows,
+    /// The model that it begins with, in place of new weights.
+    pub start: Option<Arc<SharedModel>>,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
     /// Passes over the training rows.

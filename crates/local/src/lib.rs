@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod job;
 pub mod launch;
 pub mod link;
+pub mod open;
 pub mod parties;
 pub mod predict;
 mod progress;

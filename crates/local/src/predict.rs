@@ -20,6 +20,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::launch;
 use crate::link::Link;
+use crate::open::SharedHere;
 use crate::report::Scores;
 use crate::store::combine;
 use crate::workdir::WorkDir;
@@ -45,6 +46,7 @@ pub struct TrainingSummary {
 #[derive(Debug)]
 pub struct SharedModel {
     dir: PathBuf,
+    _shared_here: Option<SharedHere>,
     /// What is known of the model.
     pub description: ModelDescription,
     /// What is known of its training.
@@ -60,9 +62,31 @@ impl SharedModel {
     ///
     /// If a file is missing or damaged, or its parts do not fit together.
     pub fn read(dir: &Path) -> Result<Self> {
+        Self::read_from(dir, None)
+    }
+
+    /// As [`read`](Self::read), from a directory that may disappear with the model.
+    pub(crate) fn read_from(dir: &Path, shared_here: Option<SharedHere>) -> Result<Self> {
         let (description, training) = read_description(dir)?;
         let preprocessing = Preprocessing::read(&dir.join(PREPROCESSING_FILE))?;
-        Ok(Self { dir: dir.to_owned(), description, training, preprocessing })
+        Ok(Self { dir: dir.to_owned(), _shared_here: shared_here, description, training, preprocessing })
+    }
+
+    /// Where its files are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Gives each party its share of the model, as the file `name`, and what is known of it.
+    pub(crate) fn give(&self, work: &WorkDir, name: &str) -> Result<()> {
+        for (party, share) in self.description.share_files.iter().enumerate() {
+            let dir = work.party(party);
+            for (from, to) in [(share.as_str(), name), (DESCRIPTION_FILE, DESCRIPTION_FILE)] {
+                let from = self.dir.join(from);
+                fs::copy(&from, dir.join(to)).map_err(|error| Failure::file("copy", &from, &error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Predicts for rows of scaled features: gives for each row the probabilities of the classes, or the number in the target's own
@@ -79,13 +103,7 @@ impl SharedModel {
         work.write_assignment(&assignment)?;
         work.deal_features(plan, &assignment.dataset, &features)?;
         drop(features);
-        for (party, share) in self.description.share_files.iter().enumerate() {
-            let dir = work.party(party);
-            for (from, to) in [(share.as_str(), MODEL_SHARE_FILE), (DESCRIPTION_FILE, DESCRIPTION_FILE)] {
-                let from = self.dir.join(from);
-                fs::copy(&from, dir.join(to)).map_err(|error| Failure::file("copy", &from, &error))?;
-            }
-        }
+        self.give(&work, MODEL_SHARE_FILE)?;
         launch::run(&work, link, verbose, &mut |_, _| ())?;
         interrupt::check()?;
 

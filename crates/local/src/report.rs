@@ -86,6 +86,9 @@ pub struct Training {
     pub batch_size: usize,
     /// Mini-batches of all epochs together.
     pub batches: usize,
+    /// Id of the model that the training began with; none if it began with new weights.
+    #[serde(default)]
+    pub start: Option<String>,
     /// Mini-batches that were done when the training went on after an interruption; none if it went through.
     ///
     /// Time and cost are those of the mini-batches since.

@@ -2,27 +2,30 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use shamisen_data::dataset::DatasetDescription;
-use shamisen_data::model::{ModelDescription, PREPROCESSING_FILE, SHARE_FILES, VERSION, write_description};
+use shamisen_data::model::{PREPROCESSING_FILE, SHARE_FILES, write_description};
+use shamisen_data::open_model::OpenModel;
 use shamisen_data::prepare::{PrepareOptions, Prepared};
 use shamisen_data::scaling::Preprocessing;
 use shamisen_data::shares::random_id;
 use shamisen_data::table::TargetKind;
-use shamisen_nn::formats::{self, FEATURE_BITS, WEIGHT_FRAC, activation_frac};
+use shamisen_nn::formats::{self, FEATURE_BITS, activation_frac};
 use shamisen_nn::plan::{Optimizer, Plan, Task};
 use shamisen_nn::twin::{self, PlainExamples};
-use shamisen_party::MODEL_SHARE_FILE;
 use shamisen_party::assignment::{Assignment, Schedule, Score, Work};
 use shamisen_party::event::Outcome;
+use shamisen_party::{MODEL_SHARE_FILE, START_SHARE_FILE};
 
 use crate::dataset::read_shares;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::job::{DEFAULT_BATCH, Job, Rows};
 use crate::launch;
+use crate::open::described;
 use crate::predict::TrainingSummary;
 use crate::progress::Progress;
 use crate::report::{Cost, Data, Model, Report, Scores, Training, Twin};
@@ -53,8 +56,10 @@ pub fn train(job: &Job, verbose: u8, progress: &mut dyn Progress) -> Result<Repo
     let checkpoints = job.checkpoints.as_ref().map(|(_, every)| schedule(*every)).transpose()?;
     // A training that can go on may be asked for its model later.
     let model = (model.is_some() || checkpoints.is_some()).then(random_id).transpose()?;
-    let assignment = Assignment::new(plan, id, Work::Train { score, model, checkpoints }, job.threads);
+    let start = job.start.as_ref().map(|start| start.description.id.clone());
+    let assignment = Assignment::new(plan, id, Work::Train { score, model, start, checkpoints }, job.threads);
     work.write_assignment(&assignment)?;
+    job.start.as_ref().map_or(Ok(()), |start| start.give(&work, START_SHARE_FILE))?;
     let owner = OwnersPart {
         link: job.link,
         rows,
@@ -96,13 +101,14 @@ pub fn resume(dir: &Path, changes: Changes, verbose: u8, progress: &mut dyn Prog
 pub fn planned(job: &Job, progress: &mut dyn Progress) -> Result<(Plan, usize)> {
     let (preprocessing, width, rows, target_bits) = match &job.rows {
         Rows::Table(options) => {
-            let survey = look_at(options, progress)?;
+            let survey = look_at(&known(job, options), progress)?;
             let preprocessing = survey.preprocessing().clone();
             let width = (preprocessing.feature_names.len(), survey.outputs());
             (preprocessing, width, survey.rows(), survey.target_bits())
         }
         Rows::Shares(dir) => {
             let (description, preprocessing) = read_shares(dir)?;
+            check_start(job, dir, &preprocessing)?;
             let DatasetDescription { features, outputs, rows, target_bits, .. } = description;
             (preprocessing, (features, outputs), rows, target_bits)
         }
@@ -182,12 +188,13 @@ struct Dealt {
 impl Dealt {
     /// Shares a table. With the twin, its rows are in memory before.
     fn from_table(job: &Job, options: &PrepareOptions, progress: &mut dyn Progress) -> Result<Self> {
-        let survey = look_at(options, progress)?;
+        let survey = look_at(&known(job, options), progress)?;
         let preprocessing = survey.preprocessing().clone();
         let (features, outputs) = (preprocessing.feature_names.len(), survey.outputs());
         let plan = plan(job, &preprocessing, (features, outputs), survey.rows(), survey.target_bits())?;
         // First, because there is nothing to clean up yet, and alone, because it would slow the parties down.
-        let twin = if job.twin { Some(train_twin(&plan, &survey.collect()?)) } else { None };
+        let start = || job.start.as_ref().map(|start| start.open()).transpose();
+        let twin = if job.twin { Some(train_twin(&plan, start()?, &survey.collect()?)) } else { None };
         let work = work_dir(job)?;
         let description = work.share(&plan, &survey, &random_id()?, progress)?;
         Ok(Self { work, plan, description, preprocessing, twin })
@@ -196,6 +203,7 @@ impl Dealt {
     /// Takes the shares of a directory that `share` wrote.
     fn from_shares(job: &Job, dir: &Path) -> Result<Self> {
         let (description, preprocessing) = read_shares(dir)?;
+        check_start(job, dir, &preprocessing)?;
         let DatasetDescription { features, outputs, rows, target_bits, .. } = description;
         let plan = plan(job, &preprocessing, (features, outputs), rows, target_bits)?;
         let (needed, given) = (activation_frac(&plan), description.feature_frac);
@@ -213,6 +221,35 @@ impl Dealt {
     }
 }
 
+/// How the rows are prepared: as the model has it that the training begins with, if there is one.
+fn known(job: &Job, options: &PrepareOptions) -> PrepareOptions {
+    let known = job.start.as_ref().map(|start| start.preprocessing.clone());
+    PrepareOptions { known, ..options.clone() }
+}
+
+/// Fails if rows that were shared before are not such as the model was trained on that the training begins with.
+fn check_start(job: &Job, dir: &Path, preprocessing: &Preprocessing) -> Result<()> {
+    let Some(start) = &job.start else { return Ok(()) };
+    let known = &start.preprocessing;
+    let problem = if preprocessing.feature_names != known.feature_names {
+        "have other features than the model"
+    } else if preprocessing.classes != known.classes || preprocessing.kind() != known.kind() {
+        "have other classes than the model"
+    } else if preprocessing.scaling != known.scaling
+        || preprocessing.offset != known.offset
+        || preprocessing.factor != known.factor
+        || preprocessing.target != known.target
+    {
+        "were scaled by other statistics than the model's"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::input(format!(
+        "the rows in {} {problem}: give the table by --data, which is then scaled as the model's was",
+        dir.display()
+    )))
+}
+
 /// The parties' directories, where they stay if checkpoints are kept.
 fn work_dir(job: &Job) -> Result<WorkDir> {
     job.checkpoints.as_ref().map_or_else(WorkDir::new, |(dir, _)| WorkDir::staged(dir))
@@ -226,9 +263,10 @@ fn plan(
     rows: usize,
     target_bits: u32,
 ) -> Result<Plan> {
-    let mut layers = vec![features];
-    layers.extend(&job.hidden);
-    layers.push(outputs);
+    let layers = match &job.start {
+        Some(start) => start.training.plan.layers.clone(),
+        None => [&[features], &job.hidden[..], &[outputs]].concat(),
+    };
     let Some(kind) = preprocessing.kind() else {
         return Err(Failure::input(
             "these rows were shared without a target: they are for trainings at three servers with the target of another data set",
@@ -260,7 +298,7 @@ fn plan(
 }
 
 /// The same training in the clear.
-fn train_twin(plan: &Plan, prepared: &Prepared) -> Twin {
+fn train_twin(plan: &Plan, start: Option<OpenModel>, prepared: &Prepared) -> Twin {
     let started = Instant::now();
     let train = &prepared.train;
     let examples = PlainExamples {
@@ -268,7 +306,8 @@ fn train_twin(plan: &Plan, prepared: &Prepared) -> Twin {
         targets: train.targets.values(),
         rows: train.features.rows(),
     };
-    let model = twin::train(plan, examples, |_, _, _| ());
+    let start = start.map(|start| start.parameters());
+    let model = twin::train_epochs(plan, start, examples, |_, _, _| (), |_, _| ControlFlow::Continue(()));
     let scored = prepared.test.as_ref().unwrap_or(train);
     let outputs = model.outputs(scored.features.values());
     let scores = Scores::from(twin::evaluate(plan.task, plan.outputs(), &outputs, scored.targets.values()));
@@ -332,6 +371,10 @@ fn report(
             epochs: plan.epochs,
             batch_size: plan.batch_size,
             batches,
+            start: match &assignment.work {
+                Work::Train { start, .. } => start.clone(),
+                Work::Predict => None,
+            },
             resumed_from: first.resumed_from,
             seconds: outcomes.iter().map(|outcome| outcome.seconds).fold(0.0, f64::max),
             loss: first.loss.clone(),
@@ -359,23 +402,7 @@ fn write_model(
         scores: report.test,
         scored_on: report.data.scored_on.clone(),
     };
-    let json = |error: serde_json::Error| Failure::run(format!("the model cannot be described: {error}"));
-    let description = ModelDescription {
-        id: id.to_owned(),
-        version: VERSION,
-        task: match plan.task {
-            Task::Classification => TargetKind::Classes,
-            Task::Regression => TargetKind::Number,
-        },
-        layers: serde_json::to_value(&plan.layers).map_err(json)?,
-        frac: WEIGHT_FRAC,
-        parameters: plan.parameters() as u64,
-        feature_names: preprocessing.feature_names.clone(),
-        target_name: preprocessing.target_name.clone(),
-        classes: preprocessing.classes.clone(),
-        training: serde_json::to_value(summary).map_err(json)?,
-        share_files: SHARE_FILES.map(str::to_owned),
-    };
+    let description = described(id, preprocessing, &summary)?;
     let failed = |error: std::io::Error| Failure::file("write", dir, &error);
     let staged = Staged::new(dir)?;
     write_description(staged.path(), &description)?;

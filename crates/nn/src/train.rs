@@ -104,7 +104,7 @@ pub fn train(
     run.trained(rows, observer, lanes)
 }
 
-/// As [`train`], from a network that a training by a plan with the same layers has left, or from the initial weights, and with
+/// As [`train`], from a network with the layers of the plan, or from the initial weights, and with
 /// somebody who looks at each epoch and may end the training with it.
 ///
 /// The optimiser begins anew.
@@ -124,7 +124,25 @@ pub fn train_epochs(
     run.trained(rows, observer, lanes)
 }
 
-/// As [`train`], with checkpoints, from one of them or from the beginning; the same at all three parties.
+/// As [`train`], from a network with the layers of the plan.
+///
+/// The optimiser begins anew.
+///
+/// # Errors
+///
+/// As [`train`].
+pub fn train_from(
+    plan: &Plan,
+    network: Perceptron,
+    rows: &mut dyn SharedRows,
+    observer: &mut dyn FnMut(Progress, &Lanes),
+    lanes: &mut Lanes,
+) -> Result<Trained> {
+    let run = Run { plan, start: Some(network), checkpoints: None, epochs: None };
+    run.trained(rows, observer, lanes)
+}
+
+/// As [`train`], with checkpoints, from one of them or from the beginning, where a network may be given; the same at all three parties.
 ///
 /// At each report the parties tell each other whether one of them wants to stop (one round, 16 bytes each), and renew the keys of
 /// all lanes. What comes after a checkpoint is therefore the same word for word, whether the training goes on or begins again there.
@@ -136,13 +154,13 @@ pub fn train_epochs(
 /// As [`train`], and [`NnError::Checkpoint`] for a checkpoint that cannot be kept or does not fit.
 pub fn train_with_checkpoints(
     plan: &Plan,
+    network: Option<Perceptron>,
     rows: &mut dyn SharedRows,
-    checkpoints: &mut dyn Checkpoints,
-    start: Option<Checkpoint>,
+    (checkpoints, start): (&mut dyn Checkpoints, Option<Checkpoint>),
     observer: &mut dyn FnMut(Progress, &Lanes),
     lanes: &mut Lanes,
 ) -> Result<Ended> {
-    let run = Run { plan, start: None, checkpoints: Some((checkpoints, start)), epochs: None };
+    let run = Run { plan, start: network, checkpoints: Some((checkpoints, start)), epochs: None };
     run.ended(rows, observer, lanes)
 }
 

@@ -54,6 +54,9 @@ pub enum Work {
         score: Score,
         /// Id of the model whose shares are kept, if any are.
         model: Option<String>,
+        /// Id of the model that the training begins with, in place of new weights.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start: Option<String>,
         /// When each party keeps checkpoints, if it does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         checkpoints: Option<Schedule>,

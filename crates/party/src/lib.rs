@@ -24,4 +24,4 @@ mod work;
 pub use message::Message;
 pub use pool::STATISTICS_FILE;
 pub use rows::Part;
-pub use work::{End, MODEL_SHARE_FILE, PREDICTIONS_FILE, PartyDir, boxed, work};
+pub use work::{End, MODEL_SHARE_FILE, PREDICTIONS_FILE, PartyDir, START_SHARE_FILE, boxed, work};

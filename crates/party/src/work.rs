@@ -15,7 +15,7 @@ use shamisen_net::{Party, Transport};
 use shamisen_nn::evaluate::{evaluate, predict};
 use shamisen_nn::formats::CHECK_EVERY;
 use shamisen_nn::perceptron::Perceptron;
-use shamisen_nn::train::{Ended, Progress, train, train_with_checkpoints};
+use shamisen_nn::train::{Ended, Progress, train, train_from, train_with_checkpoints};
 
 use crate::assignment::{Assignment, Score, Work};
 use crate::checkpoint::Kept;
@@ -29,6 +29,9 @@ use crate::source::Folder;
 
 /// Name of a party's share of a model, in its directory.
 pub const MODEL_SHARE_FILE: &str = "model.share";
+
+/// Name of a party's share of the model that a training begins with, in its directory; the model is described beside it.
+pub const START_SHARE_FILE: &str = "start.share";
 
 /// Name of a party's share of predictions, in its directory.
 pub const PREDICTIONS_FILE: &str = "predictions.share";
@@ -143,6 +146,8 @@ enum Inputs {
     Train {
         train: Box<DealtRows>,
         test: Option<Box<DealtRows>>,
+        /// Of the network that it begins with, if there is one.
+        start: Option<Rep>,
     },
     /// Rows of several owners that are rescaled before the training begins.
     Pool {
@@ -163,7 +168,7 @@ impl Inputs {
         key: Option<&StorageKey>,
     ) -> Result<Self, Failed> {
         match &assignment.work {
-            Work::Train { score, .. } => {
+            Work::Train { score, start, .. } => {
                 let folder = Folder { dir, assignment, party, key };
                 if let Some(owned) = Owned::open(&folder)? {
                     return Ok(Self::Pool { owned: Box::new(owned), key: key.cloned() });
@@ -173,18 +178,15 @@ impl Inputs {
                     Score::TestRows => Some(open(Part::Test)?),
                     Score::TrainingRows => None,
                 };
-                Ok(Self::Train { train: open(Part::Train)?, test })
+                let start = start
+                    .as_ref()
+                    .map(|id| parameters(dir, START_SHARE_FILE, Some(id), assignment, party, key));
+                Ok(Self::Train { train: open(Part::Train)?, test, start: start.transpose()? })
             }
             Work::Predict => {
-                let description = read_description(dir)?;
-                let (mine, next) =
-                    read_party_share(&dir.join(MODEL_SHARE_FILE), &description, party.index(), key)?;
-                if mine.len() != assignment.plan.parameters() {
-                    let text = format!("{DESCRIPTION_FILE} and the job have different numbers of parameters");
-                    return Err(Failed::new(Cause::Input, text));
-                }
+                let parameters = parameters(dir, MODEL_SHARE_FILE, None, assignment, party, key)?;
                 let features = Box::new(DealtRows::open(dir, Part::Predict, assignment, party, key)?);
-                Ok(Self::Predict { features, parameters: Rep::from_components(mine, next) })
+                Ok(Self::Predict { features, parameters })
             }
         }
     }
@@ -192,7 +194,7 @@ impl Inputs {
     /// How long a peer may still check its share files when this party has done so: party 0 has next to nothing to check.
     fn time_to_check(&self) -> Duration {
         let bytes = match self {
-            Self::Train { train, test } => train.bytes() + test.as_ref().map_or(0, |test| test.bytes()),
+            Self::Train { train, test, .. } => train.bytes() + test.as_ref().map_or(0, |test| test.bytes()),
             Self::Pool { owned, .. } => owned.bytes(),
             Self::Predict { features, .. } => features.bytes(),
         };
@@ -227,7 +229,7 @@ impl Inputs {
         }
         let open = |part| DealtRows::open(dir, part, assignment, party, key).map(Box::new);
         let test = if *score == Score::TestRows { Some(open(Part::Test)?) } else { None };
-        Ok(Self::Train { train: open(Part::Train)?, test })
+        Ok(Self::Train { train: open(Part::Train)?, test, start: None })
     }
 
     fn work(
@@ -250,7 +252,8 @@ impl Inputs {
         let before = lanes.counters();
         let mut outcome = Outcome::default();
         match (self.rescaled(dir, assignment, start.is_none(), &mut lanes, emit)?, &assignment.work) {
-            (Self::Train { mut train, test }, Work::Train { model, .. }) => {
+            (Self::Train { mut train, test, start: network }, Work::Train { model, .. }) => {
+                let network = network.map(|parameters| Perceptron::from_parameters(plan, parameters));
                 let mut reported: Option<Instant> = None;
                 let (mut done, mut warm) = (0, None);
                 let mut observe = |progress: Progress, lanes: &Lanes| {
@@ -266,11 +269,15 @@ impl Inputs {
                     }
                 };
                 outcome.resumed_from = start.as_ref().map(|start| start.state.done as u64);
-                let ended = match &mut kept {
-                    None => Ended::Trained(self::train(plan, &mut *train, &mut observe, &mut lanes)?),
-                    Some(kept) => {
-                        train_with_checkpoints(plan, &mut *train, kept, start, &mut observe, &mut lanes)?
+                let (rows, observe) = (&mut *train, &mut observe);
+                let ended = match (&mut kept, network) {
+                    (Some(kept), network) => {
+                        train_with_checkpoints(plan, network, rows, (kept, start), observe, &mut lanes)?
                     }
+                    (None, Some(network)) => {
+                        Ended::Trained(train_from(plan, network, rows, observe, &mut lanes)?)
+                    }
+                    (None, None) => Ended::Trained(self::train(plan, rows, observe, &mut lanes)?),
                 };
                 let trained = match ended {
                     Ended::Trained(trained) => trained,
@@ -314,6 +321,31 @@ impl Inputs {
         emit(Event::Finished(Box::new(outcome)));
         Ok(End::Finished)
     }
+}
+
+/// A party's share of all parameters of a model that is described in its directory: of the one with this id, if there has to be
+/// one.
+fn parameters(
+    dir: &Path,
+    name: &str,
+    id: Option<&String>,
+    assignment: &Assignment,
+    party: Party,
+    key: Option<&StorageKey>,
+) -> Result<Rep, Failed> {
+    let description = read_description(dir)?;
+    let other = |what: &str| {
+        let text = format!("{DESCRIPTION_FILE} and the job have different {what}");
+        Err(Failed::new(Cause::Input, text))
+    };
+    if id.is_some_and(|id| *id != description.id) {
+        return other("ids of the model that the training begins with");
+    }
+    let (mine, next) = read_party_share(&dir.join(name), &description, party.index(), key)?;
+    if mine.len() != assignment.plan.parameters() {
+        return other("numbers of parameters");
+    }
+    Ok(Rep::from_components(mine, next))
 }
 
 fn step(progress: Progress, bytes_sent: u64) -> Step {

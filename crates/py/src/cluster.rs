@@ -24,7 +24,7 @@ use shamisen_service::{ServiceError, Stop, keys};
 use tempfile::TempDir;
 
 use crate::error::{of_data, of_service};
-use crate::model::{SharedModel, described};
+use crate::model::{SharedModel, columns_of};
 
 /// The three servers, and with whose key they are asked.
 #[pyclass(frozen, module = "shamisen._core")]
@@ -171,7 +171,7 @@ impl Cluster {
     /// The columns that a model takes: their statistics, for those who get its predictions or the model.
     fn columns(&self, py: Python<'_>, model: &str) -> PyResult<String> {
         let fetch = || self.0.model(model).and_then(|model| self.0.preprocessing(&model));
-        Ok(described(&py.detach(fetch).map_err(of_service)?).to_string())
+        Ok(columns_of(&py.detach(fetch).map_err(of_service)?).to_string())
     }
 
     /// Fetches the three shares of a model, which is no secret to the caller from then on.

@@ -7,12 +7,11 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use serde_json::json;
 use shamisen_data::model::{
-    ModelDescription, PREPROCESSING_FILE, SHARE_FILES, VERSION, read_party_share, write_description,
-    write_party_share,
+    PREPROCESSING_FILE, SHARE_FILES, read_party_share, write_description, write_party_share,
 };
 use shamisen_data::scaling::{Affine, Preprocessing, Scaling};
 use shamisen_data::shares::random_id;
-use shamisen_data::table::TargetKind;
+use shamisen_local::open::{described, encode};
 use shamisen_local::predict::{SharedModel as ModelDirectory, TrainingSummary};
 use shamisen_local::report::Scores;
 use shamisen_mpc::Rep;
@@ -65,18 +64,7 @@ impl SharedModel {
                 "there are {found} parameters where the layers have {wanted}"
             )));
         }
-        let encode = |&value: &f64| {
-            // What the range checks of a training let pass.
-            fixed::encode(value, WEIGHT_FRAC).filter(|_| value.abs() < WEIGHT_LIMIT)
-        };
-        let words: Option<Vec<u64>> = values.iter().map(encode).collect();
-        let words = words.ok_or_else(|| {
-            PyValueError::new_err(format!(
-                "a weight or bias is not finite, or its magnitude is {WEIGHT_LIMIT} or more, which leaves the fixed-point \
-                 range: train with scaled features"
-            ))
-        })?;
-        let dealt = Dealt::deal(words, 1)?;
+        let dealt = Dealt::deal(encode(values).map_err(|failure| of_running(&failure))?, 1)?;
         Ok(Self { plan: plan.clone(), shares: Party::ALL.map(|party| dealt.share(party)) })
     }
 
@@ -140,9 +128,7 @@ impl SharedModel {
             scores: Scores::default(),
             scored_on: "training rows".to_owned(),
         };
-        let training = serde_json::to_value(training)
-            .map_err(|error| PyValueError::new_err(format!("the training cannot be described: {error}")))?;
-        self.write(&directory, &columns, training).map_err(|error| of_data(&error))
+        self.write(&directory, &columns, &training)
     }
 
     /// Reads a model directory: the model, and as a dictionary in JSON its columns.
@@ -156,7 +142,7 @@ impl SharedModel {
                 read_party_share(&path, description, party, None).map_err(|error| of_data(&error))?;
             Ok::<_, PyErr>(Rep::from_components(mine, next))
         };
-        let mut columns = described(preprocessing);
+        let mut columns = columns_of(preprocessing);
         columns["id"] = json!(description.id);
         columns["rows"] = json!(training.rows);
         columns["seconds"] = json!(training.seconds);
@@ -194,7 +180,7 @@ impl Columns {
 }
 
 /// The columns of a file of the crates, for JSON.
-pub(crate) fn described(preprocessing: &Preprocessing) -> serde_json::Value {
+pub(crate) fn columns_of(preprocessing: &Preprocessing) -> serde_json::Value {
     json!({
         "feature_names": preprocessing.feature_names,
         "target_name": preprocessing.target_name,
@@ -207,45 +193,25 @@ pub(crate) fn described(preprocessing: &Preprocessing) -> serde_json::Value {
     })
 }
 
-/// Weights and biases of a network that is imported are below this.
-const WEIGHT_LIMIT: f64 = 16.0;
-
 impl SharedModel {
     /// A party's network.
     pub(crate) fn perceptron(&self, party: Party) -> Perceptron {
         Perceptron::from_parameters(&self.plan, self.shares[party.index()].clone())
     }
 
-    fn write(
-        &self,
-        directory: &Path,
-        columns: &Columns,
-        training: serde_json::Value,
-    ) -> shamisen_data::Result<String> {
-        let id = random_id()?;
+    fn write(&self, directory: &Path, columns: &Columns, training: &TrainingSummary) -> PyResult<String> {
+        let id = random_id().map_err(|error| of_data(&error))?;
         let preprocessing = columns.preprocessing();
-        let description = ModelDescription {
-            id: id.clone(),
-            version: VERSION,
-            task: match self.plan.task {
-                Task::Classification => TargetKind::Classes,
-                Task::Regression => TargetKind::Number,
-            },
-            layers: json!(self.plan.layers),
-            frac: WEIGHT_FRAC,
-            parameters: self.plan.parameters() as u64,
-            feature_names: preprocessing.feature_names.clone(),
-            target_name: preprocessing.target_name.clone(),
-            classes: preprocessing.classes.clone(),
-            training,
-            share_files: SHARE_FILES.map(str::to_owned),
-        };
-        write_description(directory, &description)?;
-        preprocessing.write(&directory.join(PREPROCESSING_FILE))?;
-        for (party, (share, name)) in self.shares.iter().zip(SHARE_FILES).enumerate() {
-            let (mine, next) = share.components();
-            write_party_share(&directory.join(name), &id, party, [mine, next], None)?;
-        }
+        let description = described(&id, &preprocessing, training).map_err(|failure| of_running(&failure))?;
+        let written = write_description(directory, &description)
+            .and_then(|()| preprocessing.write(&directory.join(PREPROCESSING_FILE)))
+            .and_then(|()| {
+                self.shares.iter().zip(SHARE_FILES).enumerate().try_for_each(|(party, (share, name))| {
+                    let (mine, next) = share.components();
+                    write_party_share(&directory.join(name), &id, party, [mine, next], None)
+                })
+            });
+        written.map_err(|error| of_data(&error))?;
         Ok(id)
     }
 }

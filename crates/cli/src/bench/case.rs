@@ -125,7 +125,7 @@ pub(crate) fn train_on(
     let assignment = Assignment::new(
         plan.clone(),
         random_id()?,
-        Work::Train { score, model: None, checkpoints: None },
+        Work::Train { score, model: None, start: None, checkpoints: None },
         threads,
     );
     work.write_assignment(&assignment)?;
@@ -142,6 +142,7 @@ pub(crate) fn mnist(dir: &Path) -> Result<Prepared> {
     Ok(prepare(&PrepareOptions {
         source: Source::Mnist { dir: dir.to_owned() },
         test: TestSource::Included,
+        known: None,
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::None,

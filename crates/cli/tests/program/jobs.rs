@@ -165,9 +165,14 @@ fn a_model_predicts_where_it_is_and_after_its_export() {
     succeed(export.args(["--model", &id[..10], "--to"]).arg(&dir));
     let inspected = succeed(shamisen().args(["inspect", "--model"]).arg(&dir));
     assert!(inspected.contains("accuracy") && inspected.contains("present and whole"), "{inspected}");
+    let file = three.place.path("exported.onnx");
+    succeed(three.analyst("export").args(["--model", &id, "--to"]).arg(&file));
+    let of_dir = three.place.path("of-dir.onnx");
+    succeed(shamisen().args(["export", "--model"]).arg(&dir).arg("--to").arg(&of_dir));
+    assert_eq!(fs::read(&file).unwrap(), fs::read(&of_dir).unwrap());
     let there = three.place.path("there.csv");
     let mut local = shamisen();
-    local.args(["predict", "--transport", "memory", "--model"]).arg(&dir).arg("--data").arg(&rows);
+    local.args(["predict", "--transport", "memory", "--model"]).arg(&file).arg("--data").arg(&rows);
     succeed(local.arg("--output").arg(&there));
     let classes = |path| -> Vec<String> {
         let text = fs::read_to_string(path).unwrap();

@@ -136,7 +136,7 @@ fn by_hand_with(epochs: usize, ports: Option<[u16; 3]>, checkpoints: Option<Sche
     let examples = Examples { features: matrix(2), targets: matrix(1) };
     let work = WorkDir::new().unwrap();
     let dataset = random_id().unwrap();
-    let task = Work::Train { score: Score::TrainingRows, model: None, checkpoints };
+    let task = Work::Train { score: Score::TrainingRows, model: None, start: None, checkpoints };
     let assignment = Assignment::new(plan.clone(), dataset.clone(), task, THREADS);
     work.write_assignment(&assignment).unwrap();
     work.deal(&plan, &dataset, &examples, None).unwrap();

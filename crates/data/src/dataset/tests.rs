@@ -14,6 +14,7 @@ fn options(path: PathBuf, kind: TargetKind, test: TestSource) -> PrepareOptions 
     PrepareOptions {
         source: Source::Files { files: vec![path], target: Some("y".to_owned()), kind: Some(kind) },
         test,
+        known: None,
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::Standard,

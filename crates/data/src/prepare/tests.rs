@@ -18,6 +18,7 @@ fn options(file: PathBuf, kind: TargetKind, test: TestSource) -> PrepareOptions 
     PrepareOptions {
         source: Source::Files { files: vec![file], target: Some("y".to_owned()), kind: Some(kind) },
         test,
+        known: None,
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::Standard,

@@ -108,7 +108,8 @@ fn run(
         let reports = Cell::new(if party.index() == 1 { reports } else { usize::MAX });
         let mut memory = Memory { reports, transcripts, kept: Vec::new() };
         let rows = &mut shares.of(party);
-        let end = match train_with_checkpoints(plan, rows, &mut memory, start, &mut |_, _| {}, lanes).unwrap()
+        let end = match train_with_checkpoints(plan, None, rows, (&mut memory, start), &mut |_, _| {}, lanes)
+            .unwrap()
         {
             Ended::Trained(trained) => {
                 let (mine, next) = trained.network.parameters().components();
@@ -192,7 +193,7 @@ fn without_checkpoints_nothing_is_told_and_with_them_sixteen_bytes_a_report() {
     });
     let kept = with_shares(&plan, &table, 1, |rows, lanes| {
         let mut memory = Memory { reports: Cell::new(usize::MAX), transcripts: &[], kept: Vec::new() };
-        train_with_checkpoints(&plan, rows, &mut memory, None, &mut |_, _| {}, lanes).unwrap();
+        train_with_checkpoints(&plan, None, rows, (&mut memory, None), &mut |_, _| {}, lanes).unwrap();
     });
     // 8 mini-batches: reports after 1, 2, 4 and 8.
     for (kept, plain) in kept.counters.iter().zip(&plain.counters) {
@@ -214,7 +215,7 @@ fn a_checkpoint_of_another_training_is_refused() {
         let out = with_shares(plan, &table, lanes, |rows, lanes| {
             let mut memory = Memory { reports: Cell::new(usize::MAX), transcripts: &[], kept: Vec::new() };
             let start = Some(whole[lanes.party().index()].kept[1].checkpoint());
-            train_with_checkpoints(plan, rows, &mut memory, start, &mut |_, _| {}, lanes).err()
+            train_with_checkpoints(plan, None, rows, (&mut memory, start), &mut |_, _| {}, lanes).err()
         });
         for error in out.results {
             assert!(error.unwrap().to_string().starts_with("the checkpoint does not fit the plan"));

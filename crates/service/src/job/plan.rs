@@ -57,7 +57,7 @@ pub(crate) fn training(
     let model = job.document.keeps_model().then(|| job.document.id.clone());
     // The hash of the document is in the name of the run, and so in what the parties compare when they meet.
     let schedule = Schedule { run: format!("{}-{number}", job.digest), every: rounded(*checkpoint_every) };
-    let work = PartyWork::Train { score, model, checkpoints: Some(schedule) };
+    let work = PartyWork::Train { score, model, start: None, checkpoints: Some(schedule) };
     Ok(Assignment::new(plan(setting, table)?, data.id.clone(), work, threads).on(table.tables.clone()))
 }
 

@@ -148,7 +148,7 @@ impl Store {
     fn train_one(&self, shape: Shape, setting: &Setting) -> Result<Measured> {
         let plan = large_plan(shape)?;
         let work = WorkDir::new()?;
-        let train = Work::Train { score: Score::TestRows, model: None, checkpoints: None };
+        let train = Work::Train { score: Score::TestRows, model: None, start: None, checkpoints: None };
         work.write_assignment(&Assignment::new(plan.clone(), self.dataset.clone(), train, setting.threads))?;
         for part in [Part::Train, Part::Test] {
             work.link(part.features(), &self.files(part.features()))?;

@@ -71,6 +71,7 @@ impl Rows {
                 kind: Some(TargetKind::Number),
             },
             test: TestSource::None,
+            known: None,
             columns: ColumnRules::default(),
             scaling: Scaling::Standard,
             target_scaling: TargetScaling::Standard,

@@ -230,6 +230,7 @@ fn every_type_and_way_of_writing_is_the_table_that_csv_has() {
             kind: Some(TargetKind::Classes),
         },
         test: TestSource::Fraction(0.2),
+        known: None,
         columns: ColumnRules::default(),
         scaling: Scaling::Standard,
         target_scaling: TargetScaling::None,
