@@ -9,7 +9,7 @@ rounding explains it: secure prediction has probabilities with a small error, so
 probabilities are as close as that. Each difference is printed with the gap of the two greatest probabilities. One whose gap is more than
 twice the largest error of any probability is not explained, and ends with status 1 as well.
 
-Needs the packages `shamisen` and `onnxruntime`.
+Needs the packages `shamisen`, `onnxruntime` and scikit-learn.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import argparse
 import gzip
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from sklearn.exceptions import ConvergenceWarning
 
 import shamisen
 
@@ -41,6 +43,8 @@ def main() -> int:
         random_state=chosen.seed,
         verbose=True,
     )
+    # So few epochs are not meant to converge.
+    warnings.simplefilter("ignore", ConvergenceWarning)
     classifier.fit(images, labels)
     with tempfile.TemporaryDirectory() as place:
         model = Path(place) / "model.onnx"

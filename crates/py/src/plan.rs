@@ -67,6 +67,12 @@ impl Plan {
         self.0.layers.clone()
     }
 
+    /// Rows of a mini-batch.
+    #[getter]
+    fn batch_size(&self) -> usize {
+        self.0.batch_size
+    }
+
     /// Number of weights and biases.
     #[getter]
     fn parameters(&self) -> usize {

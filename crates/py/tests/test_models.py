@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -209,6 +210,21 @@ def test_a_scaler_of_scikit_learn_clips_nothing(line):
     back = shamisen.RevealedModel.from_sklearn(fitted.reveal().to_sklearn())
     assert back.columns.standard
     assert back.share().predict(far) == pytest.approx(fitted.predict(far), abs=0.05)
+
+
+def test_a_target_that_scikit_learn_scales(line):
+    X, y = line
+    network = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(8,), max_iter=50, random_state=0))
+    known = TransformedTargetRegressor(network, transformer=StandardScaler()).fit(X, 1000.0 * y)
+    shared = shamisen.RevealedModel.from_sklearn(known).share()
+    assert shared.predict(X) == pytest.approx(known.predict(X), abs=20.0)
+    # One that is not scaled, and therefore has large weights.
+    large = MLPRegressor(hidden_layer_sizes=(8,), learning_rate_init=0.5, max_iter=200, random_state=0).fit(X, 1000.0 * y)
+    assert np.abs(large.intercepts_[-1]).max() > 16.0
+    shared = shamisen.RevealedModel.from_sklearn(large).share()
+    assert shared.predict(X) == pytest.approx(large.predict(X), rel=2e-3)
+    with pytest.raises(ValueError, match="the transformer of the target is FunctionTransformer: only a StandardScaler"):
+        shamisen.RevealedModel.from_sklearn(TransformedTargetRegressor(network, func=np.log, inverse_func=np.exp).fit(X, y))
 
 
 def test_networks_that_cannot_be_shared(blobs):

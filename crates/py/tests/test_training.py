@@ -166,9 +166,12 @@ def test_a_wild_training_stops_with_a_sentence(line):
 
 def test_progress_is_a_line_for_each_epoch_off_a_terminal(blobs, capsys):
     X, y = blobs
-    shamisen.MLPClassifier((4,), max_iter=3, verbose=True, random_state=0).fit(X, y)
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(",")[0] for line in lines] == ["epoch 1", "epoch 2", "epoch 3"]
+    for backend in ("local", "plain"):
+        classifier = shamisen.MLPClassifier((4,), batch_size=7, max_iter=3, verbose=True, random_state=0, backend=backend)
+        losses = classifier.fit(X, y).loss_curve_
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.split(",")[0] for line in lines] == ["epoch 1", "epoch 2", "epoch 3"]
+        assert [float(line.split(" = ")[1]) for line in lines] == pytest.approx(losses, abs=1e-6)
 
 
 def test_progress_is_a_bar_on_a_terminal():

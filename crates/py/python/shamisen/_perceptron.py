@@ -284,7 +284,7 @@ class Perceptron(BaseEstimator):
         """Trains the network, and returns whether that ended before the last epoch."""
         patience = int(min(self.n_iter_no_change, self.max_iter))
         stopping: _core.Stopping = {"tol": float(self.tol), "patience": patience}
-        progress = Progress(self.max_iter) if self.verbose else None
+        progress = Progress(self.max_iter, batch_size=plan.batch_size, rows=len(rows[0])) if self.verbose else None
         started = time.monotonic()
         network: SharedNetwork | PlainNetwork
         try:

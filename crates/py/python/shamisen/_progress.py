@@ -14,8 +14,12 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 class Progress:
     """Shows how far a training is; it is called with each report."""
 
-    def __init__(self, epochs: int, stream: TextIO | None = None) -> None:
+    def __init__(self, epochs: int, stream: TextIO | None = None, *, batch_size: int = 1, rows: int | None = None) -> None:
         self.epochs = epochs
+        #: Rows of a mini-batch, and of an epoch, whose last mini-batch may have fewer.
+        self.batch_size, self.rows = batch_size, rows
+        #: Of the present epoch: rows whose loss was opened, and the sum of their losses.
+        self.opened, self.sum = 0, 0.0
         self.stream = stream if stream is not None else sys.stderr
         self.live = _is_live(self.stream)
         self.started = time.monotonic()
@@ -27,7 +31,13 @@ class Progress:
 
     def __call__(self, epoch: int, batch: int, batches: int, loss: float | None) -> None:
         """Takes note of a mini-batch: its epoch and number from 1, and the loss if it was opened."""
-        self.loss = loss if loss is not None else self.loss
+        if self.last is None or self.last[0] != epoch:
+            self.opened, self.sum = 0, 0.0
+        if loss is not None:
+            # It is the mean of the rows since the last one.
+            opened = batch * self.batch_size if self.rows is None else min(batch * self.batch_size, self.rows)
+            self.sum += loss * (opened - self.opened)
+            self.opened, self.loss = opened, loss
         self.last = (epoch, batch, batches)
         now = time.monotonic()
         if self.live:
@@ -35,7 +45,7 @@ class Progress:
                 self.shown = now
                 self._draw()
         elif batch == batches:
-            self.stream.write(f"epoch {epoch}, loss = {self.loss:.8f}\n")
+            self.stream.write(f"epoch {epoch}, loss = {self.sum / max(self.opened, 1):.8f}\n")
             self.stream.flush()
 
     def say(self, text: str) -> None:

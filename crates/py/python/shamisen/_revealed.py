@@ -176,7 +176,7 @@ class RevealedModel:
     @classmethod
     def from_sklearn(cls, estimator: Any) -> RevealedModel:
         """The network of a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn, or of a `Pipeline` of `StandardScaler` and one, such as
-        `to_sklearn` gives.
+        `to_sklearn` gives; also in a `TransformedTargetRegressor` with a `StandardScaler` for the target.
 
         Features are then scaled as `StandardScaler` does it, without the clip at ten deviations that trainings here have, unless the
         `Pipeline` has it as well. Features beyond the range of the fixed-point numbers are refused when they are predicted for.
@@ -184,6 +184,8 @@ class RevealedModel:
         Raises ValueError for another activation than ReLU, for several targets or labels at once, and for outputs that are
         neither classes nor numbers.
         """
+        if hasattr(estimator, "regressor_"):
+            return cls._of_scaled_target(estimator)
         scaler, network, clipped = None, estimator, False
         if hasattr(estimator, "steps"):
             # The clip of `to_sklearn` is part of the scaling here.
@@ -230,6 +232,20 @@ class RevealedModel:
                 coefs[-1] = np.hstack([-coefs[-1] / 2.0, coefs[-1] / 2.0])
                 intercepts[-1] = np.concatenate([-intercepts[-1] / 2.0, intercepts[-1] / 2.0])
         return cls(coefs, intercepts, columns)
+
+
+    @classmethod
+    def _of_scaled_target(cls, estimator: Any) -> RevealedModel:
+        """The network of a fitted `TransformedTargetRegressor`."""
+        scaler = estimator.transformer_
+        if type(scaler).__name__ != "StandardScaler":
+            raise ValueError(f"the transformer of the target is {type(scaler).__name__}: only a StandardScaler can be taken over")
+        model = cls.from_sklearn(estimator.regressor_)
+        mean = 0.0 if scaler.mean_ is None else float(scaler.mean_[0])
+        scale = 1.0 if scaler.scale_ is None else float(scaler.scale_[0])
+        offset, factor = model.columns.target or (0.0, 1.0)
+        model.columns.target = (offset * scale + mean, factor / scale)
+        return model
 
 
 def _is_clip(step: Any) -> bool:
