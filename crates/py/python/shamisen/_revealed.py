@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ._estimators import MLPClassifier, MLPRegressor
 
 
-#: Weights and biases of the last layer of a regression above this become part of its target's scaling: below 16 they can be shared.
+#: The layers of a regression with weights or biases above this are made smaller: below 16 they can be shared.
 LARGE = 4.0
 
 _Format = Literal["onnx", "safetensors"]
@@ -217,13 +218,7 @@ class RevealedModel:
         if network.out_activation_ == "identity":
             if intercepts[-1].shape[0] != 1:
                 raise ValueError(f"the network has {intercepts[-1].shape[0]} targets: only one can be shared")
-            columns.target = (0.0, 1.0)
-            largest = max(float(np.abs(part).max()) for part in (coefs[-1], intercepts[-1]))
-            if largest > LARGE:
-                # What makes weights large is the unit of the target, and how far from 0 it is.
-                factor = 2.0 ** -np.ceil(np.log2(largest / LARGE))
-                columns.target = (float(intercepts[-1][0]), float(factor))
-                coefs[-1], intercepts[-1] = coefs[-1] * factor, np.zeros(1)
+            columns.target = _take_out(coefs, intercepts)
         else:
             columns.classes = np.array(network.classes_)
             if network.out_activation_ == "logistic":
@@ -246,6 +241,23 @@ class RevealedModel:
         offset, factor = model.columns.target or (0.0, 1.0)
         model.columns.target = (offset * scale + mean, factor / scale)
         return model
+
+
+def _take_out(coefs: list[Floats], intercepts: list[Floats]) -> tuple[float, float]:
+    """Makes large layers of a regression smaller, in place, and returns the offset and factor of the target that make up for it.
+
+    A positive factor passes through ReLU, and powers of two lose no digit.
+    """
+    if max(float(np.abs(part).max()) for part in (*coefs, *intercepts)) <= LARGE:
+        return 0.0, 1.0
+    offset, scale = float(intercepts[-1][0]), 1.0
+    intercepts[-1] = np.zeros(1)
+    for at, (weights, biases) in enumerate(zip(coefs, intercepts)):
+        largest = max(float(np.abs(weights).max()), scale * float(np.abs(biases).max()))
+        factor = 2.0 ** -math.ceil(math.log2(largest)) if largest > 1.0 else 1.0
+        scale *= factor
+        coefs[at], intercepts[at] = weights * factor, biases * scale
+    return offset, scale
 
 
 def _is_clip(step: Any) -> bool:
