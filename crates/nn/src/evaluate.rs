@@ -1,6 +1,5 @@
 //! Evaluation and prediction under sharing.
 
-use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::{product, reshare};
 use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
@@ -12,7 +11,7 @@ use shamisen_ring::fixed;
 
 use crate::error::{NnError, Result};
 use crate::examples::SharedRows;
-use crate::formats::{ACTIVATION_BITS, activation_frac};
+use crate::formats::{ACTIVATION_BITS, activation_frac, decode_cross_entropy};
 use crate::metrics::Metrics;
 use crate::perceptron::Perceptron;
 use crate::plan::{Plan, Task};
@@ -60,7 +59,7 @@ pub fn evaluate(
             let sums = open(&reshare(sums, session)?, session)?;
             Ok(Metrics::Classification {
                 accuracy: sums[0] as f64 / count as f64,
-                cross_entropy: fixed::decode(sums[1], LOG_FRAC) / count as f64,
+                cross_entropy: decode_cross_entropy(sums[1]) / count as f64,
             })
         }
         Task::Regression => {

@@ -15,7 +15,9 @@
 //! A layer's sum has at most `n 2^(25 + 26)` for `n` inputs and 14 fractional bits, so `n <= 2^11`; wider layers take a
 //! bit off the activations for every doubling.
 
+use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::truncate::RANGE_BITS;
+use shamisen_ring::fixed;
 
 use crate::error::{NnError, Result};
 use crate::plan::{Optimizer, Plan, Task};
@@ -115,6 +117,12 @@ pub(crate) fn largest_weight(frac: u32, fan_in: usize, units: usize, inputs: f64
     } else {
         forward
     }
+}
+
+/// A sum of cross-entropies that was opened.
+pub(crate) fn decode_cross_entropy(sum: u64) -> f64 {
+    // Where all is certain, the error of an exponential is more than the loss.
+    fixed::decode(sum, LOG_FRAC).max(0.0)
 }
 
 /// Fractional bits in which targets are shared: 0 and 1 for classes, an activation's format for numbers.

@@ -1,6 +1,5 @@
 //! The way there and back for some rows, and their loss.
 
-use shamisen_mpc::protocol::log::LOG_FRAC;
 use shamisen_mpc::protocol::multiply::reshare;
 use shamisen_mpc::protocol::open::open;
 use shamisen_mpc::protocol::range::RangeChecks;
@@ -11,7 +10,9 @@ use shamisen_mpc::{Additive, Rep, Session};
 use shamisen_ring::fixed::{self, Factor};
 
 use crate::error::Result;
-use crate::formats::{ACTIVATION_BITS, DELTA_BOUND, DELTA_FRAC, activation_frac, target_frac};
+use crate::formats::{
+    ACTIVATION_BITS, DELTA_BOUND, DELTA_FRAC, activation_frac, decode_cross_entropy, target_frac,
+};
 use crate::perceptron::{Perceptron, Trace};
 use crate::plan::{Plan, Task};
 
@@ -121,8 +122,7 @@ pub(super) fn loss_sum(plan: &Plan, unreported: Unreported, session: &mut Sessio
         Task::Classification => {
             let loss = unreported.terms.cross_entropy(plan.outputs(), frac, session)?;
             let sum = open(&reshare(loss.sum(), session)?, session)?;
-            // Where all is certain, the error of a logarithm is more than the loss.
-            Ok(fixed::decode(sum[0], LOG_FRAC).max(0.0))
+            Ok(decode_cross_entropy(sum[0]))
         }
         Task::Regression => {
             debug_assert_eq!(target_frac(plan), frac);

@@ -9,8 +9,9 @@ use shamisen_mpc::{Lanes, Rep};
 use shamisen_net::Party;
 use shamisen_nn::evaluate::evaluate;
 use shamisen_nn::examples::SharedRows;
-use shamisen_nn::formats::{activation_frac, target_frac};
+use shamisen_nn::formats::{WEIGHT_FRAC, activation_frac, target_frac};
 use shamisen_nn::metrics::Metrics;
+use shamisen_nn::perceptron::Perceptron;
 use shamisen_nn::plan::{Optimizer, Plan, Task};
 use shamisen_nn::train::{train, useful_lanes};
 use shamisen_nn::{NnError, Result, twin};
@@ -184,6 +185,22 @@ fn classification_follows_the_twin() {
     assert_near(&plan(Task::Classification, &[16], Optimizer::adam(4)), &table, 0.03);
     assert_near(&plan(Task::Classification, &[16], Optimizer::Sgd { momentum: 0.0 }), &table, 0.02);
     assert_near(&plan(Task::Classification, &[16], Optimizer::Sgd { momentum: 0.9 }), &table, 0.02);
+}
+
+#[test]
+fn a_cross_entropy_is_not_negative() {
+    let plan = plan(Task::Classification, &[], Optimizer::Sgd { momentum: 0.0 });
+    // All rows have the first class, and the network's first bias makes it certain.
+    let rows = 200;
+    let targets = (0..3 * rows).map(|at| f64::from(u8::from(at % 3 == 0))).collect();
+    let table = Table { features: uniform(rows * 6, 1), targets, rows };
+    let parameters: Vec<f64> = (0..21).map(|at| if at == 18 { 30.0 } else { 0.0 }).collect();
+    let parameters = deal(&encode(&parameters, WEIGHT_FRAC), &mut rng(SEED));
+    let out = with_shares(&plan, &table, 1, |rows, lanes| {
+        let network = Perceptron::from_parameters(&plan, parameters[lanes.party().index()].clone());
+        evaluate(&plan, &network, rows, lanes.main()).unwrap()
+    });
+    assert_eq!(out.results[0], Metrics::Classification { accuracy: 1.0, cross_entropy: 0.0 });
 }
 
 #[test]
