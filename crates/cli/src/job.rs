@@ -260,7 +260,7 @@ impl JobFields {
     pub fn resolve(self) -> Result<Job> {
         let start = self.start.as_deref().map(SharedModel::of).transpose()?;
         let fields = match &start {
-            Some(start) => self.as_known(&start.preprocessing)?,
+            Some(start) => self.decided_by(&start.preprocessing)?,
             None => self,
         };
         fields.resolve_from(start)
@@ -280,7 +280,7 @@ impl JobFields {
                 self.check_shares()?;
                 Rows::Shares(dir.clone())
             }
-            None => Rows::Table(self.table()?),
+            None => Rows::Table(Box::new(self.table()?)),
         };
         let checkpoints = match (self.checkpoint, self.checkpoint_every) {
             (None, Some(_)) => {
@@ -457,7 +457,7 @@ impl JobFields {
     /// The same with what the model decides that the training begins with.
     ///
     /// Fails if something else is asked for.
-    fn as_known(self, known: &Preprocessing) -> Result<Self> {
+    fn decided_by(self, known: &Preprocessing) -> Result<Self> {
         let given = [
             ("--hidden", self.hidden.is_some()),
             ("--categorical", !self.categorical.is_empty()),

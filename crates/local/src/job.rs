@@ -24,7 +24,7 @@ pub const LIMIT: f64 = (1_u64 << FEATURE_BITS) as f64;
 #[derive(Clone, Debug)]
 pub enum Rows {
     /// Files, which are shared first.
-    Table(PrepareOptions),
+    Table(Box<PrepareOptions>),
     /// A directory with shares.
     Shares(PathBuf),
 }

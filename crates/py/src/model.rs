@@ -19,7 +19,7 @@ use shamisen_net::Party;
 use shamisen_nn::evaluate::{predict, prediction_frac};
 use shamisen_nn::formats::{WEIGHT_FRAC, activation_frac};
 use shamisen_nn::perceptron::Perceptron;
-use shamisen_nn::plan::{Plan as NnPlan, Task};
+use shamisen_nn::plan::Plan as NnPlan;
 use shamisen_ring::fixed;
 
 use crate::error::{of_data, of_running};

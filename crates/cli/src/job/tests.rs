@@ -8,7 +8,7 @@ fn fields(text: &str) -> JobFields {
 
 fn table(rows: Rows) -> PrepareOptions {
     match rows {
-        Rows::Table(table) => table,
+        Rows::Table(table) => *table,
         Rows::Shares(dir) => panic!("{}", dir.display()),
     }
 }

@@ -119,10 +119,6 @@ impl TableFile for Folder {
         &self.columns
     }
 
-    fn classes(&self) -> Option<Vec<String>> {
-        Some(self.labels.clone())
-    }
-
     fn count(&self) -> Result<u64> {
         Ok(self.images.len() as u64)
     }

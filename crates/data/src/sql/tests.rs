@@ -49,6 +49,7 @@ mod with_feature {
         PrepareOptions {
             source,
             test: TestSource::None,
+            known: None,
             columns: ColumnRules {
                 categorical: [("ward".to_owned(), None)].into(),
                 dates: [("born".to_owned(), DateFormat::default())].into(),
