@@ -219,7 +219,7 @@ impl Inputs {
             lanes.main().enter("pooling");
             let mut told: Option<Instant> = None;
             let mut observe = |part| {
-                if told.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
+                if part >= 1.0 || told.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
                     told = Some(Instant::now());
                     emit(Event::Rescaled { part });
                 }

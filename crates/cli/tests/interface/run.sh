@@ -8,7 +8,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../../.." && pwd)
 seed=${1:-1}
-shamisen=${SHAMISEN:-shamisen}
+shamisen=$(command -v "${SHAMISEN:-shamisen}" | xargs realpath)
 place=$(mktemp -d)
 servers=
 end() {
@@ -81,6 +81,20 @@ failed=0
 for caller in 0:operator 0:analyst 0:owner 1:server0; do
     party=${caller%%:*} name=${caller#*:}
     echo "== server $party, asked by $name"
+    # Unless the server takes the caller for whom it should, the rest says nothing.
+    python3 - "$((port + 2 * party))" "$place/keys/$name" <<'PYTHON'
+import http.client, json, ssl, sys
+
+context = ssl._create_unverified_context()
+context.load_cert_chain(f"{sys.argv[2]}/certificate.pem", f"{sys.argv[2]}/key.pem")
+server = http.client.HTTPSConnection("127.0.0.1", int(sys.argv[1]), context=context)
+server.request("GET", "/v1/whoami")
+answer = server.getresponse()
+assert answer.status == 200, answer.read()
+print("   known as", json.load(answer)["role"])
+PYTHON
+    # What it keeps of its findings would change later runs.
+    cd "$place"
     "$tester" --config-file "$place/schemathesis.toml" run "https://127.0.0.1:$((port + 2 * party))/openapi.json" \
         --request-cert "$place/keys/$name/certificate.pem" --request-cert-key "$place/keys/$name/key.pem" \
         --tls-verify false --request-retries 3 --seed "$seed" --max-examples 25 --continue-on-failure --warnings off --no-color \
@@ -88,6 +102,7 @@ for caller in 0:operator 0:analyst 0:owner 1:server0; do
     grep -aE "^ *[0-9]+ generated" "$place/$name.log"
 done
 for party in 0 1 2; do
+    [ -s "$place/server$party.log" ] || failed=1
     ! grep -aE "panicked|\"level\":\"ERROR\"| ERROR " "$place/server$party.log" >&2 || failed=1
 done
 exit "$failed"

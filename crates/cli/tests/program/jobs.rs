@@ -132,7 +132,7 @@ async fn a_training_steps_aside_for_predictions() {
         wait_until(&three, party, &id, goes_on).await;
     }
     let logs = succeed(three.analyst("logs").arg("long"));
-    assert_eq!(logs.matches("steps aside for predictions").count(), 2, "{logs}");
+    assert_eq!(logs.matches("steps aside for another job").count(), 2, "{logs}");
     assert_eq!(logs.matches("stopped after epoch").count(), 6, "{logs}");
     succeed(three.analyst("cancel").arg("long"));
 }

@@ -111,7 +111,7 @@ def fit(
     first, chosen = next((one for one in several if one.task), None), list(columns or [])
     if first is None:
         raise ValueError(
-            f"{', '.join(one.name for one in several)} has no target: fit on it with a data set that has one, and join='columns'"
+            f"there is no target in {', '.join(one.name for one in several)}: fit with a data set that has one, and join='columns'"
         )
     _check(estimator, first, target)
     table: _core.Table = {"datasets": [one.id for one in several], "join": join or "rows", "columns": chosen}

@@ -130,7 +130,7 @@ async fn receive(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     _: By<Owners>,
-    Path((id, file, Position(offset))): Path<(String, String, Position)>,
+    Path((id, file, offset)): Path<(String, String, u64)>,
     request: Request,
 ) -> Answer<Json<Received>> {
     let mut writing =

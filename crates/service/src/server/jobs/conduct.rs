@@ -4,7 +4,9 @@
 //! not at work any more. Then it halts the others and tries again: the parties go on from their last common checkpoint. What it
 //! knows is in the records; after a new start it begins where the three stand.
 //!
-//! One job has the three at a time. A training steps aside for predictions, as [turns] tells.
+//! One job has the three at a time; [turns] says which.
+
+mod turns;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -21,8 +23,7 @@ use crate::cluster::Server;
 use crate::job::JobState;
 use crate::server::jobs::log;
 use crate::server::jobs::order::{Order, PartyState, Standing, What, carry_out, settled};
-use crate::server::jobs::record::{JobRecord, open_jobs};
-use crate::server::jobs::turns::Turns;
+use crate::server::jobs::record::JobRecord;
 use crate::server::now;
 use crate::server::peers::both;
 use crate::server::state::Shared;
@@ -53,7 +54,7 @@ pub(crate) async fn conduct(shared: Arc<Shared>) {
         server: peer.server.clone(),
         client: None,
     });
-    let mut conductor = Conductor { shared: Arc::clone(&shared), peers, turns: Turns::default() };
+    let mut conductor = Conductor { shared: Arc::clone(&shared), peers, turns: turns::Turns::default() };
     let mut changes = shared.jobs.changes.subscribe();
     loop {
         let mut waits = true;
@@ -97,37 +98,10 @@ type Answer = Result<Standing, Trouble>;
 struct Conductor {
     shared: Arc<Shared>,
     peers: [Line; 2],
-    turns: Turns,
+    turns: turns::Turns,
 }
 
 impl Conductor {
-    /// Jobs that something is to be done for, in the order of their turns: those whose end is not known everywhere, the one that was
-    /// begun, those that wait.
-    async fn pending(&self) -> Vec<JobRecord> {
-        let open = self.shared.blocking(|shared| shared.store.read(|state| open_jobs(state))).await;
-        let mut pending = open.unwrap_or_else(|error| {
-            tracing::error!(%error, "the jobs cannot be read");
-            Vec::new()
-        });
-        let rank =
-            |record: &JobRecord| (self.turns.rank(record.state, record.is_training()), record.accepted);
-        pending.sort_by(|one, other| {
-            let (one, other) = (rank(one), rank(other));
-            one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
-        });
-        pending
-    }
-
-    /// Whether there are predictions that all three could work on.
-    async fn predictions_wait(&mut self) -> bool {
-        let pending = self.pending().await.into_iter();
-        let mut queued = pending.filter(|record| record.state == JobState::Queued && !record.is_training());
-        match queued.find(|record| record.ready) {
-            Some(first) => obstacle(&self.order(&first, &What::Look).await, None).is_none(),
-            None => false,
-        }
-    }
-
     /// Brings a job forward as far as it goes.
     async fn advance(&mut self, record: &JobRecord) -> Turn {
         if record.state.is_over() {
@@ -152,16 +126,16 @@ impl Conductor {
             if training == record.document.runs() {
                 return self.end(record, JobState::Done, None).await;
             }
-            if record.is_training() {
-                if self.turns.are_predictions_first() && self.predictions_wait().await {
-                    self.turns.step_aside();
-                    return Turn::Over;
-                }
-                self.turns.go_on();
+            if record.is_training() && self.predictions_go_first().await {
+                return Turn::Over;
             }
+            self.turns.begins(record.is_training());
             match self.attempt(record, training).await {
                 Outcome::Done => (tries, told) = (0, String::new()),
-                Outcome::StepsAside => return Turn::Over,
+                Outcome::StepsAside => {
+                    self.turns.steps_aside();
+                    return Turn::Over;
+                }
                 Outcome::End(state, reason) => return self.end(record, state, Some(reason)).await,
                 Outcome::Again { moved, reason } => {
                     tries = if moved { 1 } else { tries + 1 };
@@ -187,7 +161,7 @@ impl Conductor {
             self.halt(record, reason.clone()).await;
             return Outcome::Waits { reason, pause: PAUSE };
         }
-        let (begun, mut gathering) = (Instant::now(), None::<Instant>);
+        let (mut moves_since, mut gathering) = (None::<Instant>, None::<Instant>);
         let mut steps_aside = false;
         loop {
             if let Some(Obstacle::End(state, reason)) = obstacle(&answers, None) {
@@ -213,26 +187,32 @@ impl Conductor {
             }
             let at_work =
                 |standing: &Standing| of_this_try(standing) && standing.party == PartyState::Working;
-            let lost = known.iter().any(|(_, standing)| !at_work(standing) && !done(standing));
-            // One that cannot be called may be at work all the same, as long as the others are.
-            let alone = known.iter().all(|(_, standing)| !at_work(standing));
-            let stopped =
-                |standing: &Standing| of_this_try(standing) && standing.party == PartyState::Stopped;
-            if steps_aside && known.len() == 3 && known.iter().all(|(_, standing)| stopped(standing)) {
+            let is_aside = |standing: &Standing| {
+                steps_aside && of_this_try(standing) && standing.party == PartyState::Stopped
+            };
+            if known.len() == 3 && known.iter().all(|(_, standing)| is_aside(standing)) {
                 return Outcome::StepsAside;
             }
-            if lost && (alone || gathering.get_or_insert_with(Instant::now).elapsed() > GATHER) {
+            // Whoever was asked to stop may take longer than others to keep its checkpoint.
+            let expected = |standing: &Standing| at_work(standing) || done(standing) || is_aside(standing);
+            let lost = known.iter().any(|(_, standing)| !expected(standing));
+            let waits = lost || known.iter().any(|(_, standing)| is_aside(standing));
+            // One that cannot be called may be at work all the same, as long as the others are.
+            let alone = known.iter().all(|(_, standing)| !at_work(standing));
+            let mut has_waited = || lost && gathering.get_or_insert_with(Instant::now).elapsed() > GATHER;
+            if waits && (alone || has_waited()) {
                 return self.give_up(record, &answers, &attempt).await;
             }
-            // What was done in vain would be done in vain again.
-            let has_moved = known.iter().any(|(_, standing)| of_this_try(standing) && standing.moved);
-            if record.is_training() && !steps_aside && has_moved && self.turns.is_up(begun.elapsed()) {
-                steps_aside = self.predictions_wait().await;
-                if steps_aside {
-                    self.turns.step_aside();
-                    self.note(record, "steps aside for predictions").await;
-                    self.shared.jobs.ask_to_stop().await;
-                }
+            // A training that has not moved would begin in vain again.
+            if known.iter().any(|(_, standing)| of_this_try(standing) && standing.moved) {
+                moves_since.get_or_insert_with(Instant::now);
+            }
+            let worked = moves_since.filter(|_| record.is_training() && !steps_aside);
+            if worked.is_some_and(|since| self.turns.is_up(since.elapsed())) && self.predictions_wait().await
+            {
+                steps_aside = true;
+                self.note(record, "steps aside for another job").await;
+                self.shared.jobs.ask_to_stop().await;
             }
             sleep(LOOK).await;
             answers = self.order(record, &What::Look).await;
@@ -275,6 +255,7 @@ impl Conductor {
     async fn end(&mut self, record: &JobRecord, state: JobState, reason: Option<String>) -> Turn {
         let id = &record.document.id;
         let order = Order { digest: record.digest.clone(), what: What::End { state, reason } };
+        self.turns.ended(record.is_training());
         match carry_out(&self.shared, id, order).await {
             Ok(_) => Turn::Over,
             Err(refusal) => {

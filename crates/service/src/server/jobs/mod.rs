@@ -18,7 +18,6 @@ mod process;
 mod record;
 mod routes;
 mod tidy;
-mod turns;
 
 use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 

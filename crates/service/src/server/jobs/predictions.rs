@@ -38,6 +38,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
 /// Whether somebody may have predictions of a model, for so many rows.
 pub(super) fn check(shared: &Shared, model: &str, rows: usize, caller: &Caller) -> Result<(), Refusal> {
     let info = models::find(shared, model)?;
+    if !info.predictions_to.contains(&KeyId(caller.fingerprint)) {
+        let text = format!("predictions of the model {} are not for {}", info.name, caller.name);
+        return Err(Refusal::new(StatusCode::FORBIDDEN, text)
+            .with_hint("those whom its job names with --predictions-to may have them"));
+    }
+    check_receiver(shared, &info, KeyId(caller.fingerprint))?;
     let (bytes, most) = (bytes(&info, rows), shared.config().limits.prediction_bytes);
     if bytes > most {
         let text = format!("rows and predictions have {bytes} bytes, and this server takes {most} for a job");
@@ -45,12 +51,7 @@ pub(super) fn check(shared: &Shared, model: &str, rows: usize, caller: &Caller) 
             "ask for fewer rows at a time; prediction_bytes in the [limits] of the server is the limit";
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text).with_hint(hint));
     }
-    if info.predictions_to.contains(&KeyId(caller.fingerprint)) {
-        return check_receiver(shared, &info, KeyId(caller.fingerprint));
-    }
-    let text = format!("predictions of the model {} are not for {}", info.name, caller.name);
-    Err(Refusal::new(StatusCode::FORBIDDEN, text)
-        .with_hint("those whom its job names with --predictions-to may have them"))
+    Ok(())
 }
 
 /// Bytes that a server keeps of so many rows and their predictions: two words of each number, at most.

@@ -23,7 +23,15 @@ const LOOK: Duration = Duration::from_mins(1);
 
 /// Clears away what a server that was killed has left; before it works. Waits for the disk.
 pub(crate) fn begin(shared: &Shared) -> Result<()> {
-    let records = shared.store.read(|state| JOBS.all(state))?;
+    let records = shared.store.write(|state| {
+        let mut records = JOBS.all(state)?;
+        for (_, record) in &mut records {
+            // As it would be kept now, whatever version has kept it.
+            record.settled |= record.state.is_over() && shared.config().party.index() != 0;
+            record.keep(state)?;
+        }
+        Ok::<_, ServiceError>(records)
+    })?;
     directory::clear_all(shared, &records)
 }
 
@@ -185,6 +193,30 @@ pub(super) mod tests {
         let entries = shared.audit.head().seq;
         forget_predictions(&shared).unwrap();
         assert_eq!((entries, shared.audit.head().seq), (1, 1));
+    }
+
+    #[test]
+    fn jobs_of_earlier_versions_are_told_apart() {
+        let (_, shared, _dir) = router();
+        let [over, waits] = [JobState::Done, JobState::Queued].map(|state| predictions(&shared, state, 1.0));
+        let unknown = JobRecord { settled: false, ..over };
+        // Without the index of those that are open.
+        let keep = |record: &JobRecord| {
+            shared.store.write(|state| {
+                record.keep(state)?;
+                JobRecord { settled: true, ..record.clone() }.keep(state)?;
+                JOBS.put(state, &record.document.id, record)
+            })
+        };
+        keep(&unknown).unwrap();
+        keep(&waits).unwrap();
+        let open = || shared.store.read(|state| open_jobs(state)).unwrap();
+        assert!(open().is_empty());
+        begin(&shared).unwrap();
+        let ids: Vec<String> = open().into_iter().map(|record| record.document.id).collect();
+        assert_eq!(ids, [waits.document.id]);
+        let known = shared.store.read(|state| JOBS.get(state, &unknown.document.id)).unwrap().unwrap();
+        assert!(known.settled);
     }
 
     #[test]
