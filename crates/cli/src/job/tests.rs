@@ -1,3 +1,5 @@
+use shamisen_data::prepare::{PrepareOptions, Source, TestSource};
+use shamisen_data::scaling::Scaling;
 use shamisen_local::Failure::Input;
 
 use super::*;
