@@ -6,6 +6,7 @@
 //!
 //! One job has the three at a time; [turns] says which.
 
+mod line;
 mod turns;
 
 use core::time::Duration;
@@ -18,8 +19,6 @@ use shamisen_party::event::{Cause, Failed};
 use tokio::join;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{CallError, Client};
-use crate::cluster::Server;
 use crate::job::JobState;
 use crate::server::jobs::log;
 use crate::server::jobs::order::{Order, PartyState, Standing, What, carry_out, settled};
@@ -28,8 +27,8 @@ use crate::server::now;
 use crate::server::peers::both;
 use crate::server::state::Shared;
 
-/// Longest wait for a peer's answer.
-const DEADLINE: Duration = Duration::from_secs(15);
+use self::line::{Answer, Line, Trouble};
+use self::turns::Turns;
 
 /// Pause between two looks at the three.
 const LOOK: Duration = Duration::from_millis(250);
@@ -49,12 +48,8 @@ const MOST_TRIES: usize = 10;
 /// Conducts the jobs as long as the server runs.
 pub(crate) async fn conduct(shared: Arc<Shared>) {
     let config = shared.config();
-    let peers = both(&config).map(|peer| Line {
-        shared: Arc::clone(&shared),
-        server: peer.server.clone(),
-        client: None,
-    });
-    let mut conductor = Conductor { shared: Arc::clone(&shared), peers, turns: turns::Turns::default() };
+    let peers = both(&config).map(|peer| Line::new(&shared, &peer.server));
+    let mut conductor = Conductor { shared: Arc::clone(&shared), peers, turns: Turns::default() };
     let mut changes = shared.jobs.changes.subscribe();
     loop {
         let mut waits = true;
@@ -80,25 +75,11 @@ enum Turn {
     Waits,
 }
 
-/// Why a server says nothing of where it stands.
-enum Trouble {
-    /// It does not have the job.
-    Unknown,
-    /// It has another job under this id.
-    Another,
-    /// It does not agree.
-    Refused(String),
-    /// It cannot be reached.
-    Away(String),
-}
-
-type Answer = Result<Standing, Trouble>;
-
 /// Server 0 with its lines to the others.
 struct Conductor {
     shared: Arc<Shared>,
     peers: [Line; 2],
-    turns: turns::Turns,
+    turns: Turns,
 }
 
 impl Conductor {
@@ -402,53 +383,4 @@ fn said_by(party: usize, failed: &Failed) -> String {
         None => failed.message.clone(),
     };
     if matches!(failed.cause, Cause::Range | Cause::Died) { text } else { format!("party {party}: {text}") }
-}
-
-/// A line to a peer, which is kept as long as it works.
-struct Line {
-    shared: Arc<Shared>,
-    server: Server,
-    client: Option<Client>,
-}
-
-impl Line {
-    async fn give(&mut self, job: &str, order: &Order) -> Answer {
-        match self.call(job, order).await {
-            Ok(standing) => Ok(standing),
-            Err(CallError::Refused { status: 404, .. }) => Err(Trouble::Unknown),
-            Err(CallError::Refused { status: 412, .. }) => Err(Trouble::Another),
-            Err(CallError::Refused { status: 409, problem, .. }) => Err(Trouble::Refused(problem.error)),
-            Err(error) => {
-                self.client = None;
-                Err(Trouble::Away(format!("server {}: {error}", self.server.party.index())))
-            }
-        }
-    }
-
-    async fn call(&mut self, job: &str, order: &Order) -> Result<Standing, CallError> {
-        let path = format!("/v1/jobs/{job}/order");
-        self.look_up();
-        if let Some(client) = &mut self.client {
-            match client.post_json(&path, order).await {
-                // The server was started anew, or has ended a line that was old.
-                Err(CallError::Broken { .. }) => {}
-                answer => return answer,
-            }
-        }
-        let Server { address, fingerprint, .. } = &self.server;
-        let config = self.shared.config();
-        let client = Client::connect(Some(&config.identity), address, *fingerprint, DEADLINE).await?;
-        self.client.insert(client).post_json(&path, order).await
-    }
-
-    /// Follows the configuration, if it says something else of the peer than before.
-    fn look_up(&mut self) {
-        let config = self.shared.config();
-        let peer =
-            both(&config).map(|peer| &peer.server).into_iter().find(|peer| peer.party == self.server.party);
-        if let Some(peer) = peer.filter(|peer| **peer != self.server) {
-            self.server = peer.clone();
-            self.client = None;
-        }
-    }
 }
