@@ -11,7 +11,7 @@ export const title = "Audit log";
 const PAGE = 50;
 
 // A number beyond every entry.
-const BEYOND = "9999999999999999999";
+const BEYOND = Number.MAX_SAFE_INTEGER;
 
 // Entries that somebody wants to see.
 let wanted = PAGE;
