@@ -13,7 +13,8 @@ use crate::bench::args::BenchArguments;
 use crate::choices::{ImageSize, ScalingName, TargetScalingName, TaskName, transport_parser};
 use crate::columns::{CategoricalColumn, DateColumn, MissingChoice};
 use crate::data_sets::args::{
-    AuditArguments, ClusterArguments, DataSetArguments, ListArguments, PutArguments, TermsArguments,
+    AuditArguments, ClusterArguments, DataSetArguments, ListArguments, ModelServers, PutArguments,
+    TermsArguments,
 };
 use crate::job::JobFields;
 use crate::submit::SubmitFields;
@@ -144,17 +145,14 @@ pub struct PredictArguments {
     #[arg(long, value_parser = transport_parser(), default_value = "tls")]
     pub transport: TransportName,
     /// Fixed local ports of the three parties, which are then joined by TCP.
-    #[arg(long, value_name = "A,B,C")]
+    #[arg(long, value_name = "A,B,C", conflicts_with = "cluster")]
     pub ports: Option<Ports>,
     /// Longest wait of a party for another one.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "cluster")]
     pub deadline: Option<f64>,
-    /// File with the addresses and fingerprints of three servers that keep the model.
-    #[arg(long, value_name = "cluster.toml", requires = "key", conflicts_with_all = ["ports", "deadline"])]
-    pub cluster: Option<PathBuf>,
-    /// Directory of the own key, as `keygen` made it.
-    #[arg(long, value_name = "DIR", requires = "cluster")]
-    pub key: Option<PathBuf>,
+    /// The servers that keep the model, if any do.
+    #[command(flatten)]
+    pub servers: ModelServers,
 }
 
 /// Arguments of `share`.
@@ -407,10 +405,7 @@ pub struct ExportArguments {
     /// Where it goes: a file whose name ends with .onnx or .safetensors; with --cluster also a new directory.
     #[arg(long, value_name = "FILE.onnx|FILE.safetensors|DIR")]
     pub to: PathBuf,
-    /// File with the addresses and fingerprints of three servers that keep the model.
-    #[arg(long, value_name = "cluster.toml", requires = "key")]
-    pub cluster: Option<PathBuf>,
-    /// Directory of the own key, as `keygen` made it.
-    #[arg(long, value_name = "DIR", requires = "cluster")]
-    pub key: Option<PathBuf>,
+    /// The servers that keep the model, if any do.
+    #[command(flatten)]
+    pub servers: ModelServers,
 }

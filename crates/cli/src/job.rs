@@ -311,7 +311,7 @@ impl JobFields {
     ///
     /// Fails if something else is asked for.
     fn decided_by(self, known: &Preprocessing) -> Result<Self> {
-        let given = [
+        let flags = [
             ("--hidden", self.hidden.is_some()),
             ("--categorical", !self.categorical.is_empty()),
             ("--date", !self.date.is_empty()),
@@ -320,9 +320,7 @@ impl JobFields {
             ("--target-scaling", self.target_scaling.is_some()),
             ("--image-size", self.image_size.is_some()),
         ];
-        if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
-            return Err(Failure::input(format!("{flag} is decided by the model of --start: leave it out")));
-        }
+        refuse(&flags, "is decided by the model of --start: leave it out")?;
         if self.shares.is_some() {
             return Ok(self);
         }
@@ -341,7 +339,7 @@ impl JobFields {
 
     /// Fails if something is asked for that was decided when the data were shared.
     fn check_shares(&self) -> Result<()> {
-        let given = [
+        let flags = [
             ("--data", !self.data.is_empty()),
             ("--mnist", self.mnist.is_some()),
             ("--images", self.images.is_some()),
@@ -358,11 +356,10 @@ impl JobFields {
             ("--scaling", self.scaling.is_some()),
             ("--target-scaling", self.target_scaling.is_some()),
         ];
-        if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
-            return Err(Failure::input(format!(
-                "{flag} was decided when the data were shared: leave it out, or give a table in place of --shares"
-            )));
-        }
+        refuse(
+            &flags,
+            "was decided when the data were shared: leave it out, or give a table in place of --shares",
+        )?;
         if self.twin {
             return Err(Failure::input(
                 "--twin trains in the clear, and shares are not: leave it out, or give --data in place of --shares",
@@ -414,7 +411,7 @@ impl JobFields {
             model,
             report,
         } = self;
-        let given = [
+        let flags = [
             ("--data", !data.is_empty()),
             ("--shares", shares.is_some()),
             ("--mnist", mnist.is_some()),
@@ -446,12 +443,9 @@ impl JobFields {
             ("--checkpoint", checkpoint.is_some()),
             ("--checkpoint-every", checkpoint_every.is_some()),
         ];
-        match given.into_iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(Failure::input(format!(
-                "{flag} was decided when the training began, and --resume goes on with that one: leave it out"
-            ))),
-            None => Ok(Changes { transport, latency, bandwidth, ports, deadline, model, report }),
-        }
+        let why = "was decided when the training began, and --resume goes on with that one: leave it out";
+        refuse(&flags, why)?;
+        Ok(Changes { transport, latency, bandwidth, ports, deadline, model, report })
     }
 
     fn optimizer(&self) -> Result<Optimizer> {
@@ -465,6 +459,14 @@ impl JobFields {
             )),
             OptimizerName::Sgd => Ok(Optimizer::Sgd { momentum: self.momentum.unwrap_or(0.0) }),
         }
+    }
+}
+
+/// Fails with a reason if one of these flags is given.
+fn refuse(flags: &[(&str, bool)], why: &str) -> Result<()> {
+    match flags.iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(Failure::input(format!("{flag} {why}"))),
+        None => Ok(()),
     }
 }
 

@@ -10,9 +10,7 @@ use shamisen_local::predict::{SharedModel, TrainingSummary};
 use shamisen_local::report::Scores;
 use shamisen_local::store::{Staged, check_new_dir, check_writable};
 use shamisen_service::analyst::Analyst;
-use shamisen_service::cluster::Cluster;
 use shamisen_service::job::ModelInfo;
-use shamisen_service::keys;
 
 use crate::args::{ExportArguments, JobsArguments};
 use crate::data_sets::printable;
@@ -41,9 +39,7 @@ pub(crate) fn list(arguments: &JobsArguments) -> Result<()> {
 pub(crate) fn export(arguments: &ExportArguments) -> Result<()> {
     let to = arguments.to.as_path();
     interrupt::install();
-    if let (Some(cluster), Some(key)) = (&arguments.cluster, &arguments.key) {
-        let analyst = Analyst::new(Cluster::read(cluster)?, keys::read(key)?)?;
-        let analyst = analyst.with_patience(|| interrupt::check().map_err(Into::into));
+    if let Some(analyst) = arguments.servers.analyst()? {
         return from_servers(&arguments.model, to, &analyst);
     }
     let Some(format) = OpenFormat::of(to) else {

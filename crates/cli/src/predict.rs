@@ -12,8 +12,6 @@ use shamisen_local::link::Link;
 use shamisen_local::predict::{SharedModel, opened};
 use shamisen_local::store::check_writable;
 use shamisen_service::analyst::Analyst;
-use shamisen_service::cluster::Cluster;
-use shamisen_service::keys;
 
 use crate::args::PredictArguments;
 use crate::failure::{Failure, Result};
@@ -21,9 +19,8 @@ use crate::interrupt::{self, Protection};
 
 /// Carries out `predict`.
 pub(crate) fn run(arguments: &PredictArguments, verbose: u8) -> Result<()> {
-    if let (Some(cluster), Some(key)) = (&arguments.cluster, &arguments.key) {
-        let analyst = Analyst::new(Cluster::read(cluster)?, keys::read(key)?)?;
-        return at_servers(arguments, &analyst.with_patience(|| interrupt::check().map_err(Into::into)));
+    if let Some(analyst) = arguments.servers.analyst()? {
+        return at_servers(arguments, &analyst);
     }
     let link = Link::new(arguments.transport, None, None, arguments.ports, arguments.deadline)?;
     interrupt::install();

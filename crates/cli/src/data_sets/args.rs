@@ -9,6 +9,7 @@ use shamisen_service::keys;
 
 use crate::args::SharingFlags;
 use crate::failure::Result;
+use crate::interrupt;
 
 /// Where the three servers are, and who asks.
 #[derive(Debug, Args)]
@@ -25,6 +26,26 @@ impl ClusterArguments {
     /// Reads both.
     pub(crate) fn analyst(&self) -> Result<Analyst> {
         Ok(Analyst::new(Cluster::read(&self.cluster)?, keys::read(&self.key)?)?)
+    }
+}
+
+/// Three servers that keep a model, and who asks; neither, if the model is here.
+#[derive(Debug, Args)]
+pub struct ModelServers {
+    /// File with the addresses and fingerprints of three servers that keep the model.
+    #[arg(long, value_name = "cluster.toml", requires = "key")]
+    pub cluster: Option<PathBuf>,
+    /// Directory of the own key, as `keygen` made it.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub key: Option<PathBuf>,
+}
+
+impl ModelServers {
+    /// Reads both, if they are named. Ctrl-C ends what is asked for.
+    pub(crate) fn analyst(&self) -> Result<Option<Analyst>> {
+        let (Some(cluster), Some(key)) = (&self.cluster, &self.key) else { return Ok(None) };
+        let analyst = Analyst::new(Cluster::read(cluster)?, keys::read(key)?)?;
+        Ok(Some(analyst.with_patience(|| interrupt::check().map_err(Into::into))))
     }
 }
 

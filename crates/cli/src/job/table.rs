@@ -9,7 +9,7 @@ use shamisen_data::scaling::{Scaling, TargetScaling};
 use shamisen_data::table::TargetKind;
 use shamisen_local::job::LIMIT;
 
-use super::{DEFAULT_SEED, JobFields};
+use super::{DEFAULT_SEED, JobFields, refuse};
 use crate::choices::{ImageSize, ScalingName, TargetScalingName, TaskName};
 use crate::columns::rules;
 use crate::failure::{Failure, Result};
@@ -33,16 +33,12 @@ impl JobFields {
     ///
     /// As [`Self::table`]; if something is said of a target.
     pub fn features(&self) -> Result<PrepareOptions> {
-        let given = [
+        let flags = [
             ("--target", self.target.is_some()),
             ("--task", self.task.is_some()),
             ("--target-scaling", self.target_scaling.is_some()),
         ];
-        if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
-            return Err(Failure::input(format!(
-                "{name} is of a target, and --no-target says that there is none"
-            )));
-        }
+        refuse(&flags, "is of a target, and --no-target says that there is none")?;
         if self.mnist.is_some() || self.images.is_some() {
             return Err(Failure::input("images have their classes: leave --no-target out"));
         }
